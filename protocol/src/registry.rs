@@ -1,0 +1,67 @@
+//! The stored form of the registry: rows of a key and a msgpack value.
+//! Decides nothing and stores nothing: the operations are in core, the stores in the registrar.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pb::Pb;
+use crate::v1;
+
+/// Version of the stored form; a master refuses to read a newer one.
+pub const VERSION: u32 = 1;
+
+/// Key of the row that holds [`Header`].
+pub const HEADER_KEY: &str = "header";
+
+/// Keys of admitted agents start so; the agent's id follows.
+pub const ADMITTED_PREFIX: &str = "admitted/";
+
+/// Keys of unreachable agents start so; the agent's id follows.
+pub const UNREACHABLE_PREFIX: &str = "unreachable/";
+
+/// First row of every stored registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+}
+
+/// Row of an admitted agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdmittedAgent {
+    /// The agent; its id is set.
+    pub info: Pb<v1::AgentInfo>,
+}
+
+/// Row of an unreachable agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreachableAgent {
+    /// Since when, in microseconds since the Unix epoch.
+    pub since_us: u64,
+}
+
+/// Why a row could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The value is not what its key promises.
+    #[error("row is damaged: {0}")]
+    Decode(#[from] rmp_serde::decode::Error),
+    /// The value cannot be written.
+    #[error("row cannot be encoded: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
+}
+
+/// Encodes the value of a row.
+///
+/// # Errors
+/// When the value cannot be written as msgpack.
+pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, RowError> {
+    Ok(rmp_serde::to_vec_named(row)?)
+}
+
+/// Decodes the value of a row.
+///
+/// # Errors
+/// When the bytes are no such value.
+pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, RowError> {
+    Ok(rmp_serde::from_slice(bytes)?)
+}
