@@ -1,0 +1,356 @@
+//! How an executor is described and started: the agent's own for commands, Tepui's for groups,
+//! and frameworks' own.
+//! Starts nothing itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tepui_protocol::v1::{self, CommandInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
+
+use super::model::ExecutorKind;
+use super::{Settings, paths};
+use crate::ids::AgentId;
+
+/// CPUs the agent's own executor of a command gets beside its task's.
+pub const COMMAND_EXECUTOR_CPUS: f64 = 0.1;
+
+/// Memory the agent's own executor of a command gets beside its task's, in MB.
+pub const COMMAND_EXECUTOR_MEM_MB: f64 = 32.0;
+
+/// Name of Tepui's executor program, which runs both single commands and groups.
+pub const EXECUTOR_PROGRAM: &str = "tepui-executor";
+
+/// Longest time Mesos takes to notice a process's end; part of grace periods it hands out.
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Characters of a command shown in its executor's name before it is cut.
+const NAME_CHARACTERS: usize = 15;
+
+/// Where programs are looked for when the environment says nothing.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What kind of executor a task or group needs.
+pub(super) fn kind(task: Option<&TaskInfo>, info: &ExecutorInfo) -> ExecutorKind {
+    use v1::executor_info::Type;
+    if task.is_some_and(|task| task.command.is_some()) {
+        return ExecutorKind::Command;
+    }
+    match info.r#type() {
+        Type::Default => ExecutorKind::Default,
+        Type::Custom | Type::Unknown => ExecutorKind::Custom,
+    }
+}
+
+/// The executor of a task: its own, or one made for its command.
+pub(super) fn for_task(
+    task: &TaskInfo,
+    framework: &FrameworkInfo,
+    launcher_dir: &str,
+) -> ExecutorInfo {
+    if let Some(executor) = &task.executor {
+        return ExecutorInfo {
+            framework_id: executor
+                .framework_id
+                .clone()
+                .or_else(|| framework.id.clone()),
+            ..(**executor).clone()
+        };
+    }
+    let command = task.command.as_deref().cloned().unwrap_or_default();
+    #[allow(
+        deprecated,
+        reason = "still part of the API: Mesos sets it for command executors"
+    )]
+    ExecutorInfo {
+        executor_id: v1::ExecutorId {
+            value: task.task_id.value.clone(),
+        },
+        framework_id: framework.id.clone(),
+        container: task.container.clone(),
+        name: Some(format!(
+            "Command Executor (Task: {}) (Command: {})",
+            task.task_id.value,
+            shown(&command)
+        )),
+        source: Some(task.task_id.value.clone()),
+        labels: task.labels.clone(),
+        discovery: task.discovery.clone(),
+        shutdown_grace_period: task
+            .kill_policy
+            .as_ref()
+            .and_then(|policy| policy.grace_period.as_ref())
+            .map(|grace| longer(grace.nanoseconds)),
+        command: Some(Box::new(CommandInfo {
+            uris: command.uris.clone(),
+            environment: command.environment.clone(),
+            user: command.user.clone(),
+            ..own_program(launcher_dir)
+        })),
+        resources: overhead(task),
+        ..ExecutorInfo::default()
+    }
+}
+
+/// The command that starts an executor.
+pub(super) fn command(info: &ExecutorInfo, kind: ExecutorKind, launcher_dir: &str) -> CommandInfo {
+    match kind {
+        ExecutorKind::Default => own_program(launcher_dir),
+        ExecutorKind::Command | ExecutorKind::Custom => {
+            info.command.as_deref().cloned().unwrap_or_default()
+        }
+    }
+}
+
+/// Program and arguments of a command; the program's own name is the first argument.
+///
+/// # Errors
+/// When the command names no program.
+pub(super) fn argv(command: &CommandInfo) -> Result<(String, Vec<String>), String> {
+    let value = command.value.clone().filter(|value| !value.is_empty());
+    if command.shell() {
+        let script = value.ok_or("'CommandInfo.value' is missing, expected a shell command")?;
+        return Ok(("/bin/sh".into(), vec!["sh".into(), "-c".into(), script]));
+    }
+    let program = value.ok_or("'CommandInfo.value' is missing, expected a program")?;
+    let arguments = match command.arguments.is_empty() {
+        true => vec![program.clone()],
+        false => command.arguments.clone(),
+    };
+    Ok((program, arguments))
+}
+
+/// The complete environment of an executor.
+pub(super) fn environment(
+    settings: &Settings,
+    agent: &AgentId,
+    info: &ExecutorInfo,
+    command: &CommandInfo,
+    directory: &str,
+) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    if let Some(ip) = &settings.libprocess_ip {
+        all.insert("LIBPROCESS_IP".to_owned(), ip.clone());
+    }
+    all.extend(settings.executor_environment.clone());
+    let framework = info
+        .framework_id
+        .as_ref()
+        .map_or("", |id| id.value.as_str());
+    let grace = duration_text(shutdown_grace(info, settings));
+    for (name, value) in [
+        ("LIBPROCESS_PORT", "0"),
+        ("MESOS_FRAMEWORK_ID", framework),
+        ("MESOS_EXECUTOR_ID", &info.executor_id.value),
+        ("MESOS_DIRECTORY", directory),
+        ("MESOS_SANDBOX", directory),
+        ("MESOS_SLAVE_ID", agent.as_str()),
+        ("MESOS_SLAVE_PID", &format!("slave(1)@{}", settings.address)),
+        ("MESOS_AGENT_ENDPOINT", &settings.address),
+        // An executor must not outlive this agent until it can be found again.
+        ("MESOS_CHECKPOINT", "0"),
+        ("MESOS_HTTP_COMMAND_EXECUTOR", "0"),
+        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", &grace),
+    ] {
+        all.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(role) = allocation_role(&info.resources) {
+        all.insert("MESOS_ALLOCATION_ROLE".to_owned(), role.to_owned());
+    }
+    let own = command
+        .environment
+        .iter()
+        .flat_map(|environment| &environment.variables);
+    for variable in own {
+        all.insert(
+            variable.name.clone(),
+            variable.value.clone().unwrap_or_default(),
+        );
+    }
+    all.entry("PATH".to_owned())
+        .or_insert_with(|| DEFAULT_PATH.to_owned());
+    all
+}
+
+/// Time an executor has to end when told to.
+pub(super) fn shutdown_grace(info: &ExecutorInfo, settings: &Settings) -> Duration {
+    match &info.shutdown_grace_period {
+        Some(own) => Duration::from_nanos(u64::try_from(own.nanoseconds).unwrap_or(0)),
+        None => settings.executor_shutdown_grace_period,
+    }
+}
+
+/// What of a command or container this agent cannot do yet; refused rather than ignored.
+pub(super) fn unsupported(command: &CommandInfo, info: &ExecutorInfo) -> Option<String> {
+    if !command.uris.is_empty() {
+        return Some("fetching of 'CommandInfo.uris' is not supported yet".into());
+    }
+    let variables = command
+        .environment
+        .iter()
+        .flat_map(|environment| &environment.variables);
+    for variable in variables {
+        if variable.secret.is_some() {
+            return Some(format!(
+                "environment variable '{}' is a secret, which is not supported yet",
+                variable.name
+            ));
+        }
+    }
+    let container = info.container.as_deref()?;
+    if container.r#type() == v1::container_info::Type::Docker {
+        return Some("containers of type DOCKER are not supported yet".into());
+    }
+    let image = container
+        .mesos
+        .as_ref()
+        .is_some_and(|mesos| mesos.image.is_some());
+    for (present, field) in [
+        (image, "mesos.image"),
+        (!container.volumes.is_empty(), "volumes"),
+        (!container.network_infos.is_empty(), "network_infos"),
+        (container.hostname.is_some(), "hostname"),
+        (container.linux_info.is_some(), "linux_info"),
+        (container.rlimit_info.is_some(), "rlimit_info"),
+        (container.tty_info.is_some(), "tty_info"),
+    ] {
+        if present {
+            return Some(format!("'ContainerInfo.{field}' is not supported yet"));
+        }
+    }
+    None
+}
+
+/// A duration as Mesos writes it: a whole number of the largest unit that fits, e.g. `5secs`.
+pub fn duration_text(duration: Duration) -> String {
+    const UNITS: &[(u128, &str)] = &[
+        (604_800_000_000_000, "weeks"),
+        (86_400_000_000_000, "days"),
+        (3_600_000_000_000, "hrs"),
+        (60_000_000_000, "mins"),
+        (1_000_000_000, "secs"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = duration.as_nanos();
+    let unit = UNITS
+        .iter()
+        .find(|(size, _)| nanos != 0 && nanos.is_multiple_of(*size));
+    unit.map_or_else(
+        || format!("{nanos}ns"),
+        |(size, name)| format!("{}{name}", nanos / size),
+    )
+}
+
+/// The role that resources are allocated to, by the first that says.
+fn allocation_role(resources: &[v1::Resource]) -> Option<&str> {
+    resources
+        .iter()
+        .find_map(|resource| resource.allocation_info.as_ref()?.role.as_deref())
+}
+
+fn overhead(task: &TaskInfo) -> Vec<v1::Resource> {
+    let allocation = task
+        .resources
+        .iter()
+        .find_map(|resource| resource.allocation_info.clone());
+    let scalar = |name: &str, value: f64| v1::Resource {
+        name: name.to_owned(),
+        r#type: v1::value::Type::Scalar as i32,
+        scalar: Some(v1::value::Scalar { value }),
+        allocation_info: allocation.clone(),
+        ..v1::Resource::default()
+    };
+    vec![
+        scalar("cpus", COMMAND_EXECUTOR_CPUS),
+        scalar("mem", COMMAND_EXECUTOR_MEM_MB),
+    ]
+}
+
+fn own_program(launcher_dir: &str) -> CommandInfo {
+    CommandInfo {
+        shell: Some(false),
+        value: Some(paths::join(launcher_dir, EXECUTOR_PROGRAM)),
+        arguments: vec![
+            EXECUTOR_PROGRAM.to_owned(),
+            format!("--launcher_dir={launcher_dir}"),
+        ],
+        ..CommandInfo::default()
+    }
+}
+
+/// A command as it is shown in its executor's name.
+fn shown(command: &CommandInfo) -> String {
+    let Some(value) = &command.value else {
+        return if command.shell() {
+            "NO COMMAND"
+        } else {
+            "NO EXECUTABLE"
+        }
+        .to_owned();
+    };
+    if command.shell() {
+        return format!("sh -c '{}'", cut(value));
+    }
+    format!(
+        "[{}]",
+        cut(&format!("{value}, {}", command.arguments.join(", ")))
+    )
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= NAME_CHARACTERS {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(NAME_CHARACTERS - 3).collect();
+    format!("{kept}...")
+}
+
+/// The kill grace of a task, and time for its executor to report on top.
+fn longer(grace_ns: i64) -> v1::DurationInfo {
+    let extra = REAP_INTERVAL + Duration::from_secs(1);
+    let extra_ns = i64::try_from(extra.as_nanos()).unwrap_or(i64::MAX);
+    v1::DurationInfo {
+        nanoseconds: grace_ns.saturating_add(extra_ns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_in_the_largest_whole_unit() {
+        for (millis, text) in [
+            (0, "0ns"),
+            (1, "1ms"),
+            (1500, "1500ms"),
+            (5000, "5secs"),
+            (90_000, "90secs"),
+            (60_000, "1mins"),
+            (7_200_000, "2hrs"),
+            (86_400_000, "1days"),
+            (604_800_000, "1weeks"),
+        ] {
+            assert_eq!(duration_text(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn names_cut_long_commands() {
+        let shell = |value: &str| CommandInfo {
+            value: Some(value.into()),
+            ..Default::default()
+        };
+        assert_eq!(shown(&shell("true")), "sh -c 'true'");
+        assert_eq!(shown(&shell("123456789012345")), "sh -c '123456789012345'");
+        assert_eq!(shown(&shell("1234567890123456")), "sh -c '123456789012...'");
+        assert_eq!(shown(&CommandInfo::default()), "NO COMMAND");
+        let argv = CommandInfo {
+            shell: Some(false),
+            value: Some("a".into()),
+            arguments: vec!["b".into(), "c".into()],
+            ..Default::default()
+        };
+        assert_eq!(shown(&argv), "[a, b, c]");
+    }
+}

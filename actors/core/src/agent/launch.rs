@@ -1,0 +1,427 @@
+//! Launching tasks and groups: the checks before, the executor they need, their delivery.
+//! Starts no process itself.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use tepui_protocol::link::{AgentToMaster, RunTask, RunTaskGroup};
+use tepui_protocol::v1::executor::{Event, event};
+use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState};
+
+use super::messages::{Effect, Launch};
+use super::model::{
+    Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
+    staged,
+};
+use super::updates::AgentStatus;
+use super::{Agent, Life, Timer, executor_info, paths};
+use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::time::Now;
+
+/// One order to launch: a task or a group, and the executor it is for.
+struct Order {
+    framework: FrameworkInfo,
+    framework_id: FrameworkId,
+    executor: ExecutorInfo,
+    executor_id: ExecutorId,
+    kind: ExecutorKind,
+    work: Queued,
+    launch_executor: bool,
+}
+
+/// Why an order cannot be carried out.
+struct Dropped {
+    reason: Reason,
+    message: &'static str,
+    /// Mesos leaves the executor out of some statuses.
+    names_executor: bool,
+}
+
+impl Agent {
+    pub(super) fn run_task(&mut self, now: Now, run: RunTask, out: &mut Vec<Effect>) {
+        let (framework, task) = (run.framework.0, run.task.0);
+        let executor = executor_info::for_task(&task, &framework, &self.settings.launcher_dir);
+        let kind = executor_info::kind(Some(&task), &executor);
+        let work = Queued::Task(Arc::new(task));
+        self.run(
+            now,
+            framework,
+            executor,
+            kind,
+            work,
+            run.launch_executor,
+            out,
+        );
+    }
+
+    pub(super) fn run_task_group(&mut self, now: Now, run: RunTaskGroup, out: &mut Vec<Effect>) {
+        let framework = run.framework.0;
+        let mut executor = run.executor.0;
+        executor.framework_id = executor.framework_id.or_else(|| framework.id.clone());
+        let kind = executor_info::kind(None, &executor);
+        let work = Queued::Group(Arc::new(run.group.0));
+        self.run(
+            now,
+            framework,
+            executor,
+            kind,
+            work,
+            run.launch_executor,
+            out,
+        );
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "they are the parts of one order")]
+    fn run(
+        &mut self,
+        now: Now,
+        framework: FrameworkInfo,
+        executor: ExecutorInfo,
+        kind: ExecutorKind,
+        work: Queued,
+        launch_executor: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(framework_id) = framework.id.as_ref().map(FrameworkId::from) else {
+            return;
+        };
+        let own_id = self.agent_id.as_ref().map_or("", |id| id.as_str());
+        if work
+            .tasks()
+            .iter()
+            .any(|task| task.agent_id.value != own_id)
+        {
+            tracing::warn!(framework = %framework_id, "launch for another agent id ignored");
+            return;
+        }
+        match self.life {
+            Life::Active => {}
+            Life::Stopping | Life::Leaving | Life::Ended => return,
+        }
+        let executor_id = ExecutorId::from(&executor.executor_id);
+        let order = Order {
+            framework,
+            framework_id,
+            executor,
+            executor_id,
+            kind,
+            work,
+            launch_executor,
+        };
+        self.admit_framework(&order);
+        if let Err(dropped) = self.carry_out(now, &order, out) {
+            self.drop_order(now, &order, &dropped, out);
+        }
+        self.remove_framework_when_idle(&order.framework_id);
+    }
+
+    /// Makes the framework known, with its earlier executors if it was here before.
+    fn admit_framework(&mut self, order: &Order) {
+        if self.frameworks.contains_key(&order.framework_id) {
+            return;
+        }
+        let before = self
+            .completed_frameworks
+            .iter()
+            .position(|done| done.id == order.framework_id);
+        let completed_executors = before
+            .map(|at| {
+                self.completed_frameworks
+                    .remove(at)
+                    .completed_executors
+                    .clone()
+            })
+            .unwrap_or_default();
+        let framework = Framework {
+            id: order.framework_id.clone(),
+            info: Arc::new(order.framework.clone()),
+            state: FrameworkState::Running,
+            executors: OrdMap::new(),
+            tasks: OrdMap::new(),
+            completed_executors,
+        };
+        self.frameworks
+            .insert(order.framework_id.clone(), Arc::new(framework));
+    }
+
+    fn carry_out(&mut self, now: Now, order: &Order, out: &mut Vec<Effect>) -> Result<(), Dropped> {
+        let Some(framework) = self.frameworks.get(&order.framework_id) else {
+            return Ok(());
+        };
+        if framework.state == FrameworkState::Terminating {
+            self.tell_executor_will_not_start(order, out);
+            return Ok(());
+        }
+        let ids = [order.framework_id.as_str(), order.executor_id.as_str()];
+        if !ids.into_iter().all(paths::is_safe_name) {
+            return Err(Dropped {
+                reason: Reason::TaskInvalid,
+                message: "The framework's or executor's id cannot name a sandbox directory",
+                names_executor: true,
+            });
+        }
+        let mut failed = None;
+        match framework
+            .executors
+            .get(&order.executor_id)
+            .map(|executor| executor.state)
+        {
+            None if order.launch_executor => failed = self.start_executor(now, order, out),
+            None => {
+                return Err(terminated(
+                    "No executor is expected to launch and there is none running",
+                ));
+            }
+            Some(_) if order.kind == ExecutorKind::Command => {
+                return Err(Dropped {
+                    reason: Reason::TaskInvalid,
+                    message: "Cannot reuse an already existing executor for a command task",
+                    names_executor: true,
+                });
+            }
+            Some(_) if order.launch_executor => {
+                self.refuse_second_executor(now, order, out);
+                return Ok(());
+            }
+            Some(ExecutorState::Terminating(_)) => {
+                return Err(Dropped {
+                    names_executor: false,
+                    ..terminated("Executor terminating")
+                });
+            }
+            Some(ExecutorState::Terminated) => {
+                return Err(Dropped {
+                    names_executor: false,
+                    ..terminated("Executor terminated")
+                });
+            }
+            Some(ExecutorState::Registering | ExecutorState::Running(_)) => {}
+        }
+        self.enqueue(order);
+        self.deliver(&order.framework_id, &order.executor_id, out);
+        if let Some((container, why)) = failed {
+            self.container_launched(now, &container, Err(why), out);
+        }
+        Ok(())
+    }
+
+    /// The master counted a new executor where one exists: its books are put right.
+    fn refuse_second_executor(&mut self, now: Now, order: &Order, out: &mut Vec<Effect>) {
+        let dropped = terminated("Master wants to launch executor, but one already exists");
+        self.send_dropped(now, order, &dropped, out);
+        let state = self
+            .executor(&order.framework_id, &order.executor_id)
+            .map(|known| known.state);
+        match state {
+            Some(ExecutorState::Terminated) => self.tell_executor_will_not_start(order, out),
+            Some(ExecutorState::Registering | ExecutorState::Running(_)) => {
+                self.begin_shutdown(now, &order.framework_id, &order.executor_id, out);
+            }
+            Some(ExecutorState::Terminating(_)) | None => {}
+        }
+    }
+
+    fn drop_order(&mut self, now: Now, order: &Order, dropped: &Dropped, out: &mut Vec<Effect>) {
+        self.send_dropped(now, order, dropped, out);
+        let executor_lives = self
+            .executor(&order.framework_id, &order.executor_id)
+            .is_some();
+        if order.launch_executor && !executor_lives {
+            self.tell_executor_will_not_start(order, out);
+        }
+    }
+
+    /// Says of each task of the order that it was dropped.
+    fn send_dropped(&mut self, now: Now, order: &Order, dropped: &Dropped, out: &mut Vec<Effect>) {
+        let state = match is_partition_aware(&order.framework) {
+            true => TaskState::TaskDropped,
+            false => TaskState::TaskLost,
+        };
+        for task in order.work.tasks() {
+            let status = self.agent_status(AgentStatus {
+                now,
+                task: &TaskId::from(&task.task_id),
+                executor: dropped.names_executor.then_some(&order.executor_id),
+                state,
+                reason: dropped.reason,
+                message: dropped.message,
+            });
+            self.update(now, &order.framework_id, status, out);
+        }
+    }
+
+    /// The master counted an executor that will not exist.
+    fn tell_executor_will_not_start(&self, order: &Order, out: &mut Vec<Effect>) {
+        if order.launch_executor {
+            let message = AgentToMaster::ExecutorExited {
+                framework_id: order.framework_id.to_string(),
+                executor_id: order.executor_id.to_string(),
+                status: -1,
+            };
+            self.tell_master(message, out);
+        }
+    }
+
+    /// Records a new executor and orders its process; says why when it cannot be ordered.
+    fn start_executor(
+        &mut self,
+        now: Now,
+        order: &Order,
+        out: &mut Vec<Effect>,
+    ) -> Option<(ContainerId, String)> {
+        let agent = self.agent_id.clone()?;
+        let container = ContainerId::new(self.ids.uuid().to_string());
+        let directory = paths::run(
+            &self.settings.work_dir,
+            &agent,
+            &order.framework_id,
+            &order.executor_id,
+            &container,
+        );
+        let executor = Executor {
+            id: order.executor_id.clone(),
+            info: Arc::new(order.executor.clone()),
+            kind: order.kind,
+            container: container.clone(),
+            directory: directory.clone(),
+            state: ExecutorState::Registering,
+            pid: None,
+            queued: Vector::new(),
+            launched: OrdMap::new(),
+            terminated: OrdMap::new(),
+            completed: Vector::new(),
+            termination: None,
+            ever_sent: false,
+        };
+        let key = (order.framework_id.clone(), order.executor_id.clone());
+        if let Some(framework) = self.framework_mut(&key.0) {
+            framework
+                .executors
+                .insert(key.1.clone(), Arc::new(executor));
+        }
+        self.containers.insert(container.clone(), key);
+        self.timers.set(
+            Timer::Subscribe(container.clone()),
+            now.mono + self.settings.executor_registration_timeout,
+        );
+        match self.launch_order(order, container.clone(), directory) {
+            Ok(launch) => {
+                out.push(Effect::Launch(Box::new(launch)));
+                None
+            }
+            Err(why) => Some((container, why)),
+        }
+    }
+
+    fn launch_order(
+        &self,
+        order: &Order,
+        container: ContainerId,
+        directory: String,
+    ) -> Result<Launch, String> {
+        let info = &order.executor;
+        let command = executor_info::command(info, order.kind, &self.settings.launcher_dir);
+        if let Some(why) = executor_info::unsupported(&command, info) {
+            return Err(why);
+        }
+        let (program, arguments) = executor_info::argv(&command)?;
+        let agent = self.agent_id.as_ref().ok_or("the agent has no id yet")?;
+        let environment =
+            executor_info::environment(&self.settings, agent, info, &command, &directory);
+        let own_user = || {
+            command
+                .user
+                .clone()
+                .unwrap_or_else(|| order.framework.user.clone())
+        };
+        Ok(Launch {
+            container,
+            framework: order.framework_id.clone(),
+            executor: order.executor_id.clone(),
+            directory,
+            program,
+            arguments,
+            environment,
+            user: self.settings.switch_user.then(own_user),
+        })
+    }
+
+    fn enqueue(&mut self, order: &Order) {
+        let Some(framework) = self.framework_mut(&order.framework_id) else {
+            return;
+        };
+        for task in order.work.tasks() {
+            framework
+                .tasks
+                .insert(TaskId::from(&task.task_id), order.executor_id.clone());
+        }
+        if let Some(executor) = framework.executors.get_mut(&order.executor_id) {
+            Arc::make_mut(executor).queued.push_back(order.work.clone());
+        }
+    }
+
+    /// Hands everything queued to an executor that has subscribed.
+    pub(super) fn deliver(
+        &mut self,
+        framework_id: &FrameworkId,
+        executor_id: &ExecutorId,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(framework) = self
+            .frameworks
+            .get(framework_id)
+            .map(|known| known.info.clone())
+        else {
+            return;
+        };
+        let Some(executor) = self.executor_mut(framework_id, executor_id) else {
+            return;
+        };
+        if !matches!(executor.state, ExecutorState::Running(Some(_))) {
+            return;
+        }
+        let queued = std::mem::take(&mut executor.queued);
+        let mut events = Vec::with_capacity(queued.len());
+        for work in queued {
+            for task in work.tasks() {
+                let record = staged(task, &framework, executor);
+                executor
+                    .launched
+                    .insert(TaskId::from(&task.task_id), Arc::new(record));
+                executor.ever_sent = true;
+            }
+            events.push(launch_event(&work));
+        }
+        for event in events {
+            self.send_event(framework_id, executor_id, event, out);
+        }
+    }
+}
+
+fn launch_event(work: &Queued) -> Event {
+    match work {
+        Queued::Task(task) => Event {
+            r#type: Some(event::Type::Launch as i32),
+            launch: Some(event::Launch {
+                task: v1::TaskInfo::clone(task),
+            }),
+            ..Event::default()
+        },
+        Queued::Group(group) => Event {
+            r#type: Some(event::Type::LaunchGroup as i32),
+            launch_group: Some(event::LaunchGroup {
+                task_group: v1::TaskGroupInfo::clone(group),
+            }),
+            ..Event::default()
+        },
+    }
+}
+
+fn terminated(message: &'static str) -> Dropped {
+    Dropped {
+        reason: Reason::ExecutorTerminated,
+        message,
+        names_executor: true,
+    }
+}

@@ -1,0 +1,129 @@
+//! What the agent's core is told and what it wants done.
+//! Whoever runs it performs the effects in order.
+
+use std::collections::BTreeMap;
+
+use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
+use tepui_protocol::v1::executor;
+
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId};
+
+/// One attempt to reach the master, numbered by the agent and rising.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkNumber(pub u64);
+
+/// One event stream of an executor; the skin draws the numbers and never uses one twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Ties an answer to the HTTP request that waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// Something happened that the agent must decide upon.
+#[derive(Debug)]
+pub enum Input {
+    /// The link could not be opened, or ended.
+    LinkClosed {
+        /// Which link.
+        link: LinkNumber,
+    },
+    /// A frame arrived.
+    FromMaster {
+        /// On which link.
+        link: LinkNumber,
+        /// The frame's message.
+        message: Box<MasterToAgent>,
+    },
+    /// An executor called; the call passed the stateless checks.
+    Call {
+        /// The call.
+        call: Box<executor::Call>,
+        /// The stream that a SUBSCRIBE would open.
+        connection: ConnectionId,
+        /// Where the answer goes.
+        reply: Token,
+    },
+    /// An executor's event stream ended.
+    ConnectionClosed {
+        /// The stream.
+        connection: ConnectionId,
+    },
+    /// A container's process was started, or could not be.
+    Launched {
+        /// The container.
+        container: ContainerId,
+        /// Its process id, or why there is none.
+        result: Result<u32, String>,
+    },
+    /// A container's process ended.
+    Exited {
+        /// The container.
+        container: ContainerId,
+        /// Wait status as given by the kernel; `None` when it could not be had.
+        status: Option<i32>,
+    },
+    /// End executors, then this agent; the master is not told that the agent leaves.
+    Stop,
+    /// Leave the cluster for good, ending every executor.
+    Leave,
+    /// The deadline of `next_deadline` has passed.
+    Tick,
+}
+
+/// An HTTP answer that depends on the agent's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// 202 with an empty body.
+    Accepted,
+    /// 200 and a stream of events, which follow as effects.
+    Stream,
+    /// An error: status and plain text.
+    Refused(u16, String),
+}
+
+/// A process to start as an executor's container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The container.
+    pub container: ContainerId,
+    /// The framework, for logs.
+    pub framework: FrameworkId,
+    /// The executor, for logs.
+    pub executor: ExecutorId,
+    /// Absolute path of the sandbox to make.
+    pub directory: String,
+    /// Program to run: absolute, relative to the sandbox, or a name to look for in `PATH`.
+    pub program: String,
+    /// All arguments, the program's own name first.
+    pub arguments: Vec<String>,
+    /// The complete environment.
+    pub environment: BTreeMap<String, String>,
+    /// User to run as; `None` means the agent's own.
+    pub user: Option<String>,
+}
+
+/// Something the agent wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Open a link to the master.
+    Connect(LinkNumber),
+    /// Close a link; its end need not be reported.
+    CloseLink(LinkNumber),
+    /// Send to the master.
+    ToMaster(LinkNumber, Box<Frame<AgentToMaster>>),
+    /// Send an event to an executor; the skin encodes it.
+    ToExecutor(ConnectionId, Box<executor::Event>),
+    /// End an executor's stream after what was sent before.
+    CloseConnection(ConnectionId),
+    /// Answer a call.
+    Reply(Token, Answer),
+    /// Start a container and report `Launched`.
+    Launch(Box<Launch>),
+    /// Kill a container's whole process group and report `Exited` as ever.
+    Kill(ContainerId),
+    /// The agent has this id: point `slaves/latest` to its directory.
+    Admitted(AgentId),
+    /// Nothing is left to do: end the process, for this reason.
+    Exit(String),
+}

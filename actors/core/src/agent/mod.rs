@@ -1,0 +1,273 @@
+//! The agent's decisions: registration, executors, tasks, status-update streams.
+//! Starts nothing itself: it returns effects.
+
+mod calls;
+mod counters;
+mod executor_info;
+mod executors;
+mod kill;
+mod launch;
+pub mod messages;
+pub mod model;
+pub mod paths;
+mod registration;
+mod status_updates;
+mod timers;
+mod updates;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::{OrdMap, Vector};
+use tepui_protocol::link::{AgentToMaster, Frame};
+use tepui_protocol::v1;
+
+pub use counters::Counters;
+pub use executor_info::{EXECUTOR_PROGRAM, duration_text};
+pub use status_updates::{MAX_PENDING, RETRY_MAX, RETRY_MIN};
+
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
+use crate::time::{Mono, Now, Wall};
+use messages::{ConnectionId, Effect, Input, LinkNumber};
+use model::{Executor, Framework, Snapshot};
+use registration::Link;
+use status_updates::{Key, Streams};
+use timers::Timers;
+
+/// What an agent is started with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The agent's description, without an id.
+    pub info: v1::AgentInfo,
+    /// `ip:port` at which executors reach the agent.
+    pub address: String,
+    /// Address told in the status of containers.
+    pub ip: String,
+    /// Version of Mesos's interfaces spoken, e.g. `1.12.0`.
+    pub version: String,
+    /// Directory of sandboxes; absolute.
+    pub work_dir: String,
+    /// Directory that holds Tepui's executor; absolute.
+    pub launcher_dir: String,
+    /// Environment given to executors beside Mesos's own variables.
+    pub executor_environment: BTreeMap<String, String>,
+    /// `LIBPROCESS_IP` of the agent's own environment, handed on to executors.
+    pub libprocess_ip: Option<String>,
+    /// Whether executors run as their command's or framework's user.
+    pub switch_user: bool,
+    /// Base of the random delay before attempts to reach or register with the master.
+    pub registration_backoff_factor: Duration,
+    /// Time a launched executor has to subscribe.
+    pub executor_registration_timeout: Duration,
+    /// Time an executor has to end when told to.
+    pub executor_shutdown_grace_period: Duration,
+    /// Finished executors remembered per framework.
+    pub max_completed_executors_per_framework: usize,
+}
+
+/// Names of the capabilities an agent announces.
+pub const CAPABILITIES: &[&str] = &[
+    "MULTI_ROLE",
+    "HIERARCHICAL_ROLE",
+    "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
+    "RESIZE_VOLUME",
+    "AGENT_OPERATION_FEEDBACK",
+    "AGENT_DRAINING",
+    "TASK_RESOURCE_LIMITS",
+];
+
+/// Time between two HEARTBEAT events to an executor.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+/// Life cycle of the agent itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It serves.
+    Active,
+    /// It ends its executors, passing on their last updates, and then exits.
+    Stopping,
+    /// It leaves the cluster: frameworks are shut down, and then it exits.
+    Leaving,
+    /// It has asked to be ended.
+    Ended,
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Connect,
+    Register,
+    Silence,
+    Resend(Key),
+    Subscribe(ContainerId),
+    Shutdown(ContainerId),
+    Heartbeat(ConnectionId),
+}
+
+/// The agent's state; see [`Agent::handle`].
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    ids: IdSource,
+    life: Life,
+    link: Link,
+    next_link: u64,
+    /// Upper bound of the next random delay.
+    backoff: Duration,
+    ping_timeout: Duration,
+    last_heard: Mono,
+    agent_id: Option<AgentId>,
+    info: Arc<v1::AgentInfo>,
+    master: Option<Arc<v1::MasterInfo>>,
+    resource_version: Vec<u8>,
+    frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    completed_frameworks: Vector<Arc<Framework>>,
+    containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
+    connections: BTreeMap<ConnectionId, (FrameworkId, ExecutorId)>,
+    streams: Streams,
+    timers: Timers<Timer>,
+    counters: Counters,
+    start_time: Wall,
+}
+
+impl Agent {
+    /// An agent that will try to reach its master after a random delay.
+    pub fn new(settings: Settings, seed: [u8; 32], now: Now) -> Self {
+        let mut ids = IdSource::from_seed(seed);
+        let resource_version = ids.uuid().as_bytes().to_vec();
+        let mut agent = Agent {
+            info: Arc::new(settings.info.clone()),
+            backoff: settings.registration_backoff_factor,
+            settings,
+            ids,
+            life: Life::Active,
+            link: Link::Down,
+            next_link: 0,
+            ping_timeout: registration::DEFAULT_PING_TIMEOUT,
+            last_heard: now.mono,
+            agent_id: None,
+            master: None,
+            resource_version,
+            frameworks: OrdMap::new(),
+            completed_frameworks: Vector::new(),
+            containers: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            streams: Streams::default(),
+            timers: Timers::new(),
+            counters: Counters::default(),
+            start_time: now.wall,
+        };
+        agent.schedule_connect(now);
+        agent
+    }
+
+    /// Takes one input and adds what is to be done to `out`.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::LinkClosed { link } => self.link_closed(now, link),
+            Input::FromMaster { link, message } => self.master_said(now, link, *message, out),
+            Input::Call {
+                call,
+                connection,
+                reply,
+            } => {
+                self.executor_call(now, *call, connection, reply, out);
+            }
+            Input::ConnectionClosed { connection } => self.connection_closed(connection),
+            Input::Launched { container, result } => {
+                self.container_launched(now, &container, result, out);
+            }
+            Input::Exited { container, status } => {
+                self.container_exited(now, &container, status, out);
+            }
+            Input::Stop => self.stop(now, out),
+            Input::Leave => self.leave(now, "told to leave the cluster", out),
+            Input::Tick => {}
+        }
+        while let Some(timer) = self.timers.pop_due(now.mono) {
+            self.fire(now, timer, out);
+        }
+        self.exit_when_done(out);
+    }
+
+    /// When `Tick` is due, if nothing else happens before.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.timers.next()
+    }
+
+    /// A consistent view that shares memory with the live state.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            info: self.info.clone(),
+            agent_id: self.agent_id.clone(),
+            start_time: self.start_time,
+            master: self.master.clone(),
+            registered: matches!(self.link, Link::Registered { .. }),
+            frameworks: self.frameworks.clone(),
+            completed_frameworks: self.completed_frameworks.clone(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    fn fire(&mut self, now: Now, timer: Timer, out: &mut Vec<Effect>) {
+        match timer {
+            Timer::Connect => self.connect(now, out),
+            Timer::Register => self.register(now, out),
+            Timer::Silence => self.silence(now, out),
+            Timer::Resend(key) => self.forward(now, &key, out),
+            Timer::Subscribe(container) => self.subscribe_overdue(&container, out),
+            Timer::Shutdown(container) => out.push(Effect::Kill(container)),
+            Timer::Heartbeat(connection) => self.heartbeat(now, connection, out),
+        }
+    }
+
+    /// Sends on the link if the master knows this agent by now, else drops the message.
+    fn tell_master(&self, message: AgentToMaster, out: &mut Vec<Effect>) {
+        if let Link::Registered { link, epoch } = self.link {
+            out.push(Effect::ToMaster(
+                link,
+                Box::new(Frame {
+                    epoch,
+                    body: message,
+                }),
+            ));
+        }
+    }
+
+    fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
+        self.frameworks.get_mut(id).map(Arc::make_mut)
+    }
+
+    fn executor_mut(&mut self, id: &FrameworkId, executor: &ExecutorId) -> Option<&mut Executor> {
+        self.framework_mut(id)?
+            .executors
+            .get_mut(executor)
+            .map(Arc::make_mut)
+    }
+
+    fn executor(&self, id: &FrameworkId, executor: &ExecutorId) -> Option<&Arc<Executor>> {
+        self.frameworks.get(id)?.executors.get(executor)
+    }
+
+    fn exit_when_done(&mut self, out: &mut Vec<Effect>) {
+        let reason = match self.life {
+            Life::Active | Life::Ended => return,
+            Life::Stopping if self.containers.is_empty() => "stopped",
+            Life::Leaving if self.containers.is_empty() => "left the cluster",
+            Life::Stopping | Life::Leaving => return,
+        };
+        self.life = Life::Ended;
+        out.push(Effect::Exit(reason.to_owned()));
+    }
+}
+
+/// The number of a link, for the next attempt.
+fn next_link(counter: &mut u64) -> LinkNumber {
+    *counter += 1;
+    LinkNumber(*counter)
+}

@@ -1,0 +1,200 @@
+//! Walks all invariants of the allocator, for tests and simulations.
+//! Repairs nothing.
+
+use std::collections::BTreeMap;
+
+use super::Allocator;
+use super::ledger::{Agent, Ledger, RoleKey, SubKey};
+use crate::resources::{Amount, Name, Resources};
+
+impl Allocator {
+    /// Checks that nothing is given away twice, that all sums agree with what is held, and
+    /// that every list says what the others say. The error names the first disagreement.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        for (key, agent) in &self.ledger.agents {
+            check_agent(agent)?;
+            let listed = self.candidates.iter().any(|candidate| candidate.0 == key);
+            if agent.is_candidate != listed {
+                return Err(format!("agent {}: candidate flag is wrong", agent.id));
+            }
+        }
+        check_totals(&self.ledger)?;
+        check_subs(&self.ledger)?;
+        check_sums(&self.ledger)?;
+        for sub in self.filters.refused_counts().keys() {
+            if !self
+                .ledger
+                .subs
+                .get(sub.0)
+                .is_some_and(|entry| entry.subscribed)
+            {
+                return Err(format!("a filter is left of {sub:?}"));
+            }
+        }
+        self.filters.sanity_check()
+    }
+}
+
+fn check_agent(agent: &Agent) -> Result<(), String> {
+    let mut used = Resources::new();
+    for holding in &agent.held {
+        if holding.resources.is_empty() {
+            return Err(format!("agent {}: an empty holding is left", agent.id));
+        }
+        used.add(&holding.resources.unallocated().non_shared());
+    }
+    if used != agent.used {
+        return Err(format!(
+            "agent {}: used is {}, held is {used}",
+            agent.id, agent.used
+        ));
+    }
+    if !agent.held.is_sorted_by(|a, b| a.sub < b.sub) {
+        return Err(format!("agent {}: holdings are not sorted", agent.id));
+    }
+    if !agent.overcommitted && !agent.total.contains(&used) {
+        return Err(format!(
+            "agent {}: {used} is more than {}",
+            agent.id, agent.total
+        ));
+    }
+    let mut free = agent.total.non_shared();
+    free.subtract(&used);
+    free.add(&agent.total.shared());
+    if free != agent.free {
+        return Err(format!(
+            "agent {}: free is {}, should be {free}",
+            agent.id, agent.free
+        ));
+    }
+    Ok(())
+}
+
+fn check_totals(ledger: &Ledger) -> Result<(), String> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for (_, agent) in &ledger.agents {
+        for entry in &agent.total {
+            if let Amount::Scalar(milli) = entry.amount() {
+                *sums.entry(entry.name()).or_insert(0) += milli;
+            }
+        }
+    }
+    for (name, milli) in ledger.totals.iter() {
+        let sum = sums.remove(Name::as_str(name)).unwrap_or(0);
+        if sum != milli {
+            return Err(format!(
+                "total of {} is {milli}, should be {sum}",
+                name.as_str()
+            ));
+        }
+    }
+    match sums.into_iter().next() {
+        Some((name, _)) => Err(format!("total of {name} is missing")),
+        None => Ok(()),
+    }
+}
+
+fn check_subs(ledger: &Ledger) -> Result<(), String> {
+    let mut listed: BTreeMap<RoleKey, usize> = BTreeMap::new();
+    let mut count: BTreeMap<RoleKey, usize> = BTreeMap::new();
+    for (key, sub) in &ledger.subs {
+        let framework = &ledger.frameworks[sub.framework.0];
+        let wanted = framework.active && sub.subscribed && !sub.suppressed;
+        if sub.listed != wanted {
+            return Err(format!("{}: listed is {}", framework.id, sub.listed));
+        }
+        if !framework.subs.contains(&SubKey(key)) {
+            return Err(format!("{} has lost a subscription", framework.id));
+        }
+        let holds = |agent: &Agent| agent.held.iter().any(|holding| holding.sub.0 == key);
+        let held_on = ledger
+            .agents
+            .iter()
+            .filter(|(_, agent)| holds(agent))
+            .count();
+        if held_on != sub.held_on || (held_on == 0 && !sub.subscribed) {
+            return Err(format!(
+                "{}: held on {held_on}, not {}",
+                framework.id, sub.held_on
+            ));
+        }
+        *count.entry(sub.role).or_insert(0) += 1;
+        *listed.entry(sub.role).or_insert(0) += usize::from(sub.listed);
+    }
+    for (key, role) in &ledger.roles {
+        let key = RoleKey(key);
+        let (count, listed) = (count.get(&key).copied(), listed.get(&key).copied());
+        if count != Some(role.subs) || listed != Some(role.listed) {
+            return Err(format!("role {}: counts are wrong", role.path));
+        }
+        if ledger.role_key(&role.path) != Some(key) {
+            return Err(format!("role {} cannot be found", role.path));
+        }
+        role.sorter.sanity_check(&ledger.totals)?;
+    }
+    for (key, framework) in &ledger.frameworks {
+        if ledger.framework_key(&framework.id).map(|found| found.0) != Some(key) {
+            return Err(format!("framework {} cannot be found", framework.id));
+        }
+        if !framework.known && framework.subs.is_empty() {
+            return Err(format!("framework {} is left over", framework.id));
+        }
+    }
+    ledger.role_sorter.sanity_check(&ledger.totals)
+}
+
+/// Compares what the sorters count with what is held.
+fn check_sums(ledger: &Ledger) -> Result<(), String> {
+    let kinds: Vec<Name> = ledger.totals.iter().map(|(name, _)| name.clone()).collect();
+    let kind = |name: &str| kinds.iter().position(|known| known.as_str() == name);
+    let mut by_sub: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    let mut by_role: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    for (_, agent) in &ledger.agents {
+        let mut shared_of_role: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        for holding in &agent.held {
+            let role = ledger.subs[holding.sub.0].role.0;
+            let own = by_sub
+                .entry(holding.sub.0)
+                .or_insert_with(|| vec![0; kinds.len()]);
+            let all = by_role.entry(role).or_insert_with(|| vec![0; kinds.len()]);
+            let shared = shared_of_role.entry(role).or_default();
+            for entry in &holding.resources {
+                let Amount::Scalar(milli) = entry.amount() else {
+                    continue;
+                };
+                let Some(kind) = kind(entry.name()) else {
+                    return Err(format!("{} is not counted", entry.name()));
+                };
+                own[kind] += milli;
+                if entry.is_shared() {
+                    if shared.iter().any(|seen| entry.is_same(seen)) {
+                        continue;
+                    }
+                    shared.push(entry.clone());
+                }
+                all[kind] += milli;
+            }
+        }
+    }
+    let none = Vec::new();
+    for (key, sub) in &ledger.subs {
+        let counted = ledger.roles[sub.role.0].sorter.amounts(sub.slot);
+        same(counted, by_sub.get(&key).unwrap_or(&none), "framework")?;
+    }
+    for (key, role) in &ledger.roles {
+        let counted = ledger.role_sorter.amounts(role.slot);
+        same(counted, by_role.get(&key).unwrap_or(&none), &role.path)?;
+    }
+    Ok(())
+}
+
+fn same(counted: &[i64], held: &[i64], what: &str) -> Result<(), String> {
+    let length = counted.len().max(held.len());
+    let at = |list: &[i64], kind: usize| list.get(kind).copied().unwrap_or(0);
+    if (0..length).all(|kind| at(counted, kind) == at(held, kind)) {
+        return Ok(());
+    }
+    Err(format!(
+        "{what}: sorter counts {counted:?}, held is {held:?}"
+    ))
+}

@@ -1,0 +1,435 @@
+//! What each command of the master changes, and which agents it makes candidates.
+//! Proposes nothing; the next run does.
+
+use super::Allocator;
+use super::capabilities::{AgentTraits, FrameworkTraits};
+use super::constraints;
+use super::filters::Reason;
+use super::ledger::{AgentKey, FrameworkKey, SubKey};
+use super::messages::{AgentFacts, Command, FrameworkFacts, Generation, Refusal};
+use crate::ids::{AgentId, FrameworkId, Role};
+use crate::resources::attributes::same_attributes;
+use crate::resources::{Quantities, Resources};
+use crate::time::Now;
+
+impl Allocator {
+    /// Takes in a change. Commands about unknown frameworks or agents are ignored: they were
+    /// removed while the command was under way.
+    pub fn apply(&mut self, now: Now, command: Command) {
+        match command {
+            Command::AddFramework {
+                id,
+                generation,
+                facts,
+                used,
+                active,
+            } => {
+                self.add_framework(&id, generation, &facts, used, active);
+            }
+            Command::UpdateFramework { id, facts } => {
+                if let Some(key) = self.known_framework(&id) {
+                    self.update_framework(key, &facts);
+                    self.mark_all();
+                }
+            }
+            Command::ActivateFramework { id, generation } => {
+                if let Some(key) = self.known_framework(&id) {
+                    self.ledger.frameworks[key.0].generation = generation;
+                    self.set_framework_active(key, true);
+                }
+            }
+            Command::DeactivateFramework(id) => {
+                if let Some(key) = self.known_framework(&id) {
+                    self.set_framework_active(key, false);
+                }
+            }
+            Command::RemoveFramework(id) => self.remove_framework(&id),
+            Command::AddAgent {
+                id,
+                generation,
+                facts,
+                total,
+                used,
+            } => {
+                self.add_agent(id, generation, facts, total, used);
+            }
+            Command::UpdateAgent { id, facts, total } => self.update_agent(&id, facts, total),
+            Command::ActivateAgent(id) => self.set_agent_active(&id, true),
+            Command::DeactivateAgent(id) => self.set_agent_active(&id, false),
+            Command::RemoveAgent(id) => self.remove_agent(&id),
+            Command::Release {
+                framework,
+                agent,
+                resources,
+                refusal,
+            } => {
+                self.release(now, &framework, &agent, &resources, refusal);
+            }
+            Command::Charge {
+                framework,
+                agent,
+                resources,
+            } => self.charge_known_agent(&framework, &agent, &resources),
+            Command::Transform {
+                framework,
+                agent,
+                consumed,
+                converted,
+            } => {
+                self.transform(&framework, &agent, &consumed, &converted);
+            }
+            Command::Revive { framework, roles } => self.revive(&framework, &roles),
+            Command::Suppress { framework, roles } => self.suppress(&framework, &roles),
+        }
+    }
+
+    fn charge_known_agent(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+    ) {
+        if let Some(agent) = self.ledger.agent_key(agent) {
+            let framework = self.ledger.ensure_framework(framework);
+            self.charge(framework, agent, resources);
+            self.ledger.drop_framework_if_unused(framework);
+        }
+    }
+
+    fn known_framework(&self, id: &FrameworkId) -> Option<FrameworkKey> {
+        self.ledger
+            .framework_key(id)
+            .filter(|key| self.ledger.frameworks[key.0].known)
+    }
+
+    fn add_framework(
+        &mut self,
+        id: &FrameworkId,
+        generation: Generation,
+        facts: &FrameworkFacts,
+        used: Vec<(AgentId, Resources)>,
+        active: bool,
+    ) {
+        let key = self.ledger.ensure_framework(id);
+        let framework = &mut self.ledger.frameworks[key.0];
+        framework.known = true;
+        framework.generation = generation;
+        self.update_framework(key, facts);
+        for (agent, resources) in used {
+            if let Some(agent) = self.ledger.agent_key(&agent) {
+                self.charge_missing(key, agent, &resources);
+            }
+        }
+        self.set_framework_active(key, active);
+    }
+
+    /// Charges what the agent has not already told of.
+    fn charge_missing(&mut self, framework: FrameworkKey, agent: AgentKey, used: &Resources) {
+        for (role, mut missing) in used.by_allocation_role() {
+            let sub = self.ledger.ensure_sub(framework, &role);
+            if let Some(held) = self.ledger.holding(sub, agent) {
+                missing.subtract(held);
+            }
+            self.charge(framework, agent, &missing);
+            self.ledger.drop_if_unused(sub);
+        }
+    }
+
+    fn charge(&mut self, framework: FrameworkKey, agent: AgentKey, resources: &Resources) {
+        for (role, resources) in resources.by_allocation_role() {
+            let sub = self.ledger.ensure_sub(framework, &role);
+            self.ledger
+                .charge(sub, agent, &resources, &resources.unallocated(), false);
+        }
+    }
+
+    fn update_framework(&mut self, key: FrameworkKey, facts: &FrameworkFacts) {
+        let traits = FrameworkTraits::of(&facts.info);
+        self.ledger.frameworks[key.0].traits = traits;
+        let compiled = facts.constraints.as_ref().map(constraints::compile);
+        let mut compiled = compiled.unwrap_or_default();
+        for role in &facts.roles {
+            let sub = self.ledger.ensure_sub(key, role);
+            let was_suppressed = self.ledger.subs[sub.0].suppressed;
+            let suppressed = facts.suppressed.contains(role);
+            let entry = &mut self.ledger.subs[sub.0];
+            entry.subscribed = true;
+            entry.suppressed = suppressed;
+            entry.minimum = own_minimum(facts, role);
+            entry.constraints = compiled.remove(role.as_ref());
+            // No longer suppressing a role revives it.
+            if was_suppressed && !suppressed {
+                self.filters.clear_sub(sub);
+            }
+        }
+        for sub in self.ledger.frameworks[key.0].subs.clone() {
+            let entry = &mut self.ledger.subs[sub.0];
+            entry.traits = traits;
+            let role = &self.ledger.roles[entry.role.0].path;
+            if !facts.roles.contains(role) {
+                entry.subscribed = false;
+                entry.suppressed = false;
+                self.filters.clear_sub(sub);
+            }
+            self.ledger.update_listing(sub);
+            self.ledger.drop_if_unused(sub);
+        }
+    }
+
+    fn set_framework_active(&mut self, key: FrameworkKey, active: bool) {
+        self.ledger.frameworks[key.0].active = active;
+        for sub in self.ledger.frameworks[key.0].subs.clone() {
+            self.ledger.update_listing(sub);
+            if !active {
+                self.filters.clear_sub(sub);
+            }
+        }
+        if active {
+            self.mark_all();
+        }
+    }
+
+    fn remove_framework(&mut self, id: &FrameworkId) {
+        let Some(key) = self.known_framework(id) else {
+            return;
+        };
+        self.set_framework_active(key, false);
+        self.ledger.frameworks[key.0].known = false;
+        for sub in self.ledger.frameworks[key.0].subs.clone() {
+            self.ledger.subs[sub.0].subscribed = false;
+            if self.ledger.subs[sub.0].held_on > 0 {
+                self.release_everywhere(sub);
+            }
+            self.ledger.drop_if_unused(sub);
+        }
+        // A framework without subscriptions was not dropped with the last of them.
+        if self.ledger.framework_key(id) == Some(key) {
+            self.ledger.drop_framework_if_unused(key);
+        }
+    }
+
+    fn release_everywhere(&mut self, sub: SubKey) {
+        let agents: Vec<usize> = self.ledger.agents.iter().map(|(agent, _)| agent).collect();
+        for agent in agents.into_iter().map(AgentKey) {
+            if let Some(held) = self.ledger.holding(sub, agent).cloned() {
+                self.ledger.release(sub, agent, &held, &held.unallocated());
+                self.mark(agent);
+            }
+        }
+    }
+
+    fn add_agent(
+        &mut self,
+        id: AgentId,
+        generation: Generation,
+        facts: AgentFacts,
+        total: Resources,
+        used: Vec<(FrameworkId, Resources)>,
+    ) {
+        // An agent that comes back may have been removed and added by the master in one go.
+        self.remove_agent(&id);
+        let key = self.ledger.add_agent(id, generation, facts, total);
+        self.update_traits(key);
+        for (framework, resources) in used {
+            let framework = self.ledger.ensure_framework(&framework);
+            self.charge(framework, key, &resources);
+            self.ledger.drop_framework_if_unused(framework);
+        }
+        self.mark(key);
+    }
+
+    fn update_agent(&mut self, id: &AgentId, facts: AgentFacts, total: Resources) {
+        let Some(key) = self.ledger.agent_key(id) else {
+            return;
+        };
+        let agent = &mut self.ledger.agents[key.0];
+        // Frameworks may have refused the agent for the attributes it had.
+        if !same_attributes(&agent.facts.info.attributes, &facts.info.attributes) {
+            self.filters.clear_agent(key);
+        }
+        agent.facts = facts;
+        if agent.total != total {
+            self.ledger.set_total(key, total);
+        }
+        self.update_traits(key);
+        self.mark(key);
+    }
+
+    fn update_traits(&mut self, key: AgentKey) {
+        let agent = &mut self.ledger.agents[key.0];
+        let region = self.config.master_region.as_deref();
+        agent.traits = AgentTraits::of(&agent.facts, &agent.total, region);
+    }
+
+    fn set_agent_active(&mut self, id: &AgentId, active: bool) {
+        let Some(key) = self.ledger.agent_key(id) else {
+            return;
+        };
+        self.ledger.agents[key.0].active = active;
+        if active {
+            self.mark(key);
+        }
+    }
+
+    fn remove_agent(&mut self, id: &AgentId) {
+        let Some(key) = self.ledger.agent_key(id) else {
+            return;
+        };
+        let holders: Vec<SubKey> = self.ledger.agents[key.0]
+            .held
+            .iter()
+            .map(|holding| holding.sub)
+            .collect();
+        let was_candidate = self.ledger.agents[key.0].is_candidate;
+        self.filters.clear_agent(key);
+        self.ledger.remove_agent(key);
+        if was_candidate {
+            self.candidates.retain(|candidate| *candidate != key);
+        }
+        for sub in holders {
+            self.ledger.drop_if_unused(sub);
+        }
+    }
+
+    fn release(
+        &mut self,
+        now: Now,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+        refusal: Option<Refusal>,
+    ) {
+        let Some(framework) = self.ledger.framework_key(framework) else {
+            return;
+        };
+        let Some(agent) = self.ledger.agent_key(agent) else {
+            return;
+        };
+        match resources.sole_allocation_role() {
+            Some(role) => {
+                let role = role.clone();
+                self.release_role(now, framework, agent, (&role, resources), refusal);
+            }
+            None => {
+                for (role, resources) in resources.by_allocation_role() {
+                    self.release_role(now, framework, agent, (&role, &resources), refusal);
+                }
+            }
+        }
+        self.mark(agent);
+    }
+
+    fn release_role(
+        &mut self,
+        now: Now,
+        framework: FrameworkKey,
+        agent: AgentKey,
+        (role, resources): (&Role, &Resources),
+        refusal: Option<Refusal>,
+    ) {
+        let role = self.ledger.role_key(role);
+        let Some(sub) = role.and_then(|role| self.ledger.sub_key(framework, role)) else {
+            return;
+        };
+        let bare = resources.unallocated();
+        let given = self.ledger.release(sub, agent, resources, &bare);
+        let entry = &self.ledger.subs[sub.0];
+        let may_get_offers = entry.subscribed && self.ledger.frameworks[framework.0].active;
+        if let Some(refusal) = refusal.filter(|_| may_get_offers && !given.is_empty()) {
+            let reason = if refusal.timeout.is_zero() {
+                Reason::Echo
+            } else {
+                Reason::Refused
+            };
+            let end = now.mono + refusal.timeout.max(self.config.allocation_interval);
+            self.filters.add(agent, sub, given, end, reason);
+        }
+        self.ledger.drop_if_unused(sub);
+    }
+
+    fn transform(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        consumed: &Resources,
+        converted: &Resources,
+    ) {
+        let Some(framework) = self.ledger.framework_key(framework) else {
+            return;
+        };
+        let Some(agent) = self.ledger.agent_key(agent) else {
+            return;
+        };
+        let mut touched = Vec::new();
+        for (role, resources) in consumed.by_allocation_role() {
+            let role = self.ledger.role_key(&role);
+            let sub = role.and_then(|role| self.ledger.sub_key(framework, role));
+            let held = sub.and_then(|sub| self.ledger.holding(sub, agent));
+            match (sub, held) {
+                (Some(sub), Some(held)) if held.contains(&resources) => {
+                    touched.push((sub, resources));
+                }
+                // What is not held cannot become something else.
+                _ => return,
+            }
+        }
+        for (sub, resources) in &touched {
+            self.ledger
+                .release(*sub, agent, resources, &resources.unallocated());
+        }
+        let mut total = self.ledger.agents[agent.0].total.clone();
+        total.subtract(&consumed.unallocated());
+        total.add(&converted.unallocated());
+        self.ledger.set_total(agent, total);
+        self.charge(framework, agent, converted);
+        self.update_traits(agent);
+        for (sub, _) in touched {
+            self.ledger.drop_if_unused(sub);
+        }
+        self.mark(agent);
+    }
+
+    fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
+        let Some(key) = self.known_framework(framework) else {
+            return;
+        };
+        for sub in self.subscribed(key, roles) {
+            self.ledger.subs[sub.0].suppressed = false;
+            self.filters.clear_sub(sub);
+            self.ledger.update_listing(sub);
+        }
+        self.mark_all();
+    }
+
+    fn suppress(&mut self, framework: &FrameworkId, roles: &[Role]) {
+        let Some(key) = self.known_framework(framework) else {
+            return;
+        };
+        for sub in self.subscribed(key, roles) {
+            self.ledger.subs[sub.0].suppressed = true;
+            self.ledger.update_listing(sub);
+        }
+    }
+
+    /// The framework's subscriptions to these roles, or to all when none is named.
+    fn subscribed(&self, framework: FrameworkKey, roles: &[Role]) -> Vec<SubKey> {
+        let subs = self.ledger.frameworks[framework.0].subs.iter().copied();
+        subs.filter(|sub| {
+            let entry = &self.ledger.subs[sub.0];
+            let path = &self.ledger.roles[entry.role.0].path;
+            entry.subscribed && (roles.is_empty() || roles.contains(path))
+        })
+        .collect()
+    }
+}
+
+/// The framework's own alternatives for the smallest offer of a role; an empty list allows any.
+fn own_minimum(facts: &FrameworkFacts, role: &Role) -> Option<Vec<Quantities>> {
+    let filters = facts.info.offer_filters.get(role.as_ref())?;
+    let minimum = filters.min_allocatable_resources.as_ref()?;
+    let alternatives = minimum.quantities.iter().map(|alternative| {
+        let amounts = alternative.quantities.iter();
+        Quantities::from_amounts(amounts.map(|(name, scalar)| (name.as_str(), scalar.value)))
+    });
+    Some(alternatives.collect())
+}

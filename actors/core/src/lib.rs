@@ -1,0 +1,11 @@
+//! Every decision of Tepui as plain synchronous code: state, time and event in, effects out.
+//! Performs nothing itself: no actor, clock, file or socket.
+
+pub mod agent;
+pub mod allocator;
+pub mod ids;
+pub mod master;
+pub mod registry;
+pub mod resources;
+pub mod time;
+pub mod validation;

@@ -1,0 +1,290 @@
+//! Agents that disconnect, become unreachable or leave, and what that does to their tasks.
+//! Their return is in `reregister`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tepui_protocol::v1::TaskState;
+use tepui_protocol::v1::task_status::Reason;
+
+use super::messages::{Effect, LinkId};
+use super::model::{Agent, AgentState};
+use super::registrations::{Pending, Transition};
+use super::settings::duration_text;
+use super::tasks::Fate;
+use super::{Deadline, Master, events, to_allocator};
+use crate::allocator::messages::Command;
+use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::registry::Operation;
+use crate::time::{Now, Wall};
+
+/// How the tasks of an agent end.
+struct Loss<'a> {
+    state: TaskState,
+    reason: Reason,
+    message: &'a str,
+    unreachable_since: Option<Wall>,
+    fate: Fate,
+}
+
+impl Master {
+    pub(super) fn link_closed(&mut self, now: Now, link: LinkId, out: &mut Vec<Effect>) {
+        let agent = self.agent_of_link(link);
+        self.links.remove(&link);
+        if let Some(agent) = agent {
+            self.disconnect_agent(now, &agent, out);
+        }
+    }
+
+    /// The agent at the other end does not answer: it is unreachable, though its link is open.
+    pub(super) fn link_unresponsive(&mut self, now: Now, link: LinkId, out: &mut Vec<Effect>) {
+        match self.agent_of_link(link) {
+            Some(agent) => self.mark_unreachable(now, &agent, "health check timed out", out),
+            None => out.push(Effect::CloseLink(link)),
+        }
+    }
+
+    /// Closes a link that is no longer its agent's.
+    pub(super) fn detach_link(&mut self, link: LinkId, out: &mut Vec<Effect>) {
+        if let Some(opened) = self.links.get_mut(&link) {
+            opened.agent = None;
+            out.push(Effect::CloseLink(link));
+        }
+    }
+
+    /// An agent's link is down: it is not offered, and has a while to come back.
+    ///
+    /// Frameworks that do not checkpoint lose what they run there at once: it would not survive
+    /// a restart of the agent.
+    pub(super) fn disconnect_agent(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
+        let timeout = self.settings.agent_reregister_timeout;
+        let Some(agent) = self.agent_mut(id) else {
+            return;
+        };
+        agent.state = AgentState::Disconnected(now.mono);
+        let message = format!("Agent {} disconnected", agent.info.hostname);
+        let offers: Vec<_> = agent.offers.iter().cloned().collect();
+        out.push(to_allocator(Command::DeactivateAgent(id.clone())));
+        for offer in offers {
+            self.rescind_offer(&offer, out);
+        }
+        for framework in self.frameworks_on(id) {
+            let checkpoints =
+                |f: &FrameworkId| self.frameworks.get(f).is_some_and(|f| f.info.checkpoint());
+            if !checkpoints(&framework) {
+                self.remove_framework_from_agent(now, id, &framework, &message, out);
+            }
+        }
+        self.deadlines
+            .set(Deadline::Agent(id.clone()), now.mono + timeout);
+    }
+
+    fn frameworks_on(&self, id: &AgentId) -> BTreeSet<FrameworkId> {
+        let Some(agent) = self.agents.get(id) else {
+            return BTreeSet::new();
+        };
+        let of_tasks = agent.tasks.iter().map(|(framework, _)| framework.clone());
+        let of_executors = agent
+            .executors
+            .keys()
+            .map(|(framework, _)| framework.clone());
+        of_tasks.chain(of_executors).collect()
+    }
+
+    fn remove_framework_from_agent(
+        &mut self,
+        now: Now,
+        id: &AgentId,
+        framework: &FrameworkId,
+        message: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
+        let tasks: Vec<TaskId> = agent.tasks_of(framework).cloned().collect();
+        let executors: Vec<ExecutorId> = agent
+            .executors_of(framework)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let loss = Loss {
+            state: TaskState::TaskLost,
+            reason: Reason::AgentDisconnected,
+            message,
+            unreachable_since: None,
+            fate: Fate::Completed,
+        };
+        for task in tasks {
+            self.lose_task(now, framework, &task, &loss, out);
+        }
+        for executor in executors {
+            self.remove_executor(id, framework, &executor, out);
+        }
+    }
+
+    fn lose_task(
+        &mut self,
+        now: Now,
+        framework: &FrameworkId,
+        id: &TaskId,
+        loss: &Loss<'_>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.task(framework, id) else {
+            return;
+        };
+        let (state, reason) = (loss.state, loss.reason);
+        let mut status = events::end_of_task(&task.info, state, reason, loss.message, now.wall);
+        status.unreachable_time = loss.unreachable_since.map(events::time_info);
+        self.apply_status(framework, id, &status, state, out);
+        self.remove_task(framework, id, loss.fate, out);
+        self.send(framework, events::update(status), out);
+    }
+
+    /// A disconnected agent did not come back in time.
+    pub(super) fn agent_stayed_away(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
+        let timeout = duration_text(self.settings.agent_reregister_timeout);
+        let message = format!("agent did not reregister within {timeout} after disconnecting");
+        self.mark_unreachable(now, id, &message, out);
+    }
+
+    /// Agents found in the registry at start did not come back in time.
+    pub(super) fn recovered_agents_stayed_away(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let timeout = duration_text(self.settings.agent_reregister_timeout);
+        let message = format!("did not reregister within {timeout} after master failover");
+        let missing: Vec<AgentId> = self.recovered_agents.keys().cloned().collect();
+        for id in missing {
+            self.mark_unreachable(now, &id, &message, out);
+        }
+    }
+
+    /// Has the registry record that an agent is unreachable; only then is anybody told.
+    fn mark_unreachable(&mut self, now: Now, id: &AgentId, message: &str, out: &mut Vec<Effect>) {
+        // Whatever is being stored of the agent now also decides what becomes of it.
+        if self.transitions.contains_key(id) {
+            return;
+        }
+        self.counters.slave_unreachable_scheduled += 1;
+        self.transitions.insert(id.clone(), Transition::default());
+        let at = now.wall;
+        let operation = Operation::MarkUnreachable {
+            agent_id: id.clone(),
+            at,
+        };
+        let pending = Pending::Unreachable {
+            id: id.clone(),
+            at,
+            message: message.to_string(),
+        };
+        self.apply(operation, pending, out);
+    }
+
+    pub(super) fn became_unreachable(
+        &mut self,
+        now: Now,
+        id: &AgentId,
+        at: Wall,
+        message: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.slave_unreachable_completed += 1;
+        self.counters.slave_removals += 1;
+        self.unreachable_agents.insert(id.clone(), at);
+        if self.recovered_agents.remove(id).is_some() {
+            return self.tell_agent_lost(id, out);
+        }
+        let Some(agent) = self.take_agent(id, out) else {
+            return;
+        };
+        for (framework, task) in &agent.tasks {
+            let aware = self
+                .frameworks
+                .get(framework)
+                .is_some_and(|f| f.is_partition_aware());
+            let loss = Loss {
+                state: match aware {
+                    true => TaskState::TaskUnreachable,
+                    false => TaskState::TaskLost,
+                },
+                reason: Reason::AgentRemoved,
+                message,
+                unreachable_since: Some(at),
+                fate: Fate::Unreachable,
+            };
+            self.lose_task(now, framework, task, &loss, out);
+        }
+        self.forget_agent(id, &agent, out);
+    }
+
+    /// Removes an agent that left for good, once the registry has recorded it.
+    pub(super) fn remove_agent(&mut self, id: &AgentId, cause: &str, out: &mut Vec<Effect>) {
+        if !self.agents.contains_key(id) || self.transitions.contains_key(id) {
+            return;
+        }
+        self.deadlines.clear(&Deadline::Agent(id.clone()));
+        self.transitions.insert(id.clone(), Transition::default());
+        let pending = Pending::Remove {
+            id: id.clone(),
+            cause: cause.to_string(),
+        };
+        self.apply(Operation::RemoveAgent(id.clone()), pending, out);
+    }
+
+    pub(super) fn was_removed(
+        &mut self,
+        now: Now,
+        id: &AgentId,
+        cause: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(agent) = self.take_agent(id, out) else {
+            return;
+        };
+        self.counters.slave_removals += 1;
+        let message = format!("Agent {} removed: {cause}", agent.info.hostname);
+        let loss = Loss {
+            state: TaskState::TaskLost,
+            reason: Reason::AgentRemoved,
+            message: &message,
+            unreachable_since: None,
+            fate: Fate::Completed,
+        };
+        for (framework, task) in &agent.tasks {
+            self.lose_task(now, framework, task, &loss, out);
+        }
+        self.forget_agent(id, &agent, out);
+    }
+
+    /// Takes an agent out of the admitted ones and tells the allocator first, so that nothing
+    /// that ends on it afterwards is given back.
+    fn take_agent(&mut self, id: &AgentId, out: &mut Vec<Effect>) -> Option<Arc<Agent>> {
+        let agent = self.agents.remove(id)?;
+        self.deadlines.clear(&Deadline::Agent(id.clone()));
+        if self.pids.get(&agent.pid) == Some(id) {
+            self.pids.remove(&agent.pid);
+        }
+        out.push(to_allocator(Command::RemoveAgent(id.clone())));
+        Some(agent)
+    }
+
+    /// Ends what is left of an agent that was taken, and tells every framework.
+    fn forget_agent(&mut self, id: &AgentId, agent: &Agent, out: &mut Vec<Effect>) {
+        for (framework, executor) in agent.executors.keys() {
+            self.remove_executor(id, framework, executor, out);
+        }
+        for offer in &agent.offers {
+            self.rescind_offer(offer, out);
+        }
+        self.killed.remove(id);
+        self.tell_agent_lost(id, out);
+        if let Some(link) = agent.link() {
+            self.detach_link(link, out);
+        }
+    }
+
+    fn tell_agent_lost(&self, id: &AgentId, out: &mut Vec<Effect>) {
+        for framework in self.frameworks.keys() {
+            self.send(framework, events::agent_failure(id), out);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Messages of agents, and the admission of new ones.
+//! Agents that come back are in `reregister`, agents that are lost in `agent_loss`.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use tepui_protocol::link::{self, AgentToMaster, MasterToAgent, Register};
+use tepui_protocol::pb::Pb;
+use tepui_protocol::v1::{AgentInfo, Resource};
+use tracing::warn;
+
+use super::messages::{Effect, LinkId};
+use super::model::{Agent, AgentState, Phase};
+use super::registrations::{Arrival, Pending};
+use super::{Master, to_agent, to_allocator};
+use crate::allocator::messages::{AgentFacts, Command};
+use crate::ids::{AgentId, ExecutorId, FrameworkId};
+use crate::registry::Operation;
+use crate::resources::Resources;
+use crate::time::Now;
+use crate::validation;
+
+/// Port of an agent that does not name one; `AgentInfo.port` has this default.
+const DEFAULT_AGENT_PORT: i32 = 5051;
+/// Oldest major version of Mesos's interfaces that an agent may speak.
+const MIN_AGENT_MAJOR_VERSION: u64 = 1;
+
+/// Why an agent may not register.
+pub(super) enum Unwelcome {
+    /// It is not answered, and may try again once it was set right.
+    Ignored(String),
+    /// It must end itself.
+    ShutDown(String),
+}
+
+impl Master {
+    pub(super) fn agent_said(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        message: AgentToMaster,
+        out: &mut Vec<Effect>,
+    ) {
+        match message {
+            AgentToMaster::Register(register) => self.register(now, link, register, out),
+            AgentToMaster::Reregister(report) => {
+                self.counters.messages_reregister_slave += 1;
+                self.reregister(now, link, report, out);
+            }
+            // Liveness is the link's business.
+            AgentToMaster::Pong => {}
+            message => match self.agent_of_link(link) {
+                Some(agent) => self.admitted_agent_said(&agent, message, out),
+                None => self.counters.dropped_messages += 1,
+            },
+        }
+    }
+
+    fn admitted_agent_said(
+        &mut self,
+        agent: &AgentId,
+        message: AgentToMaster,
+        out: &mut Vec<Effect>,
+    ) {
+        match message {
+            AgentToMaster::StatusUpdate(update) => self.status_update(agent, *update, out),
+            AgentToMaster::ExecutorExited {
+                framework_id,
+                executor_id,
+                status,
+            } => {
+                let framework = FrameworkId::new(framework_id);
+                let executor = ExecutorId::new(executor_id);
+                self.executor_exited(agent, &framework, &executor, status, out);
+            }
+            AgentToMaster::ExecutorMessage {
+                framework_id,
+                executor_id,
+                data,
+            } => {
+                let framework = FrameworkId::new(framework_id);
+                let executor = ExecutorId::new(executor_id);
+                self.executor_message(agent, &framework, &executor, data, out);
+            }
+            AgentToMaster::Unregister => {
+                self.counters.messages_unregister_slave += 1;
+                self.remove_agent(agent, "the agent unregistered", out);
+            }
+            // This master asks agents for no operations, so none has a status to report.
+            AgentToMaster::OperationStatus { .. } => self.counters.dropped_messages += 1,
+            AgentToMaster::Register(_) | AgentToMaster::Reregister(_) | AgentToMaster::Pong => {}
+        }
+    }
+
+    /// The agent whose current link this is.
+    pub(super) fn agent_of_link(&self, link: LinkId) -> Option<AgentId> {
+        let id = self.links.get(&link)?.agent.as_ref()?;
+        let agent = self.agents.get(id)?;
+        (agent.link() == Some(link)).then(|| id.clone())
+    }
+
+    fn register(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        mut register: Box<Register>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.messages_register_slave += 1;
+        let Some(opened) = self.links.get(&link).filter(|opened| !opened.registering) else {
+            self.counters.dropped_messages += 1;
+            return;
+        };
+        let pid = pid_of(&opened.peer_ip, &register.info);
+        if let Err(unwelcome) = self.check_newcomer(&register) {
+            return self.turn_away(link, unwelcome, out);
+        }
+        if let Some(old) = self.pids.get(&pid).cloned() {
+            if self.agents.get(&old).and_then(|agent| agent.link()) == Some(link) {
+                let message = self.registered(&old);
+                return out.push(to_agent(link, message));
+            }
+            self.replace_agent(now, &old, out);
+        }
+        let id = AgentId::new(format!("{}-S{}", self.info.id, self.next_agent));
+        self.next_agent += 1;
+        register.info.id = Some(id.to_v1());
+        if let Some(opened) = self.links.get_mut(&link) {
+            opened.registering = true;
+        }
+        let operation = Operation::AdmitAgent(Box::new(register.info.0.clone()));
+        let arrival = Arrival { link, pid };
+        self.apply(operation, Pending::Admit { arrival, register }, out);
+    }
+
+    fn check_newcomer(&self, register: &Register) -> Result<(), Unwelcome> {
+        self.check_welcome(register)?;
+        let checkpointed = plain(&register.checkpointed_resources);
+        validation::agent::validate_registration(&register.info, &checkpointed, true)
+            .map_err(Unwelcome::Ignored)
+    }
+
+    /// What holds for new agents and for those that come back.
+    pub(super) fn check_welcome(&self, register: &Register) -> Result<(), Unwelcome> {
+        if self.phase == Phase::Recovering {
+            return Err(Unwelcome::Ignored(
+                "the registry was not read yet".to_string(),
+            ));
+        }
+        if register.link_version != link::VERSION {
+            return Err(Unwelcome::ShutDown(format!(
+                "Agent speaks version {} of the agent link, this master speaks version {}",
+                register.link_version,
+                link::VERSION
+            )));
+        }
+        let major = register
+            .version
+            .split('.')
+            .next()
+            .and_then(|part| part.parse().ok());
+        if major.is_none_or(|major: u64| major < MIN_AGENT_MAJOR_VERSION) {
+            return Err(Unwelcome::Ignored(format!(
+                "its version '{}' is not at least {MIN_AGENT_MAJOR_VERSION}.0.0",
+                register.version
+            )));
+        }
+        if register.info.domain.is_some() && self.info.domain.is_none() {
+            return Err(Unwelcome::Ignored(
+                "it has a domain, but this master has none".to_string(),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn turn_away(&mut self, link: LinkId, unwelcome: Unwelcome, out: &mut Vec<Effect>) {
+        self.counters.dropped_messages += 1;
+        match unwelcome {
+            Unwelcome::Ignored(reason) => warn!(link = link.0, reason, "agent ignored"),
+            Unwelcome::ShutDown(message) => {
+                out.push(to_agent(link, MasterToAgent::Shutdown { message }));
+            }
+        }
+    }
+
+    /// Another agent runs at this one's address, so this one does not any more.
+    fn replace_agent(&mut self, now: Now, old: &AgentId, out: &mut Vec<Effect>) {
+        if let Some(link) = self.agents.get(old).and_then(|agent| agent.link()) {
+            self.detach_link(link, out);
+            self.disconnect_agent(now, old, out);
+        }
+        self.remove_agent(old, "a new agent registered at the same address", out);
+    }
+
+    /// A new agent's admission was stored.
+    pub(super) fn admitted(
+        &mut self,
+        now: Now,
+        arrival: Arrival,
+        register: Register,
+        is_new: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(opened) = self.links.get_mut(&arrival.link) {
+            opened.registering = false;
+        }
+        // The id is taken; the agent will try again and get another one.
+        if !is_new {
+            self.counters.dropped_messages += 1;
+            return;
+        }
+        let Some(id) = register.info.id.as_ref().map(AgentId::from) else {
+            return;
+        };
+        self.counters.slave_registrations += 1;
+        let agent = self.new_agent(now, &id, &arrival, register);
+        self.agents.insert(id.clone(), Arc::new(agent));
+        self.announce_agent(&id, out);
+        self.connect_agent(now, &id, arrival, out);
+        if let Some(link) = self.agents.get(&id).and_then(|agent| agent.link()) {
+            out.push(to_agent(link, self.registered(&id)));
+        }
+    }
+
+    /// An agent as it registers, without what it runs.
+    pub(super) fn new_agent(
+        &mut self,
+        now: Now,
+        id: &AgentId,
+        arrival: &Arrival,
+        register: Register,
+    ) -> Agent {
+        Agent {
+            id: id.clone(),
+            total: total_of(&register.info),
+            info: Arc::new(register.info.0),
+            pid: arrival.pid.clone(),
+            version: register.version,
+            capabilities: register.capabilities,
+            generation: self.new_generation(),
+            state: AgentState::Connected(arrival.link),
+            used: OrdMap::new(),
+            executors: OrdMap::new(),
+            tasks: OrdSet::new(),
+            offers: OrdSet::new(),
+            registered_time: now.wall,
+            reregistered_time: None,
+        }
+    }
+
+    /// Tells the allocator of an agent and of what runs there.
+    pub(super) fn announce_agent(&self, id: &AgentId, out: &mut Vec<Effect>) {
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
+        let used = agent.used.iter();
+        out.push(to_allocator(Command::AddAgent {
+            id: id.clone(),
+            generation: agent.generation,
+            facts: facts_of(agent),
+            total: agent.total.clone(),
+            used: used.map(|(id, used)| (id.clone(), used.clone())).collect(),
+        }));
+    }
+
+    /// Ties a newly admitted agent to its link, which may have closed meanwhile.
+    pub(super) fn connect_agent(
+        &mut self,
+        now: Now,
+        id: &AgentId,
+        arrival: Arrival,
+        out: &mut Vec<Effect>,
+    ) {
+        self.pids.insert(arrival.pid, id.clone());
+        match self.links.get_mut(&arrival.link) {
+            Some(opened) => opened.agent = Some(id.clone()),
+            None => self.disconnect_agent(now, id, out),
+        }
+    }
+
+    fn registered(&self, id: &AgentId) -> MasterToAgent {
+        MasterToAgent::Registered {
+            agent_id: id.to_string(),
+            ping_timeout_ms: self.ping_timeout_ms(),
+        }
+    }
+
+    pub(super) fn ping_timeout_ms(&self) -> u64 {
+        u64::try_from(self.settings.total_ping_timeout().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What the allocator must know of an agent.
+pub(super) fn facts_of(agent: &Agent) -> AgentFacts {
+    AgentFacts {
+        info: agent.info.clone(),
+        capabilities: agent.capabilities.clone(),
+    }
+}
+
+/// All resources of an agent; they were validated when it registered.
+pub(super) fn total_of(info: &AgentInfo) -> Resources {
+    Resources::from_v1(&info.resources).unwrap_or_default()
+}
+
+/// The name Mesos gives an agent: what runs where.
+pub(super) fn pid_of(peer_ip: &str, info: &AgentInfo) -> String {
+    let port = info.port.unwrap_or(DEFAULT_AGENT_PORT);
+    match peer_ip.contains(':') {
+        true => format!("slave(1)@[{peer_ip}]:{port}"),
+        false => format!("slave(1)@{peer_ip}:{port}"),
+    }
+}
+
+/// The resources out of their envelopes.
+pub(super) fn plain(resources: &[Pb<Resource>]) -> Vec<Resource> {
+    resources
+        .iter()
+        .map(|resource| resource.0.clone())
+        .collect()
+}

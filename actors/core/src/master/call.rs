@@ -1,0 +1,157 @@
+//! Checks every call but SUBSCRIBE in Mesos's order and hands it to the file of its duty.
+//! Shape and content of calls were checked before they came here.
+
+use tepui_protocol::v1::scheduler::{Call, call};
+
+use super::Master;
+use super::messages::{Answer, Effect, Token};
+use super::model::Phase;
+use crate::ids::{FrameworkId, Role};
+use crate::resources;
+use crate::time::Now;
+
+/// Body of the 503 that is answered until the registry was read.
+pub(super) const NOT_RECOVERED: &str = "Master has not finished recovery";
+
+impl Master {
+    pub(super) fn call(
+        &mut self,
+        now: Now,
+        call: Call,
+        stream: Option<String>,
+        principal: Option<String>,
+        reply: Token,
+        out: &mut Vec<Effect>,
+    ) {
+        let answer = match self.check_call(&call, stream.as_deref(), principal.as_deref()) {
+            Ok((id, kind)) => self
+                .dispatch(now, &id, kind, call, out)
+                .unwrap_or_else(|refused| refused),
+            Err(refused) => refused,
+        };
+        out.push(Effect::Reply(reply, answer));
+    }
+
+    /// Steps 10 to 15 of the order of checks; `scheduler` in Mesos's `http.cpp`.
+    fn check_call(
+        &self,
+        call: &Call,
+        stream: Option<&str>,
+        principal: Option<&str>,
+    ) -> Result<(FrameworkId, call::Type), Answer> {
+        if self.phase == Phase::Recovering {
+            return Err(Answer::Refused(503, NOT_RECOVERED.to_string()));
+        }
+        let bad = |text: String| Err(Answer::Refused(400, text));
+        let id = call
+            .framework_id
+            .as_ref()
+            .map_or("", |id| id.value.as_str());
+        let Some(framework) = self.frameworks.get(id) else {
+            return bad("Framework cannot be found".to_string());
+        };
+        let expected = framework.info.principal.as_deref();
+        if let Some(principal) = principal.filter(|principal| Some(*principal) != expected) {
+            return bad(format!(
+                "Authenticated principal '{principal}' does not match principal '{}' set in \
+                 `FrameworkInfo`",
+                expected.unwrap_or_default()
+            ));
+        }
+        let Some(current) = framework.stream() else {
+            return Err(Answer::Refused(
+                403,
+                "Framework is not subscribed".to_string(),
+            ));
+        };
+        let Some(stream) = stream else {
+            return bad(
+                "All non-subscribe calls should include the 'Mesos-Stream-Id' header".to_string(),
+            );
+        };
+        if stream != &*current.0 {
+            return bad(format!(
+                "The stream ID '{stream}' included in this request didn't match the stream ID \
+                 currently associated with framework ID {id}"
+            ));
+        }
+        match call.r#type.and_then(|kind| call::Type::try_from(kind).ok()) {
+            // Mesos's process ends upon such a call; we refuse it.
+            None | Some(call::Type::Unknown | call::Type::Subscribe) => Err(unknown_type()),
+            Some(kind) => Ok((framework.id.clone(), kind)),
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Now,
+        id: &FrameworkId,
+        kind: call::Type,
+        call: Call,
+        out: &mut Vec<Effect>,
+    ) -> Result<Answer, Answer> {
+        use call::Type;
+        match kind {
+            Type::UpdateFramework => {
+                let payload = present(call.update_framework, "update_framework")?;
+                return Ok(self.update_framework(id, payload, out));
+            }
+            Type::Teardown => {
+                self.counters.messages_unregister_framework += 1;
+                self.remove_framework(now, id, out);
+            }
+            Type::Accept => self.accept(now, id, present(call.accept, "accept")?, out),
+            Type::Decline => self.decline(id, present(call.decline, "decline")?, out),
+            // There are no inverse offers yet, so every id is unknown, and unknown ids are ignored.
+            Type::AcceptInverseOffers | Type::DeclineInverseOffers => {}
+            Type::Revive => self.revive(id, call.revive.unwrap_or_default().roles, out),
+            Type::Suppress => self.suppress(id, call.suppress.unwrap_or_default().roles, out),
+            Type::Kill => self.kill(now, id, present(call.kill, "kill")?, out),
+            Type::Shutdown => {
+                let payload = present(call.shutdown, "shutdown")?;
+                self.shutdown_executor(id, &payload, out);
+            }
+            Type::Acknowledge => {
+                self.acknowledge(id, present(call.acknowledge, "acknowledge")?, out);
+            }
+            // There are no operations yet, so every one is unknown, and unknown ones are ignored.
+            Type::AcknowledgeOperationStatus => {}
+            Type::Reconcile => {
+                let payload = present(call.reconcile, "reconcile")?;
+                self.reconcile(now, id, &payload.tasks, out);
+            }
+            Type::ReconcileOperations => {
+                let payload = present(call.reconcile_operations, "reconcile_operations")?;
+                self.reconcile_operations(id, payload, out);
+            }
+            Type::Message => self.message_to_executor(id, present(call.message, "message")?, out),
+            // Mesos's built-in allocator ignores requests, and so does ours.
+            Type::Request => self.counters.messages_resource_request += 1,
+            // Refused by `check_call`.
+            Type::Unknown | Type::Subscribe => return Err(unknown_type()),
+        }
+        Ok(Answer::Accepted)
+    }
+
+    /// Whether REVIVE or SUPPRESS may name these roles; one bad role voids the whole call.
+    pub(super) fn may_name_roles(&self, id: &FrameworkId, roles: &[Role]) -> bool {
+        let known = self
+            .frameworks
+            .get(id)
+            .map_or(&[][..], |framework| &framework.roles);
+        let good =
+            |role: &Role| resources::roles::validate_role(role).is_ok() && known.contains(role);
+        roles.iter().all(good)
+    }
+}
+
+/// The skin refuses calls without their payload; the same text, should one come through.
+fn present<T>(payload: Option<T>, field: &str) -> Result<T, Answer> {
+    let text = || format!("Failed to validate scheduler::Call: Expecting '{field}' to be present");
+    payload.ok_or_else(|| Answer::Refused(400, text()))
+}
+
+fn unknown_type() -> Answer {
+    let text = "Expecting 'type' to be a known call other than SUBSCRIBE";
+    Answer::Refused(400, format!("Failed to validate scheduler::Call: {text}"))
+}

@@ -1,0 +1,91 @@
+//! Counts of what the master saw and did since it started.
+//! Their metric names are given where metrics are served.
+
+/// Plain counters; a field's name is its metric's key below `master/`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls and messages that were dropped.
+    pub dropped_messages: u64,
+    /// Frameworks' calls by kind.
+    pub messages_register_framework: u64,
+    /// Resubscriptions with an id.
+    pub messages_reregister_framework: u64,
+    /// TEARDOWN calls.
+    pub messages_unregister_framework: u64,
+    /// ACCEPT calls with launches.
+    pub messages_launch_tasks: u64,
+    /// DECLINE calls.
+    pub messages_decline_offers: u64,
+    /// REVIVE calls.
+    pub messages_revive_offers: u64,
+    /// SUPPRESS calls.
+    pub messages_suppress_offers: u64,
+    /// KILL calls.
+    pub messages_kill_task: u64,
+    /// RECONCILE calls.
+    pub messages_reconcile_tasks: u64,
+    /// ACKNOWLEDGE calls.
+    pub messages_status_update_acknowledgement: u64,
+    /// MESSAGE calls.
+    pub messages_framework_to_executor: u64,
+    /// REQUEST calls.
+    pub messages_resource_request: u64,
+    /// Executors' messages.
+    pub messages_executor_to_framework: u64,
+    /// Registrations.
+    pub messages_register_slave: u64,
+    /// Re-registrations.
+    pub messages_reregister_slave: u64,
+    /// Unregistrations.
+    pub messages_unregister_slave: u64,
+    /// Status updates from agents.
+    pub messages_status_update: u64,
+    /// Ended executors.
+    pub messages_exited_executor: u64,
+    /// Updates for known tasks.
+    pub valid_status_updates: u64,
+    /// Updates for unknown tasks or from the wrong agent.
+    pub invalid_status_updates: u64,
+    /// Acknowledgements passed on.
+    pub valid_status_update_acknowledgements: u64,
+    /// Acknowledgements dropped.
+    pub invalid_status_update_acknowledgements: u64,
+    /// Messages passed on to executors.
+    pub valid_framework_to_executor_messages: u64,
+    /// Messages to executors dropped.
+    pub invalid_framework_to_executor_messages: u64,
+    /// Agents admitted.
+    pub slave_registrations: u64,
+    /// Agents that came back.
+    pub slave_reregistrations: u64,
+    /// Agents removed.
+    pub slave_removals: u64,
+    /// Agents scheduled to become unreachable.
+    pub slave_unreachable_scheduled: u64,
+    /// Agents that became unreachable.
+    pub slave_unreachable_completed: u64,
+    /// Tasks that ended, by state.
+    pub tasks_finished: u64,
+    /// TASK_FAILED.
+    pub tasks_failed: u64,
+    /// TASK_KILLED.
+    pub tasks_killed: u64,
+    /// TASK_LOST.
+    pub tasks_lost: u64,
+    /// TASK_ERROR.
+    pub tasks_error: u64,
+    /// TASK_DROPPED.
+    pub tasks_dropped: u64,
+    /// TASK_GONE.
+    pub tasks_gone: u64,
+    /// TASK_GONE_BY_OPERATOR.
+    pub tasks_gone_by_operator: u64,
+    /// Offers sent.
+    pub offers_sent: u64,
+    /// Offers taken back.
+    pub offers_rescinded: u64,
+    /// Offers accepted.
+    pub offers_accepted: u64,
+    /// Offers declined.
+    pub offers_declined: u64,
+}

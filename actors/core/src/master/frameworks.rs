@@ -1,0 +1,247 @@
+//! Frameworks after they subscribed: changes, suppressed roles, loss of the stream, removal.
+//! Subscribing is in `subscribe`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tepui_protocol::link::MasterToAgent;
+use tepui_protocol::v1::scheduler::call::{Subscribe, UpdateFramework};
+use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{FrameworkInfo, TaskState};
+
+use super::messages::{Answer, Effect, StreamId};
+use super::model::{Framework, FrameworkState};
+use super::tasks::Fate;
+use super::{Deadline, Master, events, history, subscribe, to_agent, to_allocator};
+use crate::allocator::messages::Command;
+use crate::ids::{AgentId, FrameworkId, Role, TaskId};
+use crate::time::Now;
+use crate::validation::framework as rules;
+
+/// Longest time a framework may stay away: what a signed 64-bit count of nanoseconds holds.
+const MAX_FAILOVER_SECONDS: f64 = 9_223_372_036.0;
+
+impl Master {
+    /// UPDATE_FRAMEWORK: everything but principal, user and checkpoint is replaced.
+    pub(super) fn update_framework(
+        &mut self,
+        id: &FrameworkId,
+        call: UpdateFramework,
+        out: &mut Vec<Effect>,
+    ) -> Answer {
+        let Some(framework) = self.frameworks.get(id) else {
+            return Answer::Refused(400, "Framework cannot be found".to_string());
+        };
+        let wanted = match rules::update(
+            &framework.info,
+            &call.framework_info,
+            &call.suppressed_roles,
+            call.offer_constraints.as_ref(),
+            &self.subscription_options(false),
+        ) {
+            Ok(wanted) => wanted,
+            Err(error) => return Answer::Refused(400, error),
+        };
+        let changed = *framework.info != call.framework_info;
+        let Some(framework) = self.framework_mut(id) else {
+            return Answer::Refused(400, "Framework cannot be found".to_string());
+        };
+        let replacement = Subscribe {
+            framework_info: call.framework_info,
+            suppressed_roles: call.suppressed_roles,
+            offer_constraints: call.offer_constraints,
+        };
+        subscribe::replace_info(framework, replacement, wanted);
+        let facts = subscribe::facts_of(framework);
+        let roles = framework.roles.clone();
+        out.push(to_allocator(Command::UpdateFramework {
+            id: id.clone(),
+            facts,
+        }));
+        for offer in self.offers_of_framework(id) {
+            if self
+                .offers
+                .get(&offer)
+                .is_some_and(|o| !roles.contains(&o.role))
+            {
+                self.rescind_offer(&offer, out);
+            }
+        }
+        if changed {
+            self.tell_agents_of_framework(id, out);
+        }
+        Answer::Ok
+    }
+
+    /// SUPPRESS: no roles means all roles.
+    pub(super) fn suppress(&mut self, id: &FrameworkId, roles: Vec<String>, out: &mut Vec<Effect>) {
+        self.counters.messages_suppress_offers += 1;
+        let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
+        if !self.may_name_roles(id, &roles) {
+            self.counters.dropped_messages += 1;
+            return;
+        }
+        if let Some(framework) = self.framework_mut(id) {
+            let named = if roles.is_empty() {
+                &framework.roles
+            } else {
+                &roles
+            };
+            framework.suppressed.extend(named.iter().cloned());
+        }
+        out.push(to_allocator(Command::Suppress {
+            framework: id.clone(),
+            roles,
+        }));
+    }
+
+    /// REVIVE: no roles means all roles.
+    pub(super) fn revive(&mut self, id: &FrameworkId, roles: Vec<String>, out: &mut Vec<Effect>) {
+        self.counters.messages_revive_offers += 1;
+        let roles: Vec<Role> = roles.into_iter().map(Role::from).collect();
+        if !self.may_name_roles(id, &roles) {
+            self.counters.dropped_messages += 1;
+            return;
+        }
+        if let Some(framework) = self.framework_mut(id) {
+            match roles.is_empty() {
+                true => framework.suppressed.clear(),
+                false => roles.iter().for_each(|role| {
+                    framework.suppressed.remove(role);
+                }),
+            }
+        }
+        out.push(to_allocator(Command::Revive {
+            framework: id.clone(),
+            roles,
+        }));
+    }
+
+    /// A stream ended; if it is the framework's current one, its time to come back starts.
+    pub(super) fn stream_closed(&mut self, now: Now, stream: &StreamId, out: &mut Vec<Effect>) {
+        let Some(id) = self.streams.remove(stream) else {
+            return;
+        };
+        let Some(framework) = self.framework_mut(&id) else {
+            return;
+        };
+        framework.state = FrameworkState::Disconnected(now.mono);
+        framework.unregistered_time = Some(now.wall);
+        let timeout = failover_timeout(&framework.info);
+        out.push(to_allocator(Command::DeactivateFramework(id.clone())));
+        for offer in self.offers_of_framework(&id) {
+            self.rescind_offer(&offer, out);
+        }
+        self.deadlines
+            .set(Deadline::Framework(id), now.mono + timeout);
+    }
+
+    /// Ends a framework: TEARDOWN, or it did not come back in time.
+    pub(super) fn remove_framework(&mut self, now: Now, id: &FrameworkId, out: &mut Vec<Effect>) {
+        let Some(framework) = self.frameworks.get(id) else {
+            return;
+        };
+        let stream = framework.stream().cloned();
+        self.deadlines.clear(&Deadline::Framework(id.clone()));
+        if stream.is_some() {
+            out.push(to_allocator(Command::DeactivateFramework(id.clone())));
+        }
+        for offer in self.offers_of_framework(id) {
+            self.discard_offer(&offer, None, out);
+        }
+        self.tell_all_agents_to_shut_down(id, out);
+        self.end_tasks_of_removed(now, id, out);
+        self.remove_executors_of_framework(id, out);
+        let Some(mut framework) = self.frameworks.remove(id) else {
+            return;
+        };
+        let ended = Arc::make_mut(&mut framework);
+        ended.state = FrameworkState::Disconnected(now.mono);
+        ended.unregistered_time = Some(now.wall);
+        if let Some(stream) = stream {
+            self.streams.remove(&stream);
+            out.push(Effect::CloseStream(stream));
+        }
+        out.push(to_allocator(Command::RemoveFramework(id.clone())));
+        self.remember_framework(framework);
+    }
+
+    /// Tasks of a removed framework count as killed at once, though their agents may need longer.
+    fn end_tasks_of_removed(&mut self, now: Now, id: &FrameworkId, out: &mut Vec<Effect>) {
+        let message = format!("Framework {id} removed");
+        let (state, reason) = (TaskState::TaskKilled, Reason::FrameworkRemoved);
+        for task_id in self.tasks_of_framework(id) {
+            let Some(task) = self.task(id, &task_id) else {
+                continue;
+            };
+            let status = events::end_of_task(&task.info, state, reason, &message, now.wall);
+            self.apply_status(id, &task_id, &status, state, out);
+            self.remove_task(id, &task_id, Fate::Completed, out);
+        }
+        let limit = self.settings.max_completed_tasks_per_framework;
+        let unreachable: Vec<TaskId> = self
+            .frameworks
+            .get(id)
+            .map_or_else(Vec::new, |f| f.unreachable_tasks.keys().cloned().collect());
+        for task_id in unreachable {
+            let framework = self.frameworks.get(id);
+            let Some(mut task) = framework
+                .and_then(|f| f.unreachable_tasks.get(&task_id))
+                .cloned()
+            else {
+                continue;
+            };
+            self.forget_unreachable(id, &task_id);
+            let status = events::end_of_task(&task.info, state, reason, &message, now.wall);
+            let ended = Arc::make_mut(&mut task);
+            ended.info.state = state as i32;
+            super::tasks::push_status(&mut ended.info.statuses, &status);
+            if let Some(framework) = self.framework_mut(id) {
+                history::push_bounded(&mut framework.completed_tasks, task, limit);
+            }
+        }
+    }
+
+    /// An agent may hold remains of the framework that the master has forgotten, so all are told.
+    fn tell_all_agents_to_shut_down(&self, id: &FrameworkId, out: &mut Vec<Effect>) {
+        for link in self.agents.values().filter_map(|agent| agent.link()) {
+            let framework_id = id.to_string();
+            out.push(to_agent(
+                link,
+                MasterToAgent::ShutdownFramework { framework_id },
+            ));
+        }
+    }
+
+    /// Sends a framework's data to the connected agents that run something of it.
+    pub(super) fn tell_agents_of_framework(&self, id: &FrameworkId, out: &mut Vec<Effect>) {
+        let Some(framework) = self.frameworks.get(id) else {
+            return;
+        };
+        for agent in agents_in_use(framework) {
+            if let Some(link) = self.agents.get(&agent).and_then(|agent| agent.link()) {
+                let info = FrameworkInfo::clone(&framework.info).into();
+                out.push(to_agent(link, MasterToAgent::UpdateFramework { info }));
+            }
+        }
+    }
+}
+
+fn agents_in_use(framework: &Framework) -> BTreeSet<AgentId> {
+    let of_tasks = framework
+        .tasks
+        .values()
+        .map(|t| AgentId::from(&t.info.agent_id));
+    let of_executors = framework.executors.keys().map(|(agent, _)| agent.clone());
+    of_tasks.chain(of_executors).collect()
+}
+
+/// The time a framework has to come back; validated at subscription, so odd values are none.
+fn failover_timeout(info: &FrameworkInfo) -> Duration {
+    let seconds = info.failover_timeout();
+    if seconds.is_nan() || seconds <= 0.0 {
+        return Duration::ZERO;
+    }
+    Duration::from_secs_f64(seconds.min(MAX_FAILOVER_SECONDS))
+}

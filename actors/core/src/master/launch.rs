@@ -1,0 +1,281 @@
+//! Launches tasks and task groups on an agent out of accepted offers.
+//! The rules a task must keep are `validation`'s; starting processes is the agent's.
+
+use std::sync::Arc;
+
+use tepui_protocol::link::{MasterToAgent, RunTask, RunTaskGroup};
+use tepui_protocol::v1::offer::operation::LaunchGroup;
+use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskInfo, TaskState};
+
+use super::accept::Accepted;
+use super::messages::Effect;
+use super::model::{Agent, Executor, Framework, Task};
+use super::{Master, to_agent};
+use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::resources::{Format, Resources};
+use crate::time::Now;
+use crate::validation::task::{KnownTasks, TaskContext};
+use crate::validation::{task, task_group};
+
+/// What validation may ask about one framework on one agent.
+struct Known<'a> {
+    framework: &'a Framework,
+    agent: &'a Agent,
+}
+
+impl KnownTasks for Known<'_> {
+    fn is_active(&self, task: &str) -> bool {
+        self.framework.tasks.contains_key(task)
+    }
+
+    fn is_unreachable(&self, task: &str) -> bool {
+        self.framework.unreachable_tasks.contains_key(task)
+    }
+
+    fn executor(&self, executor: &str) -> Option<&ExecutorInfo> {
+        let key = (self.framework.id.clone(), ExecutorId::from(executor));
+        self.agent
+            .executors
+            .get(&key)
+            .map(|executor| &*executor.info)
+    }
+
+    fn each_task_of(&self, executor: &str, show: &mut dyn FnMut(&v1::Task)) {
+        for task in self.agent.tasks_of(&self.framework.id) {
+            let Some(task) = self.framework.tasks.get(task) else {
+                continue;
+            };
+            if task
+                .info
+                .executor_id
+                .as_ref()
+                .is_some_and(|id| id.value == executor)
+            {
+                show(&task.info);
+            }
+        }
+    }
+}
+
+impl Master {
+    /// Launches one task, or tells why it cannot be launched.
+    pub(super) fn launch(
+        &mut self,
+        now: Now,
+        accepted: &mut Accepted,
+        mut task: TaskInfo,
+        out: &mut Vec<Effect>,
+    ) {
+        let verdict = self.validated(accepted, |context| {
+            task::validate(&task, context)?;
+            let resources = read(&task.resources)?;
+            let executor = task.executor.as_deref();
+            let executor = executor
+                .map(|executor| read(&executor.resources))
+                .transpose()?;
+            Ok((resources, executor))
+        });
+        let (resources, executor_resources) = match verdict {
+            Ok(read) => read,
+            Err(error) => {
+                let verdict = (TaskState::TaskError, Reason::TaskInvalid);
+                let id = accepted.framework.clone();
+                return self.refuse_tasks(now, &id, &[task], verdict, &error, out);
+            }
+        };
+        task.resources = resources.to_v1(Format::PostRefinement);
+        let mut launch_executor = true;
+        if let (Some(executor), Some(resources)) = (&mut task.executor, executor_resources) {
+            executor.resources = resources.to_v1(Format::PostRefinement);
+            launch_executor = self.add_executor(accepted, executor, resources);
+        }
+        self.add_task(accepted, &task, resources);
+        let Some(framework) = self.framework_info(&accepted.framework) else {
+            return;
+        };
+        let message = RunTask {
+            framework: framework.into(),
+            task: task.into(),
+            launch_executor,
+        };
+        out.push(to_agent(
+            accepted.link,
+            MasterToAgent::RunTask(Box::new(message)),
+        ));
+    }
+
+    /// Launches a whole group, or tells every task of it why it cannot be launched.
+    pub(super) fn launch_group(
+        &mut self,
+        now: Now,
+        accepted: &mut Accepted,
+        group: LaunchGroup,
+        out: &mut Vec<Effect>,
+    ) {
+        let LaunchGroup {
+            mut executor,
+            mut task_group,
+        } = group;
+        let verdict = self.validated(accepted, |context| {
+            task_group::validate(&task_group, &executor, context)?;
+            let of_tasks = task_group.tasks.iter().map(|task| read(&task.resources));
+            Ok((
+                read(&executor.resources)?,
+                of_tasks.collect::<Result<Vec<_>, _>>()?,
+            ))
+        });
+        let (executor_resources, of_tasks) = match verdict {
+            Ok(read) => read,
+            Err(error) => {
+                let verdict = (TaskState::TaskError, Reason::TaskGroupInvalid);
+                let id = accepted.framework.clone();
+                return self.refuse_tasks(now, &id, &task_group.tasks, verdict, &error, out);
+            }
+        };
+        executor.resources = executor_resources.to_v1(Format::PostRefinement);
+        let launch_executor = self.add_executor(accepted, &executor, executor_resources);
+        for (task, resources) in task_group.tasks.iter_mut().zip(of_tasks) {
+            task.resources = resources.to_v1(Format::PostRefinement);
+            if let Some(own) = &mut task.executor {
+                own.resources.clone_from(&executor.resources);
+            }
+            self.add_task(accepted, task, resources);
+        }
+        let Some(framework) = self.framework_info(&accepted.framework) else {
+            return;
+        };
+        let message = RunTaskGroup {
+            framework: framework.into(),
+            executor: executor.into(),
+            group: task_group.into(),
+            launch_executor,
+        };
+        out.push(to_agent(
+            accepted.link,
+            MasterToAgent::RunTaskGroup(Box::new(message)),
+        ));
+    }
+
+    /// Shows the rules of `validation` what they ask for.
+    fn validated<T>(
+        &self,
+        accepted: &Accepted,
+        check: impl FnOnce(&TaskContext<'_>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let framework = self
+            .frameworks
+            .get(&accepted.framework)
+            .ok_or("Framework removed")?;
+        let agent = self.agents.get(&accepted.agent).ok_or("Agent removed")?;
+        check(&TaskContext {
+            framework_id: &accepted.framework,
+            agent_id: &accepted.agent,
+            agent_capabilities: &agent.capabilities,
+            tasks: &Known { framework, agent },
+            offered: &accepted.remaining,
+        })
+    }
+
+    fn framework_info(&self, id: &FrameworkId) -> Option<FrameworkInfo> {
+        self.frameworks
+            .get(id)
+            .map(|framework| FrameworkInfo::clone(&framework.info))
+    }
+
+    /// Counts an executor unless it runs already; says whether it is new.
+    ///
+    /// The executor that the agent makes for a command task is not counted, as in Mesos.
+    fn add_executor(
+        &mut self,
+        accepted: &mut Accepted,
+        info: &ExecutorInfo,
+        resources: Resources,
+    ) -> bool {
+        let id = ExecutorId::from(&info.executor_id);
+        let key = (accepted.framework.clone(), id.clone());
+        let Some(agent) = self.agent_mut(&accepted.agent) else {
+            return false;
+        };
+        if agent.executors.contains_key(&key) {
+            return false;
+        }
+        let executor = Executor {
+            info: Arc::new(info.clone()),
+            resources,
+        };
+        accepted.remaining.subtract(&executor.resources);
+        charge(agent, &accepted.framework, &executor.resources);
+        agent.executors.insert(key, executor.clone());
+        if let Some(framework) = self.framework_mut(&accepted.framework) {
+            framework
+                .executors
+                .insert((accepted.agent.clone(), id), executor);
+        }
+        true
+    }
+
+    fn add_task(&mut self, accepted: &mut Accepted, info: &TaskInfo, resources: Resources) {
+        accepted.remaining.subtract(&resources);
+        let task = Task {
+            info: describe(info, &accepted.framework),
+            resources,
+            recovered: false,
+        };
+        self.insert_task(&accepted.framework, &accepted.agent, Arc::new(task));
+    }
+
+    /// Adds a task to its framework and agent; one that holds resources is charged for them.
+    pub(super) fn insert_task(&mut self, id: &FrameworkId, agent: &AgentId, task: Arc<Task>) {
+        let task_id = TaskId::from(&task.info.task_id);
+        if let Some(agent) = self.agent_mut(agent) {
+            if !task.recovered {
+                charge(agent, id, &task.resources);
+            }
+            agent.tasks.insert((id.clone(), task_id.clone()));
+        }
+        if let Some(framework) = self.framework_mut(id) {
+            framework.tasks.insert(task_id, task);
+        }
+    }
+}
+
+/// Adds to what a framework uses of an agent.
+pub(super) fn charge(agent: &mut Agent, framework: &FrameworkId, resources: &Resources) {
+    match agent.used.get_mut(framework) {
+        Some(used) => used.add(resources),
+        None => {
+            agent.used.insert(framework.clone(), resources.clone());
+        }
+    }
+}
+
+fn read(resources: &[v1::Resource]) -> Result<Resources, String> {
+    Resources::from_v1(resources).map_err(|error| error.0)
+}
+
+/// What the master keeps of a task; Mesos's `createTask`.
+fn describe(task: &TaskInfo, framework: &FrameworkId) -> v1::Task {
+    let command = task.command.as_deref();
+    let executor = task.executor.as_deref();
+    let executor_command = executor.and_then(|executor| executor.command.as_deref());
+    let user = command.and_then(|command| command.user.clone());
+    let executor_user = || executor_command.and_then(|command| command.user.clone());
+    v1::Task {
+        name: task.name.clone(),
+        task_id: task.task_id.clone(),
+        framework_id: framework.to_v1(),
+        executor_id: executor.map(|executor| executor.executor_id.clone()),
+        agent_id: task.agent_id.clone(),
+        state: TaskState::TaskStaging as i32,
+        resources: task.resources.clone(),
+        labels: task.labels.clone(),
+        discovery: task.discovery.clone(),
+        container: task.container.clone(),
+        user: user.or_else(executor_user),
+        health_check: task.health_check.clone(),
+        kill_policy: task.kill_policy,
+        limits: task.limits.clone(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,228 @@
+//! The master's decisions: agents, frameworks, offers, tasks.
+//! Sends nothing itself: it returns effects.
+//!
+//! Each file holds one duty of [`Master`]; every one of them changes its state and appends to the
+//! list of effects. Nothing here waits: what the registrar must store first is remembered by token
+//! and continued when its answer arrives.
+
+mod accept;
+mod agent_loss;
+mod agents;
+mod call;
+pub mod counters;
+mod deadlines;
+pub mod events;
+mod executors;
+mod frameworks;
+mod history;
+mod kill;
+mod launch;
+pub mod messages;
+pub mod model;
+mod offers;
+mod operations;
+mod reconcile;
+mod registrations;
+mod reregister;
+mod sanity;
+pub mod settings;
+mod subscribe;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod updates;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use tepui_protocol::link::MasterToAgent;
+use tepui_protocol::v1::scheduler::Event;
+use tepui_protocol::v1::{AgentInfo, MasterInfo};
+
+use self::counters::Counters;
+use self::deadlines::{Deadline, Deadlines};
+use self::history::UnreachableTasks;
+use self::messages::{Effect, Input, LinkId, StreamId, Token};
+use self::model::{Agent, Framework, Offer, Phase, Snapshot};
+use self::registrations::{Link, Pending, Transition};
+use crate::allocator::messages::{Command, Generation};
+use crate::ids::{AgentId, FrameworkId, OfferId, TaskId};
+use crate::registry;
+use crate::time::{Mono, Now, Wall};
+
+pub use self::settings::MasterSettings;
+
+/// The master's state and all decisions on it.
+#[derive(Debug)]
+pub struct Master {
+    settings: MasterSettings,
+    info: Arc<MasterInfo>,
+    start_time: Wall,
+    phase: Phase,
+
+    agents: OrdMap<AgentId, Arc<Agent>>,
+    recovered_agents: OrdMap<AgentId, Arc<AgentInfo>>,
+    unreachable_agents: OrdMap<AgentId, Wall>,
+    frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    completed_frameworks: Vector<Arc<Framework>>,
+    offers: OrdMap<OfferId, Arc<Offer>>,
+    counters: Counters,
+
+    /// Ids of `completed_frameworks`.
+    completed_ids: BTreeSet<FrameworkId>,
+    /// Which framework listens on a stream.
+    streams: BTreeMap<StreamId, FrameworkId>,
+    /// Open links of agents.
+    links: BTreeMap<LinkId, Link>,
+    /// Admitted agents by pid.
+    pids: BTreeMap<String, AgentId>,
+    /// Tasks asked to be killed, per agent, until they are removed.
+    killed: BTreeMap<AgentId, BTreeSet<(FrameworkId, TaskId)>>,
+    /// Which tasks the frameworks' `unreachable_tasks` hold, by agent and by age.
+    unreachable: UnreachableTasks,
+    /// Agents whose entry in the registry is being changed.
+    transitions: BTreeMap<AgentId, Transition>,
+    /// What follows when the registrar answers.
+    pending: BTreeMap<Token, Pending>,
+    deadlines: Deadlines,
+
+    next_framework: u64,
+    next_agent: u64,
+    next_offer: u64,
+    next_generation: Generation,
+    next_token: u64,
+}
+
+impl Master {
+    /// A master that has not yet heard what the registry holds.
+    ///
+    /// `info.id` must be unique to this run: all ids are made from it.
+    pub fn new(settings: MasterSettings, info: MasterInfo, now: Now) -> Self {
+        Master {
+            settings,
+            info: Arc::new(info),
+            start_time: now.wall,
+            phase: Phase::Recovering,
+            agents: OrdMap::new(),
+            recovered_agents: OrdMap::new(),
+            unreachable_agents: OrdMap::new(),
+            frameworks: OrdMap::new(),
+            completed_frameworks: Vector::new(),
+            offers: OrdMap::new(),
+            counters: Counters::default(),
+            completed_ids: BTreeSet::new(),
+            streams: BTreeMap::new(),
+            links: BTreeMap::new(),
+            pids: BTreeMap::new(),
+            killed: BTreeMap::new(),
+            unreachable: UnreachableTasks::default(),
+            transitions: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            next_framework: 0,
+            next_agent: 0,
+            next_offer: 0,
+            next_generation: 1,
+            next_token: 1,
+        }
+    }
+
+    /// Decides upon `input` and appends what is to be done, in order, to `out`.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::LinkOpened { link, peer_ip } => {
+                self.links.insert(link, Link::new(peer_ip));
+            }
+            Input::LinkClosed { link } => self.link_closed(now, link, out),
+            Input::LinkUnresponsive { link } => self.link_unresponsive(now, link, out),
+            Input::FromAgent { link, message } => self.agent_said(now, link, *message, out),
+            Input::Subscribe {
+                stream,
+                subscribe,
+                principal,
+            } => self.subscribe(now, stream, *subscribe, principal, out),
+            Input::StreamClosed { stream } => self.stream_closed(now, &stream, out),
+            Input::Call {
+                call,
+                stream,
+                principal,
+                reply,
+            } => self.call(now, *call, stream, principal, reply, out),
+            Input::Proposed(proposals) => self.proposed(now, proposals, out),
+            Input::Applied { token, result } => self.applied(now, token, result, out),
+            Input::Recovered(registry) => self.recovered(now, *registry),
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    /// When the next [`Input::Tick`] is due, if anything waits for one.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.deadlines.next()
+    }
+
+    /// A consistent copy for readers, made in constant time.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            master: self.info.clone(),
+            start_time: self.start_time,
+            elected_time: self.start_time,
+            phase: self.phase,
+            agents: self.agents.clone(),
+            recovered_agents: self.recovered_agents.clone(),
+            unreachable_agents: self.unreachable_agents.clone(),
+            frameworks: self.frameworks.clone(),
+            completed_frameworks: self.completed_frameworks.clone(),
+            offers: self.offers.clone(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(deadline) = self.deadlines.pop_due(now.mono) {
+            match deadline {
+                Deadline::Offer(id) => self.rescind_offer(&id, out),
+                Deadline::Agent(id) => self.agent_stayed_away(now, &id, out),
+                Deadline::Framework(id) => self.remove_framework(now, &id, out),
+                Deadline::RecoveredAgents => self.recovered_agents_stayed_away(now, out),
+            }
+        }
+    }
+
+    fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
+        self.frameworks.get_mut(id).map(Arc::make_mut)
+    }
+
+    fn agent_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
+        self.agents.get_mut(id).map(Arc::make_mut)
+    }
+
+    /// Sends to a framework if it is subscribed; events for others are dropped, as in Mesos.
+    fn send(&self, framework: &FrameworkId, event: Event, out: &mut Vec<Effect>) {
+        if let Some(stream) = self.frameworks.get(framework).and_then(|f| f.stream()) {
+            out.push(Effect::ToFramework(stream.clone(), Box::new(event)));
+        }
+    }
+
+    /// Has the registrar apply `operation`; `then` follows when it has.
+    fn apply(&mut self, operation: registry::Operation, then: Pending, out: &mut Vec<Effect>) {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.pending.insert(token, then);
+        out.push(Effect::Apply(token, operation));
+    }
+
+    fn new_generation(&mut self) -> Generation {
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        generation
+    }
+}
+
+fn to_agent(link: LinkId, message: MasterToAgent) -> Effect {
+    Effect::ToAgent(link, Box::new(message))
+}
+
+fn to_allocator(command: Command) -> Effect {
+    Effect::ToAllocator(command)
+}

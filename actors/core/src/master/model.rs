@@ -1,0 +1,226 @@
+//! What the master knows: agents, frameworks, tasks, offers.
+//! Cheap to copy: readers get a [`Snapshot`] that shares memory with the live state.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet, Vector};
+use tepui_protocol::v1;
+
+use super::counters::Counters;
+use super::messages::{LinkId, StreamId};
+use crate::allocator::messages::Generation;
+use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, Role, TaskId};
+use crate::resources::Resources;
+use crate::time::{Mono, Wall};
+
+/// How far this master is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The registry is being read.
+    Recovering,
+    /// Calls are served.
+    Serving,
+}
+
+/// Life cycle of an admitted agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentState {
+    /// Its link is up.
+    Connected(LinkId),
+    /// Its link is down since then; it may come back.
+    Disconnected(Mono),
+}
+
+/// An executor the master knows of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Executor {
+    /// Its description.
+    pub info: Arc<v1::ExecutorInfo>,
+    /// Its resources, with allocation role.
+    pub resources: Resources,
+}
+
+/// An admitted agent.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// Its description; `id` is set.
+    pub info: Arc<v1::AgentInfo>,
+    /// `slave(1)@ip:port`, as Mesos names agents.
+    pub pid: String,
+    /// Version of Mesos's interfaces it speaks.
+    pub version: String,
+    /// Names of its capabilities.
+    pub capabilities: Vec<String>,
+    /// Of this admission.
+    pub generation: Generation,
+    /// Whether its link is up.
+    pub state: AgentState,
+    /// All its resources, without allocation roles.
+    pub total: Resources,
+    /// What tasks and executors use, per framework, with allocation roles.
+    pub used: OrdMap<FrameworkId, Resources>,
+    /// Its executors.
+    pub executors: OrdMap<(FrameworkId, ExecutorId), Executor>,
+    /// Its non-removed tasks.
+    pub tasks: OrdSet<(FrameworkId, TaskId)>,
+    /// Outstanding offers of its resources.
+    pub offers: OrdSet<OfferId>,
+    /// First registration.
+    pub registered_time: Wall,
+    /// Last re-registration.
+    pub reregistered_time: Option<Wall>,
+}
+
+impl Agent {
+    /// Its link, while it is connected.
+    pub fn link(&self) -> Option<LinkId> {
+        match self.state {
+            AgentState::Connected(link) => Some(link),
+            AgentState::Disconnected(_) => None,
+        }
+    }
+
+    /// Its tasks of one framework.
+    pub fn tasks_of<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = &'a TaskId> {
+        self.tasks
+            .range((framework.clone(), TaskId::from(""))..)
+            .take_while(move |(owner, _)| owner == framework)
+            .map(|(_, task)| task)
+    }
+
+    /// Its executors of one framework.
+    pub fn executors_of<'a>(
+        &'a self,
+        framework: &'a FrameworkId,
+    ) -> impl Iterator<Item = (&'a ExecutorId, &'a Executor)> {
+        self.executors
+            .range((framework.clone(), ExecutorId::from(""))..)
+            .take_while(move |((owner, _), _)| owner == framework)
+            .map(|((_, id), executor)| (id, executor))
+    }
+}
+
+/// A task the master knows of.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its description in the form of the API; `state`, `status_update_state`,
+    /// `status_update_uuid` and `statuses` are kept current.
+    pub info: v1::Task,
+    /// Its resources, with allocation role.
+    pub resources: Resources,
+    /// True once its resources went back to the allocator.
+    pub recovered: bool,
+}
+
+/// Life cycle of a framework.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrameworkState {
+    /// Subscribed on this stream, and gets offers.
+    Active(StreamId),
+    /// Its stream ended then; it is removed when its failover timeout has passed.
+    Disconnected(Mono),
+    /// Known from its tasks only, after a change of master.
+    Recovered,
+}
+
+/// A framework.
+#[derive(Debug, Clone)]
+pub struct Framework {
+    /// Its id.
+    pub id: FrameworkId,
+    /// Its description; `id` is set.
+    pub info: Arc<v1::FrameworkInfo>,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Its suppressed roles.
+    pub suppressed: OrdSet<Role>,
+    /// Its offer constraints as sent.
+    pub constraints: Option<Arc<v1::scheduler::OfferConstraints>>,
+    /// Of this subscription.
+    pub generation: Generation,
+    /// Whether it is subscribed.
+    pub state: FrameworkState,
+    /// Its tasks: not terminal, or terminal and not yet acknowledged.
+    pub tasks: OrdMap<TaskId, Arc<Task>>,
+    /// Tasks on unreachable agents.
+    pub unreachable_tasks: OrdMap<TaskId, Arc<Task>>,
+    /// The last finished tasks, oldest first, bounded.
+    pub completed_tasks: Vector<Arc<Task>>,
+    /// Its executors, per agent.
+    pub executors: OrdMap<(AgentId, ExecutorId), Executor>,
+    /// Its outstanding offers.
+    pub offers: OrdSet<OfferId>,
+    /// First subscription.
+    pub registered_time: Wall,
+    /// Last subscription after the first.
+    pub reregistered_time: Option<Wall>,
+    /// When it was removed or last disconnected.
+    pub unregistered_time: Option<Wall>,
+}
+
+impl Framework {
+    /// Its event stream, while it is subscribed.
+    pub fn stream(&self) -> Option<&StreamId> {
+        match &self.state {
+            FrameworkState::Active(stream) => Some(stream),
+            FrameworkState::Disconnected(_) | FrameworkState::Recovered => None,
+        }
+    }
+
+    /// Whether it announced this capability.
+    pub fn has_capability(&self, capability: v1::framework_info::capability::Type) -> bool {
+        let wanted = Some(capability as i32);
+        self.info.capabilities.iter().any(|c| c.r#type == wanted)
+    }
+
+    /// Whether it knows the task states that came with PARTITION_AWARE.
+    pub fn is_partition_aware(&self) -> bool {
+        self.has_capability(v1::framework_info::capability::Type::PartitionAware)
+    }
+}
+
+/// An outstanding offer.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// To whom.
+    pub framework: FrameworkId,
+    /// Of which agent.
+    pub agent: AgentId,
+    /// In which role.
+    pub role: Role,
+    /// What, with allocation role.
+    pub resources: Resources,
+    /// When it expires, if offers do.
+    pub expires: Option<Mono>,
+}
+
+/// A consistent view of the master for readers.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The master itself.
+    pub master: Arc<v1::MasterInfo>,
+    /// When the master process started.
+    pub start_time: Wall,
+    /// When it was elected.
+    pub elected_time: Wall,
+    /// How far it is.
+    pub phase: Phase,
+    /// Admitted agents.
+    pub agents: OrdMap<AgentId, Arc<Agent>>,
+    /// Agents in the registry that have not come back yet.
+    pub recovered_agents: OrdMap<AgentId, Arc<v1::AgentInfo>>,
+    /// Unreachable agents and since when.
+    pub unreachable_agents: OrdMap<AgentId, Wall>,
+    /// Frameworks that are not completed.
+    pub frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    /// The last completed frameworks, oldest first, bounded.
+    pub completed_frameworks: Vector<Arc<Framework>>,
+    /// Outstanding offers.
+    pub offers: OrdMap<OfferId, Arc<Offer>>,
+    /// Counts of what happened since start.
+    pub counters: Counters,
+}

@@ -1,0 +1,490 @@
+//! Agents that come back, and the merging of what they run with what the master knows.
+//! New agents are admitted in `agents`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tepui_protocol::link::{MasterToAgent, Reregister, TaskRef};
+use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState};
+
+use super::agents::{Unwelcome, facts_of, pid_of, plain, total_of};
+use super::messages::{Effect, LinkId};
+use super::model::{AgentState, Executor, Task};
+use super::registrations::{Arrival, Pending, Transition};
+use super::tasks::{is_over, is_terminal, state_of};
+use super::{Deadline, Master, events, launch, to_agent, to_allocator};
+use crate::allocator::messages::Command;
+use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::registry::Operation;
+use crate::resources::Resources;
+use crate::time::Now;
+use crate::validation::agent::{Reregistration, validate_reregistration};
+
+/// What an agent says it runs, in the master's own terms.
+struct Report {
+    frameworks: Vec<FrameworkInfo>,
+    tasks: BTreeMap<(FrameworkId, TaskId), Task>,
+    executors: BTreeMap<(FrameworkId, ExecutorId), Executor>,
+}
+
+impl Master {
+    pub(super) fn reregister(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        report: Box<Reregister>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(opened) = self.links.get(&link) else {
+            self.counters.dropped_messages += 1;
+            return;
+        };
+        let pid = pid_of(&opened.peer_ip, &report.register.info);
+        let id = match self.check_returning(&pid, &report) {
+            Ok(id) => id,
+            Err(unwelcome) => return self.turn_away(link, unwelcome, out),
+        };
+        if let Some(transition) = self.transitions.get_mut(&id) {
+            transition.waiting = Some((link, report));
+            return;
+        }
+        let info = &report.register.info.0;
+        let known = self.agents.get(&id).map(|agent| &*agent.info);
+        let known = known.or_else(|| self.recovered_agents.get(&id).map(|info| &**info));
+        let operation = match known {
+            Some(known) if known == info => None,
+            Some(_) => Some(Operation::UpdateAgent(Box::new(info.clone()))),
+            None => Some(Operation::MarkReachable(Box::new(info.clone()))),
+        };
+        let arrival = Arrival { link, pid };
+        match operation {
+            Some(operation) => {
+                self.transitions.insert(id.clone(), Transition::default());
+                let pending = Pending::Return {
+                    arrival,
+                    id,
+                    report,
+                };
+                self.apply(operation, pending, out);
+            }
+            None if self.agents.contains_key(&id) => {
+                self.reconnect_agent(now, &arrival, &id, *report, out);
+            }
+            None => self.readmit_agent(now, arrival, &id, *report, out),
+        }
+    }
+
+    fn check_returning(&self, pid: &str, report: &Reregister) -> Result<AgentId, Unwelcome> {
+        let register = &report.register;
+        self.check_welcome(register)?;
+        let ignored = |text: String| Unwelcome::Ignored(text);
+        let frameworks: Vec<_> = report.frameworks.iter().map(|f| f.0.clone()).collect();
+        let executors: Vec<_> = report.executors.iter().map(|e| e.0.clone()).collect();
+        let tasks: Vec<_> = report.tasks.iter().map(|t| t.0.clone()).collect();
+        validate_reregistration(&Reregistration {
+            info: &register.info,
+            checkpointed_resources: &plain(&register.checkpointed_resources),
+            frameworks: &frameworks,
+            executors: &executors,
+            tasks: &tasks,
+        })
+        .map_err(ignored)?;
+        let id = register.info.id.as_ref().map(AgentId::from);
+        let id = id.ok_or_else(|| ignored("it names no id to come back with".to_string()))?;
+        let moved = self.agents.get(&id).is_some_and(|agent| {
+            agent.info.hostname != register.info.hostname || host_of(&agent.pid) != host_of(pid)
+        });
+        match moved {
+            true => Err(Unwelcome::ShutDown(
+                "Agent attempted to reregister with different IP / hostname".to_string(),
+            )),
+            false => Ok(id),
+        }
+    }
+
+    /// An agent that is still admitted is back; Mesos's `___reregisterSlave`.
+    pub(super) fn reconnect_agent(
+        &mut self,
+        now: Now,
+        arrival: &Arrival,
+        id: &AgentId,
+        reregister: Reregister,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.links.contains_key(&arrival.link) {
+            return self.gone_again(now, id);
+        }
+        let report = read(&reregister);
+        let was_connected = self.agents.get(id).and_then(|agent| agent.link());
+        if let Some(old) = was_connected.filter(|old| *old != arrival.link) {
+            self.detach_link(old, out);
+        }
+        self.take_new_facts(now, arrival, id, reregister, out);
+        for info in &report.frameworks {
+            self.know_framework(now, info, out);
+        }
+        let missing = self.missing_tasks(id, &report);
+        out.push(to_agent(
+            arrival.link,
+            MasterToAgent::Reregistered {
+                agent_id: id.to_string(),
+                ping_timeout_ms: self.ping_timeout_ms(),
+                reconcile: missing,
+            },
+        ));
+        self.merge_executors(id, &report, out);
+        self.merge_tasks(now, arrival.link, id, &report, out);
+        self.repeat_kills(arrival.link, id, &report, out);
+        self.deadlines.clear(&Deadline::Agent(id.clone()));
+        if was_connected.is_none() {
+            out.push(to_allocator(Command::ActivateAgent(id.clone())));
+        }
+        self.tell_agent_of_frameworks(arrival.link, &report, out);
+    }
+
+    /// Gone before the registry answered: its time to come back still runs, or, if it ran out
+    /// meanwhile, starts anew.
+    fn gone_again(&mut self, now: Now, id: &AgentId) {
+        let deadline = Deadline::Agent(id.clone());
+        let connected = self
+            .agents
+            .get(id)
+            .is_none_or(|agent| agent.link().is_some());
+        if !connected && !self.deadlines.contains(&deadline) {
+            let timeout = self.settings.agent_reregister_timeout;
+            self.deadlines.set(deadline, now.mono + timeout);
+        }
+    }
+
+    fn take_new_facts(
+        &mut self,
+        now: Now,
+        arrival: &Arrival,
+        id: &AgentId,
+        reregister: Reregister,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(opened) = self.links.get_mut(&arrival.link) {
+            opened.agent = Some(id.clone());
+        }
+        let Some(agent) = self.agent_mut(id) else {
+            return;
+        };
+        let old_pid = std::mem::replace(&mut agent.pid, arrival.pid.clone());
+        agent.state = AgentState::Connected(arrival.link);
+        agent.total = total_of(&reregister.register.info);
+        agent.info = Arc::new(reregister.register.info.0);
+        agent.version = reregister.register.version;
+        agent.capabilities = reregister.register.capabilities;
+        agent.reregistered_time = Some(now.wall);
+        let (facts, total) = (facts_of(agent), agent.total.clone());
+        out.push(to_allocator(Command::UpdateAgent {
+            id: id.clone(),
+            facts,
+            total,
+        }));
+        if self.pids.get(&old_pid) == Some(id) {
+            self.pids.remove(&old_pid);
+        }
+        self.pids.insert(arrival.pid.clone(), id.clone());
+    }
+
+    /// Tasks that the agent should run and does not speak of: it is to tell what became of them.
+    fn missing_tasks(&self, id: &AgentId, report: &Report) -> Vec<TaskRef> {
+        let Some(agent) = self.agents.get(id) else {
+            return Vec::new();
+        };
+        let missing = agent
+            .tasks
+            .iter()
+            .filter(|key| !report.tasks.contains_key(*key));
+        missing
+            .map(|(framework, task)| TaskRef {
+                framework_id: framework.to_string(),
+                task_id: task.to_string(),
+            })
+            .collect()
+    }
+
+    /// Forgets executors that the agent does not run, and learns of those it does.
+    fn merge_executors(&mut self, id: &AgentId, report: &Report, out: &mut Vec<Effect>) {
+        let known = self
+            .agents
+            .get(id)
+            .map(|agent| agent.executors.clone())
+            .unwrap_or_default();
+        for (framework, executor) in known.keys() {
+            if !report
+                .executors
+                .contains_key(&(framework.clone(), executor.clone()))
+            {
+                self.remove_executor(id, framework, executor, out);
+            }
+        }
+        for ((framework, executor), entry) in &report.executors {
+            let key = (framework.clone(), executor.clone());
+            if !known.contains_key(&key) && self.adopt_executor(id, &key, entry) {
+                self.charge_allocator(id, framework, &entry.resources, out);
+            }
+        }
+    }
+
+    /// Learns of tasks that the agent runs although the master had given them up.
+    fn merge_tasks(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        id: &AgentId,
+        report: &Report,
+        out: &mut Vec<Effect>,
+    ) {
+        let known = self
+            .agents
+            .get(id)
+            .map(|agent| agent.tasks.clone())
+            .unwrap_or_default();
+        for (key, task) in &report.tasks {
+            if known.contains(key) || !self.adopt_task(link, id, key, task, out) {
+                continue;
+            }
+            if !task.recovered {
+                self.charge_allocator(id, &key.0, &task.resources, out);
+            }
+            self.tell_task_is_back(now, &key.0, &task.info, "Agent reregistered", out);
+        }
+    }
+
+    fn charge_allocator(
+        &self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        resources: &Resources,
+        out: &mut Vec<Effect>,
+    ) {
+        out.push(to_allocator(Command::Charge {
+            framework: framework.clone(),
+            agent: agent.clone(),
+            resources: resources.clone(),
+        }));
+    }
+
+    /// Orders that the agent may have missed while it was away.
+    fn repeat_kills(&self, link: LinkId, id: &AgentId, report: &Report, out: &mut Vec<Effect>) {
+        for key in self.killed_on(id) {
+            let task = report.tasks.get(&key);
+            if task
+                .and_then(|task| state_of(task.info.state))
+                .is_some_and(|s| !is_terminal(s))
+            {
+                out.push(kill(link, &key));
+            }
+        }
+    }
+
+    /// An agent that is not admitted now is back: recovered, unreachable or unknown.
+    ///
+    /// Mesos: `__reregisterSlave`.
+    pub(super) fn readmit_agent(
+        &mut self,
+        now: Now,
+        arrival: Arrival,
+        id: &AgentId,
+        reregister: Reregister,
+        out: &mut Vec<Effect>,
+    ) {
+        let report = read(&reregister);
+        let link = arrival.link;
+        let was_recovered = self.recovered_agents.remove(id).is_some();
+        let was_unreachable = self.unreachable_agents.remove(id).is_some();
+        self.counters.slave_reregistrations += 1;
+        for info in &report.frameworks {
+            self.know_framework(now, info, out);
+        }
+        self.forget_unreachable_of(id);
+        let mut agent = self.new_agent(now, id, &arrival, reregister.register);
+        agent.reregistered_time = Some(now.wall);
+        self.agents.insert(id.clone(), Arc::new(agent));
+        for (key, executor) in &report.executors {
+            self.adopt_executor(id, key, executor);
+        }
+        let mut adopted = Vec::new();
+        for (key, task) in &report.tasks {
+            if self.adopt_task(link, id, key, task, out) {
+                adopted.push((key, task));
+            }
+        }
+        self.announce_agent(id, out);
+        if !was_recovered {
+            let message = match was_unreachable {
+                true => "Unreachable agent re-reregistered",
+                false => "Unknown agent reregistered",
+            };
+            for (key, task) in adopted {
+                self.tell_task_is_back(now, &key.0, &task.info, message, out);
+            }
+        }
+        self.connect_agent(now, id, arrival, out);
+        if self.agent_of_link(link).is_some() {
+            out.push(to_agent(
+                link,
+                MasterToAgent::Reregistered {
+                    agent_id: id.to_string(),
+                    ping_timeout_ms: self.ping_timeout_ms(),
+                    reconcile: Vec::new(),
+                },
+            ));
+            self.tell_agent_of_frameworks(link, &report, out);
+        }
+    }
+
+    /// Adds a framework that only the agent knows, unless it is completed.
+    fn know_framework(&mut self, now: Now, info: &FrameworkInfo, out: &mut Vec<Effect>) {
+        let id = info.id.as_ref().map_or("", |id| id.value.as_str());
+        if !self.frameworks.contains_key(id) && !self.completed_ids.contains(id) {
+            self.recover_framework(now, info.clone(), out);
+        }
+    }
+
+    /// Adds an executor that runs; not that of a framework that is gone.
+    fn adopt_executor(
+        &mut self,
+        agent: &AgentId,
+        (framework, id): &(FrameworkId, ExecutorId),
+        executor: &Executor,
+    ) -> bool {
+        let Some(owner) = self.framework_mut(framework) else {
+            return false;
+        };
+        owner
+            .executors
+            .insert((agent.clone(), id.clone()), executor.clone());
+        if let Some(agent) = self.agent_mut(agent) {
+            launch::charge(agent, framework, &executor.resources);
+            let key = (framework.clone(), id.clone());
+            agent.executors.insert(key, executor.clone());
+        }
+        true
+    }
+
+    /// Adds a task that runs; not that of a framework that is gone, and not one whose id the
+    /// framework has given to another task meanwhile: that one is killed.
+    fn adopt_task(
+        &mut self,
+        link: LinkId,
+        agent: &AgentId,
+        key: &(FrameworkId, TaskId),
+        task: &Task,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let (framework, id) = key;
+        if self.task(framework, id).is_some() {
+            out.push(kill(link, key));
+            return false;
+        }
+        self.forget_unreachable(framework, id);
+        let Some(owner) = self.framework_mut(framework) else {
+            return false;
+        };
+        owner
+            .completed_tasks
+            .retain(|old| old.info.task_id.value != id.as_str());
+        self.insert_task(framework, agent, Arc::new(task.clone()));
+        true
+    }
+
+    fn tell_task_is_back(
+        &self,
+        now: Now,
+        framework: &FrameworkId,
+        task: &v1::Task,
+        message: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        let reason = Reason::AgentReregistered;
+        let status = events::known_task(task, task.state, reason, message, now.wall);
+        self.send(framework, events::update(status), out);
+    }
+
+    /// Gives the agent the current data of its frameworks, and ends those that are completed.
+    fn tell_agent_of_frameworks(&self, link: LinkId, report: &Report, out: &mut Vec<Effect>) {
+        for info in &report.frameworks {
+            let framework_id = info.id.as_ref().map_or("", |id| id.value.as_str());
+            if let Some(framework) = self.frameworks.get(framework_id) {
+                let info = FrameworkInfo::clone(&framework.info).into();
+                out.push(to_agent(link, MasterToAgent::UpdateFramework { info }));
+            } else {
+                let framework_id = framework_id.to_string();
+                out.push(to_agent(
+                    link,
+                    MasterToAgent::ShutdownFramework { framework_id },
+                ));
+            }
+        }
+    }
+}
+
+fn kill(link: LinkId, (framework, task): &(FrameworkId, TaskId)) -> Effect {
+    to_agent(
+        link,
+        MasterToAgent::KillTask {
+            framework_id: framework.to_string(),
+            task_id: task.to_string(),
+            kill_policy: None,
+        },
+    )
+}
+
+/// The address part of a pid without its port.
+fn host_of(pid: &str) -> &str {
+    pid.rsplit_once(':').map_or(pid, |(host, _)| host)
+}
+
+/// Puts a report, which was validated, into the master's own terms.
+fn read(report: &Reregister) -> Report {
+    let frameworks: Vec<FrameworkInfo> = report.frameworks.iter().map(|f| f.0.clone()).collect();
+    let known: BTreeSet<&str> = frameworks
+        .iter()
+        .filter_map(|f| f.id.as_ref())
+        .map(|id| id.value.as_str())
+        .collect();
+    let tasks = report
+        .tasks
+        .iter()
+        .filter(|t| known.contains(t.framework_id.value.as_str()));
+    let executors = report.executors.iter().filter_map(|executor| {
+        let framework = executor.framework_id.as_ref()?;
+        let id = ExecutorId::from(&executor.executor_id);
+        let entry = read_executor(executor);
+        known
+            .contains(framework.value.as_str())
+            .then(|| ((FrameworkId::from(framework), id), entry))
+    });
+    Report {
+        tasks: tasks.map(|task| (key_of(task), read_task(task))).collect(),
+        executors: executors.collect(),
+        frameworks,
+    }
+}
+
+fn key_of(task: &v1::Task) -> (FrameworkId, TaskId) {
+    (
+        FrameworkId::from(&task.framework_id),
+        TaskId::from(&task.task_id),
+    )
+}
+
+fn read_task(task: &v1::Task) -> Task {
+    Task {
+        info: task.clone(),
+        resources: Resources::from_v1(&task.resources).unwrap_or_default(),
+        recovered: is_over(state_of(task.state).unwrap_or(TaskState::TaskRunning)),
+    }
+}
+
+fn read_executor(executor: &ExecutorInfo) -> Executor {
+    Executor {
+        info: Arc::new(executor.clone()),
+        resources: Resources::from_v1(&executor.resources).unwrap_or_default(),
+    }
+}

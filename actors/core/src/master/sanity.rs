@@ -1,0 +1,203 @@
+//! Checks that the parts of the master's state agree with each other; for tests and simulation.
+//! Repairs nothing.
+
+use std::collections::BTreeMap;
+
+use super::deadlines::Deadline;
+use super::model::{Agent, AgentState, FrameworkState};
+use super::tasks::{is_over, state_of};
+use super::{Master, launch};
+use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::resources::Resources;
+
+impl Master {
+    /// Walks all invariants; the error names the first that does not hold.
+    ///
+    /// # Errors
+    /// When state is inconsistent, which is a bug.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        self.check_frameworks()?;
+        self.check_agents()?;
+        self.check_offer_index()?;
+        self.check_streams_and_links()?;
+        self.check_unreachable()?;
+        if self.completed_ids.len() != self.completed_frameworks.len() {
+            return Err("ids of completed frameworks are not theirs".to_string());
+        }
+        let waits = |id: &AgentId| self.transitions.contains_key(id);
+        for agent in self.killed.keys() {
+            ensure(self.agents.contains_key(agent), || {
+                format!("kills kept for {agent}")
+            })?;
+        }
+        for agent in self.recovered_agents.keys() {
+            let elsewhere = self.agents.contains_key(agent) && !waits(agent);
+            ensure(!elsewhere, || {
+                format!("recovered agent {agent} is admitted")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_frameworks(&self) -> Result<(), String> {
+        for (id, framework) in &self.frameworks {
+            ensure(framework.id == *id, || {
+                format!("framework {id} is filed wrongly")
+            })?;
+            ensure(!self.completed_ids.contains(id), || {
+                format!("framework {id} is completed")
+            })?;
+            let waits = self.deadlines.contains(&Deadline::Framework(id.clone()));
+            let disconnected = matches!(framework.state, FrameworkState::Disconnected(_));
+            ensure(waits == disconnected, || {
+                format!("failover timer of {id} is wrong")
+            })?;
+            let idle = framework.stream().is_none();
+            ensure(!idle || framework.offers.is_empty(), || {
+                format!("framework {id} is not subscribed but has offers")
+            })?;
+            for (task_id, task) in &framework.tasks {
+                let agent = AgentId::from(&task.info.agent_id);
+                let key = (id.clone(), task_id.clone());
+                let listed = self
+                    .agents
+                    .get(&agent)
+                    .is_some_and(|a| a.tasks.contains(&key));
+                ensure(listed, || {
+                    format!("task {task_id} of {id} is not on agent {agent}")
+                })?;
+                let over = state_of(task.info.state).is_some_and(is_over);
+                ensure(task.recovered == over, || {
+                    format!(
+                        "task {task_id} is over: {over}, recovered: {}",
+                        task.recovered
+                    )
+                })?;
+            }
+            for (agent, executor) in framework.executors.keys() {
+                let key = (id.clone(), executor.clone());
+                let listed = self
+                    .agents
+                    .get(agent)
+                    .is_some_and(|a| a.executors.contains_key(&key));
+                ensure(listed, || {
+                    format!("executor {executor} of {id} is not on {agent}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_agents(&self) -> Result<(), String> {
+        for (id, agent) in &self.agents {
+            ensure(agent.id == *id, || format!("agent {id} is filed wrongly"))?;
+            let known = !self.unreachable_agents.contains_key(id);
+            ensure(known, || format!("agent {id} is admitted and unreachable"))?;
+            let expected = self.expected_use(agent)?;
+            let used: BTreeMap<FrameworkId, Resources> = agent
+                .used
+                .iter()
+                .map(|(id, used)| (id.clone(), used.clone()))
+                .collect();
+            ensure(used == expected, || {
+                format!("agent {id} has {used:?} used, its tasks and executors {expected:?}")
+            })?;
+            let waits = self.deadlines.contains(&Deadline::Agent(id.clone()));
+            match agent.state {
+                AgentState::Connected(link) => {
+                    ensure(!waits, || format!("connected agent {id} has a timer"))?;
+                    let own = self.links.get(&link).and_then(|link| link.agent.as_ref());
+                    ensure(own == Some(id), || {
+                        format!("link of agent {id} is not its own")
+                    })?;
+                }
+                AgentState::Disconnected(_) => {
+                    let expected = waits || self.transitions.contains_key(id);
+                    ensure(expected, || format!("disconnected agent {id} has no timer"))?;
+                    ensure(agent.offers.is_empty(), || {
+                        format!("offers of disconnected {id}")
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the tasks and executors of an agent use, recomputed.
+    fn expected_use(&self, agent: &Agent) -> Result<BTreeMap<FrameworkId, Resources>, String> {
+        let mut sum = agent.clone();
+        sum.used.clear();
+        for (framework, task) in &agent.tasks {
+            let known: &TaskId = task;
+            let Some(task) = self.task(framework, known) else {
+                return Err(format!("task {known} on agent {} is unknown", agent.id));
+            };
+            if !task.recovered && !task.resources.is_empty() {
+                launch::charge(&mut sum, framework, &task.resources);
+            }
+        }
+        for ((framework, id), executor) in &agent.executors {
+            let id: &ExecutorId = id;
+            let key = (agent.id.clone(), id.clone());
+            let owner = self.frameworks.get(framework);
+            if !owner.is_some_and(|owner| owner.executors.contains_key(&key)) {
+                return Err(format!("executor {id} on agent {} is unknown", agent.id));
+            }
+            if !executor.resources.is_empty() {
+                launch::charge(&mut sum, framework, &executor.resources);
+            }
+        }
+        Ok(sum.used.into_iter().collect())
+    }
+
+    fn check_offer_index(&self) -> Result<(), String> {
+        for (id, offer) in &self.offers {
+            let agent = self.agents.get(&offer.agent);
+            let framework = self.frameworks.get(&offer.framework);
+            let listed = agent.is_some_and(|agent| agent.offers.contains(id))
+                && framework.is_some_and(|framework| framework.offers.contains(id));
+            ensure(listed, || {
+                format!("offer {id} is not in its agent and framework")
+            })?;
+            let waits = self.deadlines.contains(&Deadline::Offer(id.clone()));
+            ensure(waits == offer.expires.is_some(), || {
+                format!("timer of offer {id} is wrong")
+            })?;
+        }
+        let of_agents: usize = self.agents.values().map(|agent| agent.offers.len()).sum();
+        let of_frameworks: usize = self.frameworks.values().map(|f| f.offers.len()).sum();
+        ensure(
+            of_agents == self.offers.len() && of_frameworks == self.offers.len(),
+            || "agents or frameworks list offers that are not outstanding".to_string(),
+        )
+    }
+
+    fn check_streams_and_links(&self) -> Result<(), String> {
+        let active = self
+            .frameworks
+            .values()
+            .filter(|f| f.stream().is_some())
+            .count();
+        ensure(active == self.streams.len(), || {
+            format!(
+                "{active} frameworks are subscribed on {} streams",
+                self.streams.len()
+            )
+        })?;
+        for (stream, id) in &self.streams {
+            let current = self.frameworks.get(id).and_then(|f| f.stream());
+            ensure(current == Some(stream), || {
+                format!("a stream of {id} is not current")
+            })?;
+        }
+        for (pid, id) in &self.pids {
+            let current = self.agents.get(id).is_some_and(|agent| agent.pid == *pid);
+            ensure(current, || format!("pid {pid} is not that of agent {id}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}

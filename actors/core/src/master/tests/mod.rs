@@ -1,0 +1,10 @@
+//! Tests of the master's core: one input, its effects, and nothing left over.
+//! Wire formats and sockets are tested where they are.
+
+mod agents;
+mod fixture;
+mod launch;
+mod random;
+mod reregister;
+mod subscribe;
+mod updates;

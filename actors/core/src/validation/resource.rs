@@ -1,0 +1,183 @@
+//! Rules for the resources of a task, executor or operation, beyond each entry's own form.
+//! The form of one entry is checked by `resources`, when it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tepui_protocol::v1;
+use tepui_protocol::v1::Resource;
+use tepui_protocol::v1::resource::reservation_info;
+
+use super::ids;
+use crate::resources::{Format, Resources};
+
+/// Reads resources, checking the form of each entry and Mesos's rules for whole lists.
+///
+/// Mesos: `resource::validate`, that is the form, whole gpus, DiskInfo and ReservationInfo.
+pub fn read(resources: &[Resource]) -> Result<Resources, String> {
+    let read = Resources::from_v1(resources).map_err(|e| format!("Invalid resources: {}", e.0))?;
+    if read.scalar_milli("gpus") % 1000 != 0 {
+        return Err(
+            "Invalid 'gpus' resource: The 'gpus' resource must be an unsigned integer".to_string(),
+        );
+    }
+    validate_disk(resources).map_err(|error| format!("Invalid DiskInfo: {error}"))?;
+    validate_reservations(resources)
+        .map_err(|error| format!("Invalid ReservationInfo: {error}"))?;
+    Ok(read)
+}
+
+/// Checks that no two volumes of one role have the same persistence id.
+///
+/// The same shared volume may appear more than once.
+pub fn validate_unique_persistence<'a>(
+    resources: impl IntoIterator<Item = &'a Resource>,
+) -> Result<(), String> {
+    let mut seen: BTreeMap<(&str, &str), &Resource> = BTreeMap::new();
+    for resource in resources {
+        let Some(persistence) = resource.disk.as_ref().and_then(|d| d.persistence.as_ref()) else {
+            continue;
+        };
+        let key = (reservation_role(resource), persistence.id.as_str());
+        match seen.get(&key) {
+            Some(other) if resource.shared.is_none() || *other != resource => {
+                return Err(format!("Persistence ID '{}' is not unique", persistence.id));
+            }
+            _ => seen.insert(key, resource),
+        };
+    }
+    Ok(())
+}
+
+/// Checks that every entry is allocated, and all to the same role.
+pub fn validate_single_allocation(resources: &[Resource]) -> Result<(), String> {
+    let mut first: Option<&str> = None;
+    for resource in resources {
+        let role = resource.allocation_info.as_ref();
+        let Some(role) = role.and_then(|info| info.role.as_deref()) else {
+            return Err("The resources are not allocated to a role".to_string());
+        };
+        match first {
+            None => first = Some(role),
+            Some(first) if first != role => {
+                return Err(format!(
+                    "The resources have multiple allocation roles ('{role}' and '{first}') but \
+                     only one allocation role is allowed"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no name is used both revocably and not.
+pub fn validate_revocable<'a>(
+    resources: impl IntoIterator<Item = &'a Resource>,
+) -> Result<(), String> {
+    let mut kinds: BTreeMap<&str, BTreeSet<bool>> = BTreeMap::new();
+    for resource in resources {
+        let kind = kinds.entry(resource.name.as_str()).or_default();
+        kind.insert(resource.revocable.is_some());
+    }
+    match kinds.iter().find(|(_, kind)| kind.len() > 1) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!(
+            "Cannot use both revocable and non-revocable '{name}' at the same time"
+        )),
+    }
+}
+
+/// True when ranges, sets or shared volumes of the parts overlap: their sum is less than the
+/// parts together.
+pub fn overlap(parts: &[&Resources]) -> bool {
+    let mut apart: BTreeMap<String, i128> = BTreeMap::new();
+    let mut sum = Resources::new();
+    for part in parts {
+        count(part, &mut apart);
+        sum.add(part);
+    }
+    let mut together = BTreeMap::new();
+    count(&sum, &mut together);
+    apart != together
+}
+
+/// The role an entry is reserved to, `*` when it is not reserved.
+pub fn reservation_role(resource: &Resource) -> &str {
+    match resource.reservations.last() {
+        Some(reservation) => reservation.role(),
+        None => resource.role(),
+    }
+}
+
+fn validate_disk(resources: &[Resource]) -> Result<(), String> {
+    for resource in resources {
+        if let Some(disk) = &resource.disk {
+            validate_one_disk(resource, disk)?;
+        }
+    }
+    Ok(())
+}
+
+fn validate_one_disk(resource: &Resource, disk: &v1::resource::DiskInfo) -> Result<(), String> {
+    let Some(persistence) = &disk.persistence else {
+        return match (&disk.volume, &disk.source) {
+            (Some(_), _) => Err("Non-persistent volume not supported".to_string()),
+            (None, None) => Err("DiskInfo is set but empty".to_string()),
+            (None, Some(_)) => Ok(()),
+        };
+    };
+    if resource.revocable.is_some() {
+        return Err("Persistent volumes cannot be created from revocable resources".to_string());
+    }
+    if reservation_role(resource) == "*" {
+        return Err("Persistent volumes cannot be created from unreserved resources".to_string());
+    }
+    let Some(volume) = &disk.volume else {
+        return Err("Expecting 'volume' to be set for persistent volume".to_string());
+    };
+    if volume.host_path.is_some() {
+        return Err("Expecting 'host_path' to be unset for persistent volume".to_string());
+    }
+    ids::validate(&persistence.id)
+        .map_err(|error| format!("Invalid persistence ID for persistent volume: {error}"))
+}
+
+fn validate_reservations(resources: &[Resource]) -> Result<(), String> {
+    let wrong = |r: &&Resource| r.revocable.is_some() && is_dynamically_reserved(r);
+    match resources.iter().find(wrong) {
+        None => Ok(()),
+        Some(resource) => {
+            let text = Resources::from_v1(std::slice::from_ref(resource))
+                .map(|r| r.to_string())
+                .unwrap_or_default();
+            Err(format!(
+                "Dynamically reserved resource {text} cannot be created from revocable resources"
+            ))
+        }
+    }
+}
+
+fn is_dynamically_reserved(resource: &Resource) -> bool {
+    match resource.reservations.last() {
+        Some(reservation) => reservation.r#type() == reservation_info::Type::Dynamic,
+        None => resource.reservation.is_some(),
+    }
+}
+
+/// Adds up amounts by name: thousandths of scalars, numbers in ranges, items in sets.
+fn count(resources: &Resources, counts: &mut BTreeMap<String, i128>) {
+    for resource in resources.to_v1(Format::PostRefinement) {
+        let scalar = resource
+            .scalar
+            .map_or(0, |s| (s.value * 1000.0).round() as i128);
+        let ranges = resource.ranges.iter().flat_map(|ranges| &ranges.range);
+        let ranges: i128 = ranges
+            .map(|range| i128::from(range.end) - i128::from(range.begin) + 1)
+            .sum();
+        let items = resource
+            .set
+            .as_ref()
+            .map_or(0, |set| set.item.len() as i128);
+        *counts.entry(resource.name).or_default() += scalar + ranges + items;
+    }
+}

@@ -1,0 +1,18 @@
+//! Tables of what each rule refuses, with the text, and of what it lets pass.
+//! What was recorded from Apache Mesos is replayed in `golden`.
+
+mod agent;
+mod calls;
+mod checks;
+mod constraints;
+mod container;
+mod executor;
+mod fixtures;
+mod framework;
+mod normalise;
+mod operation;
+mod properties;
+mod resource;
+mod task;
+mod task_group;
+mod text;
