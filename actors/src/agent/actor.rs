@@ -1,0 +1,237 @@
+//! The agent's actor: hands inputs to the core, performs its effects, keeps its one timer.
+//! Decides nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
+use tepui_core::agent::Agent;
+use tepui_core::agent::messages::{Answer, ConnectionId, Effect, Input, LinkNumber, Token};
+use tepui_core::agent::model::Snapshot;
+use tepui_core::time::Mono;
+use tepui_protocol::v1::executor;
+use tokio::sync::{mpsc, oneshot};
+
+use super::launcher::{Launcher, Spawned};
+use super::link::{self, LinkHandle};
+use crate::clock::Clock;
+
+/// Messages the actor's mailbox takes from senders that wait.
+const MAILBOX: usize = 1_024;
+
+/// Events that may wait for one executor; a slower one is disconnected and must resubscribe.
+pub(super) const MAX_EXECUTOR_EVENTS: usize = 10_000;
+
+/// Time the last messages to the master have when the agent ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Something happened.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Tell(pub(super) Input);
+
+/// An executor's call, and where its answer and events go.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct ExecutorCall {
+    pub(super) call: Box<executor::Call>,
+    pub(super) connection: ConnectionId,
+    /// Set for SUBSCRIBE.
+    pub(super) events: Option<mpsc::Sender<executor::Event>>,
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// Asks for a view of the agent.
+#[derive(Debug, Message)]
+#[rtype(result = "Snapshot")]
+pub(super) struct Read;
+
+pub(super) struct AgentActor {
+    core: Agent,
+    clock: Clock,
+    master: String,
+    launcher: Launcher,
+    link: Option<(LinkNumber, LinkHandle)>,
+    streams: HashMap<ConnectionId, mpsc::Sender<executor::Event>>,
+    replies: HashMap<Token, oneshot::Sender<Answer>>,
+    next_token: u64,
+    timer: Option<(Mono, SpawnHandle)>,
+    ended: Option<oneshot::Sender<String>>,
+}
+
+impl AgentActor {
+    pub(super) fn new(
+        core: Agent,
+        clock: Clock,
+        master: &str,
+        work_dir: &Path,
+        ended: oneshot::Sender<String>,
+    ) -> std::io::Result<Self> {
+        Ok(AgentActor {
+            core,
+            clock,
+            master: master.to_owned(),
+            launcher: Launcher::start(work_dir)?,
+            link: None,
+            streams: HashMap::new(),
+            replies: HashMap::new(),
+            next_token: 0,
+            timer: None,
+            ended: Some(ended),
+        })
+    }
+
+    fn handle_input(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.core.handle(self.clock.now(), input, &mut effects);
+        for effect in effects {
+            self.perform(effect, ctx);
+        }
+        self.arm(ctx);
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Connect(number) => {
+                let handle = link::open(&self.master, number, ctx.address());
+                self.link = Some((number, handle));
+            }
+            Effect::CloseLink(number) => {
+                if let Some((_, handle)) = self.link.take_if(|(open, _)| *open == number) {
+                    handle.abort();
+                }
+            }
+            Effect::ToMaster(number, frame) => {
+                let Some((_, handle)) = self.link.as_ref().filter(|(open, _)| *open == number)
+                else {
+                    return;
+                };
+                if handle.send(frame).is_err() {
+                    tracing::warn!("the link to the master is too slow or gone, closing it");
+                    handle.abort();
+                    ctx.notify(Tell(Input::LinkClosed { link: number }));
+                }
+            }
+            Effect::ToExecutor(connection, event) => {
+                let Some(stream) = self.streams.get(&connection) else {
+                    return;
+                };
+                if stream.try_send(*event).is_err() {
+                    tracing::warn!("an executor's stream is too slow or gone, closing it");
+                    self.streams.remove(&connection);
+                    ctx.notify(Tell(Input::ConnectionClosed { connection }));
+                }
+            }
+            Effect::CloseConnection(connection) => {
+                self.streams.remove(&connection);
+            }
+            Effect::Reply(token, answer) => {
+                if let Some(reply) = self.replies.remove(&token) {
+                    // A caller that has gone needs no answer.
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::Launch(launch) => self.launcher.launch(*launch, ctx.address()),
+            Effect::Kill(container) => self.launcher.kill(&container),
+            Effect::Admitted(agent) => self.launcher.link_latest(agent),
+            Effect::Exit(reason) => self.end(reason),
+        }
+    }
+
+    /// Sees to it that the core is called when its next deadline comes.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let Some(deadline) = self.core.next_deadline() else {
+            return;
+        };
+        if let Some((armed, handle)) = self.timer {
+            // An earlier wake-up than needed costs less than moving the timer at every input.
+            if armed <= deadline {
+                return;
+            }
+            ctx.cancel_future(handle);
+        }
+        let delay = deadline.since(self.clock.now().mono);
+        let handle = ctx.run_later(delay, |actor, ctx| {
+            actor.timer = None;
+            actor.handle_input(Input::Tick, ctx);
+        });
+        self.timer = Some((deadline, handle));
+    }
+
+    /// Lets the last messages out, and reports the end.
+    fn end(&mut self, reason: String) {
+        self.streams.clear();
+        let link = self.link.take();
+        let Some(ended) = self.ended.take() else {
+            return;
+        };
+        actix::spawn(async move {
+            if let Some((_, handle)) = link {
+                handle.finish(FLUSH_TIMEOUT).await;
+            }
+            // Nobody may be waiting any more.
+            let _ = ended.send(reason);
+        });
+    }
+}
+
+impl Actor for AgentActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.arm(ctx);
+    }
+}
+
+impl Handler<Tell> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, Tell(input): Tell, ctx: &mut Self::Context) {
+        if let Input::ConnectionClosed { connection } = &input {
+            self.streams.remove(connection);
+        }
+        self.handle_input(input, ctx);
+    }
+}
+
+impl Handler<ExecutorCall> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ExecutorCall, ctx: &mut Self::Context) {
+        self.next_token += 1;
+        let reply = Token(self.next_token);
+        self.replies.insert(reply, message.reply);
+        if let Some(events) = message.events {
+            self.streams.insert(message.connection, events);
+        }
+        let connection = message.connection;
+        self.handle_input(
+            Input::Call {
+                call: message.call,
+                connection,
+                reply,
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<Read> for AgentActor {
+    type Result = MessageResult<Read>;
+
+    fn handle(&mut self, _: Read, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.core.snapshot())
+    }
+}
+
+impl Handler<Spawned> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, spawned: Spawned, ctx: &mut Self::Context) {
+        let container = spawned.container.clone();
+        let result = self.launcher.adopt(spawned, ctx.address());
+        self.handle_input(Input::Launched { container, result }, ctx);
+    }
+}

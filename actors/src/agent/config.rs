@@ -1,0 +1,44 @@
+//! What an agent is started with, typed and checked.
+//! Knows nothing of flags; `crate::flags` reads those.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An agent's settings; each field's flag has the same name unless said otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentConfig {
+    /// Address to listen on.
+    pub ip: IpAddr,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// Name told to others; the address when not given.
+    pub hostname: String,
+    /// `host:port` of the master.
+    pub master: String,
+    /// Directory of sandboxes and checkpoints.
+    pub work_dir: PathBuf,
+    /// Text or JSON as given; the rest is detected.
+    pub resources: Option<String>,
+    /// Text as given.
+    pub attributes: Option<String>,
+    /// Role of resources given without one.
+    pub default_role: String,
+    /// Directory that holds `tepui-executor`.
+    pub launcher_dir: PathBuf,
+    /// Time a launched executor has to subscribe.
+    pub executor_registration_timeout: Duration,
+    /// Time an executor has to end when told to.
+    pub executor_shutdown_grace_period: Duration,
+    /// Environment given to executors beside Mesos's own variables.
+    pub executor_environment_variables: Option<BTreeMap<String, String>>,
+    /// Whether tasks run as their framework's or command's user.
+    pub switch_user: bool,
+    /// Base of the random delay before (re-)registration attempts.
+    pub registration_backoff_factor: Duration,
+    /// Finished executors remembered per framework.
+    pub max_completed_executors_per_framework: usize,
+    /// All flags as given or defaulted, for `/flags` and `/state`.
+    pub flags: BTreeMap<String, String>,
+}

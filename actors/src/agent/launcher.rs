@@ -1,0 +1,218 @@
+//! The posix launcher: starts containers as process groups of their own and reports their end.
+//! Does not know what runs in them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::rc::Rc;
+use std::sync::mpsc;
+
+use actix::{Addr, Message};
+use nix::unistd::{Gid, Group, Uid, User};
+use tepui_core::agent::messages::{Input, Launch};
+use tepui_core::ids::{AgentId, ContainerId};
+use tokio::process::{Child, Command};
+
+use super::actor::{AgentActor, Tell};
+use super::process_tree;
+use super::sandbox::{self, Owner};
+
+/// Stack of the launcher's thread in bytes; it only makes directories and starts processes.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// A container was started, or could not be.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Spawned {
+    pub(super) container: ContainerId,
+    result: Result<(u32, Child), String>,
+}
+
+enum Job {
+    Launch(Box<Launch>, Addr<AgentActor>),
+    LinkLatest(AgentId),
+}
+
+/// What is known of a container that has not ended.
+enum Container {
+    /// Ordered; no process yet.
+    Starting { killed: bool },
+    /// Its process, the leader of its group.
+    Running(u32),
+}
+
+/// Starts, kills and waits for containers; directories and processes are made on its own thread,
+/// so that a slow disk delays no status update.
+pub(super) struct Launcher {
+    jobs: mpsc::Sender<Job>,
+    containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
+}
+
+impl Launcher {
+    /// Starts the thread; must be called within the runtime that is to wait for the processes.
+    pub(super) fn start(work_dir: &Path) -> std::io::Result<Self> {
+        let (jobs, orders) = mpsc::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let work_dir = work_dir.to_owned();
+        std::thread::Builder::new()
+            .name("launcher".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let _entered = runtime.enter();
+                work(&orders, &work_dir);
+            })?;
+        Ok(Launcher {
+            jobs,
+            containers: Rc::default(),
+        })
+    }
+
+    pub(super) fn launch(&self, launch: Launch, actor: Addr<AgentActor>) {
+        let starting = Container::Starting { killed: false };
+        self.containers
+            .borrow_mut()
+            .insert(launch.container.clone(), starting);
+        let container = launch.container.clone();
+        if self
+            .jobs
+            .send(Job::Launch(Box::new(launch), actor.clone()))
+            .is_err()
+        {
+            let result = Err("the launcher's thread has ended".to_owned());
+            actor.do_send(Spawned { container, result });
+        }
+    }
+
+    pub(super) fn link_latest(&self, agent: AgentId) {
+        if self.jobs.send(Job::LinkLatest(agent)).is_err() {
+            tracing::error!("the launcher's thread has ended");
+        }
+    }
+
+    /// Kills a container: its group, and whatever its processes have started.
+    pub(super) fn kill(&self, container: &ContainerId) {
+        match self.containers.borrow_mut().get_mut(container) {
+            Some(Container::Starting { killed }) => *killed = true,
+            Some(Container::Running(pid)) => process_tree::kill(*pid),
+            None => {}
+        }
+    }
+
+    /// Takes over a started process: its end will be told to the actor.
+    pub(super) fn adopt(&self, spawned: Spawned, actor: Addr<AgentActor>) -> Result<u32, String> {
+        let container = spawned.container;
+        let (pid, mut child) = match spawned.result {
+            Ok(started) => started,
+            Err(why) => {
+                self.containers.borrow_mut().remove(&container);
+                return Err(why);
+            }
+        };
+        let before = self
+            .containers
+            .borrow_mut()
+            .insert(container.clone(), Container::Running(pid));
+        if matches!(before, Some(Container::Starting { killed: true })) {
+            process_tree::kill(pid);
+        }
+        let containers = self.containers.clone();
+        actix::spawn(async move {
+            let status = child.wait().await;
+            // The process id may belong to another process from now on.
+            containers.borrow_mut().remove(&container);
+            process_tree::kill_group(pid);
+            let status = match status {
+                Ok(status) => Some(status.into_raw()),
+                Err(error) => {
+                    tracing::error!(%container, %error, "cannot wait for a container");
+                    None
+                }
+            };
+            actor.do_send(Tell(Input::Exited { container, status }));
+        });
+        Ok(pid)
+    }
+}
+
+/// The launcher's thread: jobs in the order they came, until the actor is gone.
+fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path) {
+    for job in orders {
+        match job {
+            Job::Launch(launch, actor) => {
+                let result = spawn(&launch);
+                let container = launch.container;
+                if let Err(error) = &result {
+                    tracing::warn!(%container, executor = %launch.executor, error, "not launched");
+                }
+                actor.do_send(Spawned { container, result });
+            }
+            Job::LinkLatest(agent) => {
+                if let Err(error) = sandbox::link_latest(work_dir, &agent) {
+                    tracing::error!(%agent, %error, "cannot make the agent's directory");
+                }
+            }
+        }
+    }
+}
+
+fn spawn(launch: &Launch) -> Result<(u32, Child), String> {
+    let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
+    let directory = PathBuf::from(&launch.directory);
+    let output = sandbox::make(&directory, owner)
+        .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
+    let mut command = Command::new(&launch.program);
+    // The first argument is the program's own name.
+    if let Some((name, arguments)) = launch.arguments.split_first() {
+        command.arg0(name).args(arguments);
+    }
+    command
+        .env_clear()
+        .envs(&launch.environment)
+        .current_dir(&directory)
+        .stdin(Stdio::null())
+        .stdout(output.stdout)
+        .stderr(output.stderr)
+        .process_group(0);
+    if let Some(Owner { uid, gid }) = owner {
+        command.uid(uid).gid(gid);
+    }
+    let child = command
+        .spawn()
+        .map_err(|error| format!("Failed to execute '{}': {error}", launch.program))?;
+    let pid = child.id().ok_or("Failed to read the process id")?;
+    Ok((pid, child))
+}
+
+/// Ids of a user to switch to; `None` when the agent runs as that user already.
+fn switch_to(name: &str) -> Result<Option<Owner>, String> {
+    let user = User::from_name(name)
+        .map_err(|error| format!("Failed to look up user '{name}': {error}"))?
+        .ok_or_else(|| format!("Failed to get user information for '{name}': no such user"))?;
+    if user.uid == Uid::effective() {
+        return Ok(None);
+    }
+    if !Uid::effective().is_root() {
+        let own = User::from_uid(Uid::effective()).ok().flatten();
+        let own = own.map_or_else(|| Uid::effective().to_string(), |user| user.name);
+        return Err(format!(
+            "Failed to switch to user '{name}': the agent runs as '{own}', \
+             only root may switch users (see --switch_user)"
+        ));
+    }
+    Ok(Some(Owner {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+    }))
+}
+
+/// Names of a file's owner and group, or their numbers when they have none.
+pub(super) fn owner_names(uid: u32, gid: u32) -> (String, String) {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    (
+        user.map_or_else(|| uid.to_string(), |user| user.name),
+        group.map_or_else(|| gid.to_string(), |group| group.name),
+    )
+}

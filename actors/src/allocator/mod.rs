@@ -1,0 +1,159 @@
+//! The allocator's actor: applies the master's commands and runs the allocator soon afterwards.
+//! Decides nothing; who gets what is decided in `tepui_core::allocator`.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tepui_core::allocator::AllocatorFigures;
+use tepui_core::allocator::messages::{Command, Proposal};
+use tepui_core::master::messages::Input;
+use tepui_core::time::{Mono, Now};
+
+use crate::clock::Clock;
+use crate::master::MasterMailbox;
+use crate::metrics::AllocatorMetrics;
+
+/// Time from the first change to the run that takes it into account. Changes that arrive
+/// together, such as the ends of many tasks, share one run.
+pub const DEBOUNCE: Duration = Duration::from_millis(2);
+
+/// Longest time that the end of a filter may wait for others to share its run.
+pub const FILTER_SLACK: Duration = Duration::from_millis(50);
+
+/// The decisions behind the actor.
+pub trait AllocatorCore: Send {
+    /// Takes a change into account.
+    fn apply(&mut self, now: Now, command: Command);
+    /// Sets resources aside for frameworks.
+    fn allocate(&mut self, now: Now) -> Vec<Proposal>;
+    /// Whether a run could propose anything now.
+    fn wants_run(&self) -> bool;
+    /// When something that only time changes, the end of a filter, makes a run due.
+    fn next_deadline(&self) -> Option<Mono>;
+    /// Figures for metrics.
+    fn figures(&self) -> AllocatorFigures;
+}
+
+/// Changes, in the order the master made them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Commands(pub Vec<Command>);
+
+/// Asks for the allocator's figures.
+#[derive(Debug, Message)]
+#[rtype(result = "Figures")]
+pub struct GetFigures;
+
+/// The allocator's figures.
+#[derive(Debug, Clone, MessageResponse)]
+pub struct Figures(pub AllocatorFigures);
+
+/// The allocator's actor. It runs soon after a change and when a filter ends, which is always
+/// before `--allocation_interval` is over; when nothing happens it does nothing at all.
+pub struct AllocatorActor {
+    core: Box<dyn AllocatorCore>,
+    clock: Clock,
+    /// Longest time to wait with a run, whatever else says.
+    interval: Duration,
+    master: MasterMailbox,
+    metrics: Arc<AllocatorMetrics>,
+    /// The armed timer, and when it fires.
+    timer: Option<(Mono, SpawnHandle)>,
+    /// When the oldest change that no run has seen arrived.
+    changed: Option<Mono>,
+}
+
+impl AllocatorActor {
+    /// An actor that runs the given core at the latest `interval` after a run became due.
+    pub fn new(
+        core: Box<dyn AllocatorCore>,
+        clock: Clock,
+        interval: Duration,
+        master: MasterMailbox,
+        metrics: Arc<AllocatorMetrics>,
+    ) -> Self {
+        AllocatorActor {
+            core,
+            clock,
+            interval,
+            master,
+            metrics,
+            timer: None,
+            changed: None,
+        }
+    }
+
+    /// One timer: soon after a change, else soon after the next end of a filter.
+    fn arm_timer(&mut self, ctx: &mut Context<Self>, now: Mono) {
+        let changed = self
+            .changed
+            .map(|changed| changed + DEBOUNCE.min(self.interval));
+        let filter = self
+            .core
+            .next_deadline()
+            .map(|end| end + FILTER_SLACK.min(self.interval));
+        let Some(due) = [changed, filter].into_iter().flatten().min() else {
+            return;
+        };
+        if let Some((armed, handle)) = &self.timer {
+            if *armed <= due {
+                return;
+            }
+            ctx.cancel_future(*handle);
+        }
+        let handle = ctx.run_later(due.since(now), |actor, ctx| {
+            actor.timer = None;
+            actor.run(ctx);
+        });
+        self.timer = Some((due, handle));
+    }
+
+    fn run(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let changed = self.changed.take();
+        let proposals = self.core.allocate(now);
+        let end = self.clock.now().mono;
+        self.metrics.runs.fetch_add(1, Ordering::Relaxed);
+        self.metrics.run.record(end, end.since(now.mono));
+        if let Some(changed) = changed {
+            self.metrics.latency.record(end, now.mono.since(changed));
+        }
+        if !proposals.is_empty() {
+            self.master.input(Input::Proposed(proposals));
+        }
+        self.arm_timer(ctx, end);
+    }
+}
+
+impl Actor for AllocatorActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Commands> for AllocatorActor {
+    type Result = ();
+
+    fn handle(&mut self, Commands(commands): Commands, ctx: &mut Context<Self>) {
+        self.metrics.dispatches.remove(1);
+        let now = self.clock.now();
+        for command in commands {
+            self.core.apply(now, command);
+        }
+        if self.core.wants_run() && self.changed.is_none() {
+            self.changed = Some(now.mono);
+        }
+        self.arm_timer(ctx, now.mono);
+    }
+}
+
+impl Handler<GetFigures> for AllocatorActor {
+    type Result = Figures;
+
+    fn handle(&mut self, _: GetFigures, _ctx: &mut Context<Self>) -> Figures {
+        Figures(self.core.figures())
+    }
+}

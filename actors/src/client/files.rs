@@ -1,0 +1,134 @@
+//! Follows a file of a task's sandbox through an agent's `/files` endpoints.
+//! Does not decide when to look; the caller asks for what is new.
+
+use serde::Deserialize;
+use tepui_protocol::v1;
+
+use super::{ClientError, accepted, error, get, plain_http};
+
+/// Bytes asked for at once; agents give at most 64 KB.
+const CHUNK_BYTES: u64 = 32 * 1024;
+
+/// One file in the sandbox of an executor's newest run, and how much of it has been read.
+#[derive(Debug)]
+pub struct AgentFile {
+    http: reqwest::Client,
+    agent_url: String,
+    path: String,
+    position: u64,
+}
+
+/// What `/files/read` answers.
+#[derive(Debug, Deserialize)]
+struct Read {
+    data: String,
+    offset: u64,
+}
+
+impl AgentFile {
+    /// A file by its name in the sandbox, such as `stdout`. A command task's executor has the id
+    /// of its task.
+    ///
+    /// # Errors
+    /// When no HTTP client can be set up.
+    pub fn new(
+        agent_url: &str,
+        framework_id: &v1::FrameworkId,
+        executor_id: &str,
+        name: &str,
+    ) -> Result<Self, ClientError> {
+        let framework = &framework_id.value;
+        Ok(AgentFile {
+            http: plain_http()?,
+            agent_url: agent_url.to_owned(),
+            path: format!("/frameworks/{framework}/executors/{executor_id}/runs/latest/{name}"),
+            position: 0,
+        })
+    }
+
+    /// The next bytes of the file; empty when there are no more for now.
+    ///
+    /// # Errors
+    /// When the agent cannot be reached or does not know the file.
+    pub async fn read_more(&mut self) -> Result<Vec<u8>, ClientError> {
+        // An offset of -1 asks for the size.
+        let size = self.read(-1, None).await?.offset;
+        let wanted = size.saturating_sub(self.position).min(CHUNK_BYTES);
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let offset = i64::try_from(self.position).unwrap_or(i64::MAX);
+        let read = self.read(offset, Some(wanted)).await?;
+        let whole = u64::try_from(read.data.len()) == Ok(wanted);
+        if whole && !read.data.contains(char::REPLACEMENT_CHARACTER) {
+            self.position += wanted;
+            return Ok(read.data.into_bytes());
+        }
+        // JSON cannot carry bytes that are not UTF-8, or half a character at the end.
+        self.download(wanted).await
+    }
+
+    async fn read(&self, offset: i64, length: Option<u64>) -> Result<Read, ClientError> {
+        let path = percent_encode(&self.path);
+        let mut url = format!("{}/files/read?path={path}&offset={offset}", self.agent_url);
+        if let Some(length) = length {
+            url.push_str(&format!("&length={length}"));
+        }
+        let bytes = get(&self.http, &url).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Answer(error.to_string()))
+    }
+
+    /// Takes `wanted` bytes behind the position out of the whole file, as they are.
+    async fn download(&mut self, wanted: u64) -> Result<Vec<u8>, ClientError> {
+        let url = format!(
+            "{}/files/download?path={}",
+            self.agent_url,
+            percent_encode(&self.path)
+        );
+        let answer = self.http.get(&url).send().await;
+        let answer = answer.map_err(|error| ClientError::unreachable(&url, &error))?;
+        let mut answer = accepted(answer).await?;
+        let mut skip = self.position;
+        let mut taken = Vec::new();
+        let left = |taken: &Vec<u8>| wanted.saturating_sub(taken.len() as u64) as usize;
+        while left(&taken) > 0 {
+            let chunk = answer.chunk().await;
+            let chunk = chunk.map_err(|error| ClientError::Answer(error::causes(&error)))?;
+            let Some(chunk) = chunk else { break };
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= skipped as u64;
+            taken.extend(chunk.iter().skip(skipped).take(left(&taken)));
+        }
+        self.position += taken.len() as u64;
+        Ok(taken)
+    }
+}
+
+/// The URL of the agent that made an offer, without a path.
+pub fn agent_url(offer: &v1::Offer) -> Option<String> {
+    let address = &offer.url.as_ref()?.address;
+    let host = address
+        .ip
+        .as_ref()
+        .or(address.hostname.as_ref())
+        .unwrap_or(&offer.hostname);
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
+    };
+    Some(format!("http://{host}:{}", address.port))
+}
+
+/// Writes a path for use in a query.
+fn percent_encode(path: &str) -> String {
+    path.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
+}

@@ -1,0 +1,74 @@
+//! The address to listen on and the name told to others.
+//! Opens no socket.
+
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::path::Path;
+
+use super::error::FlagError;
+use super::values::Values;
+
+/// Where the machine lists names of addresses.
+const HOSTS_FILE: &str = "/etc/hosts";
+
+/// The flag `ip`; loopback when not given, so that nothing is open to others by accident.
+pub(super) fn ip(values: &mut Values) -> Result<IpAddr, FlagError> {
+    let ip: Option<IpAddr> = values.optional("ip", "an IP address such as 127.0.0.1", |text| {
+        text.trim().parse().ok()
+    })?;
+    let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    if !ip.is_loopback() {
+        values.note(format!(
+            "listening on {ip}, which others can reach: whoever can connect can run programs on this \
+             cluster, as there is no authentication in this version"
+        ));
+    }
+    Ok(ip)
+}
+
+/// The flag `hostname`; else, as in Mesos, the name that belongs to the address, else the address.
+pub(super) fn hostname(values: &Values, ip: IpAddr) -> Result<String, FlagError> {
+    if let Some(hostname) = values.text("hostname") {
+        let hostname = hostname.trim();
+        if hostname.is_empty() {
+            return Err(values.bad("hostname", "a name"));
+        }
+        return Ok(hostname.to_owned());
+    }
+    let found = if values.bool("hostname_lookup")? {
+        lookup(ip)
+    } else {
+        None
+    };
+    Ok(found.unwrap_or_else(|| ip.to_string()))
+}
+
+/// The name of an address, from the machine's own knowledge: its hosts file, and its own name when
+/// that leads to the address. No name server is asked for the name of an address.
+fn lookup(ip: IpAddr) -> Option<String> {
+    if let Some(name) = std::fs::read_to_string(Path::new(HOSTS_FILE))
+        .ok()
+        .and_then(|hosts| name_in_hosts(&hosts, ip))
+    {
+        return Some(name);
+    }
+    let own = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    let leads_here = || {
+        let mut addresses = (own.as_str(), 0).to_socket_addrs().ok()?;
+        addresses.any(|address| address.ip() == ip).then_some(())
+    };
+    (ip.is_unspecified() || leads_here().is_some()).then_some(own)
+}
+
+/// The first name of an address in a hosts file.
+pub(super) fn name_in_hosts(hosts: &str, ip: IpAddr) -> Option<String> {
+    hosts.lines().find_map(|line| {
+        let line = line.split('#').next()?;
+        let mut words = line.split_whitespace();
+        let address: IpAddr = words.next()?.parse().ok()?;
+        if address == ip {
+            words.next().map(str::to_owned)
+        } else {
+            None
+        }
+    })
+}

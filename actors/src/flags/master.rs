@@ -1,0 +1,184 @@
+//! Makes a `MasterConfig` of the flags.
+//! Reads no source itself; `values` has done that.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::FlagError;
+use super::start::log_level;
+use super::values::Values;
+use super::{Startup, host, kind};
+use crate::master::config::{MasterConfig, RegistryStore};
+
+/// The shortest and longest wait for one ping (Mesos's master flags).
+const PING_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15 * 60));
+
+/// The shortest time agents have to come back (Mesos's master).
+const MIN_REREGISTER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// The configuration and how to start with it.
+pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), FlagError> {
+    let ip = host::ip(&mut values)?;
+    let registry = registry(&mut values)?;
+    let work_dir = values.path("work_dir")?;
+    if work_dir.is_none() && registry == RegistryStore::File {
+        return Err(FlagError::Required {
+            name: "work_dir",
+            why: "the registry is kept below it; give --work_dir=DIR, or --registry=in_memory to \
+                  keep nothing",
+        });
+    }
+    let config = MasterConfig {
+        ip,
+        port: values.number("port")?,
+        hostname: host::hostname(&values, ip)?,
+        cluster: values.text("cluster").map(str::to_owned),
+        work_dir,
+        registry,
+        allocation_interval: allocation_interval(&values)?,
+        offer_timeout: values.optional("offer_timeout", "a duration", super::parse_duration)?,
+        agent_ping_timeout: agent_ping_timeout(&values)?,
+        max_agent_ping_timeouts: max_agent_ping_timeouts(&values)?,
+        agent_reregister_timeout: agent_reregister_timeout(&values)?,
+        max_completed_frameworks: values.number("max_completed_frameworks")?,
+        max_completed_tasks_per_framework: values.number("max_completed_tasks_per_framework")?,
+        max_unreachable_tasks_per_framework: values
+            .number("max_unreachable_tasks_per_framework")?,
+        roles: roles(&values),
+        root_submissions: values.bool("root_submissions")?,
+        weights: weights(&values)?,
+        min_allocatable_resources: min_allocatable_resources(&values)?,
+        filter_gpu_resources: values.bool("filter_gpu_resources")?,
+        fair_sharing_excluded_resource_names: excluded_names(&values)?,
+        offer_constraints_re2_max_mem: re2_max_mem(&values)?,
+        offer_constraints_re2_max_program_size: values
+            .number("offer_constraints_re2_max_program_size")?,
+        flags: values.all(),
+    };
+    let log_level = log_level(&values)?;
+    Ok((
+        config,
+        Startup {
+            notes: values.take_notes(),
+            log_level,
+        },
+    ))
+}
+
+/// The flag `registry`. Mesos's replicated log becomes the file store, which is said when asked for.
+fn registry(values: &mut Values) -> Result<RegistryStore, FlagError> {
+    match values.text("registry") {
+        Some("in_memory") => Ok(RegistryStore::InMemory),
+        Some("file") => Ok(RegistryStore::File),
+        Some("replicated_log") => {
+            if values.is_given("registry") {
+                values.note(
+                    "flag 'registry': 'replicated_log' is kept as one file below --work_dir, which \
+                     is what 'file' means; there are no replicas"
+                        .to_owned(),
+                );
+            }
+            Ok(RegistryStore::File)
+        }
+        _ => Err(values.bad("registry", "'file', 'replicated_log' or 'in_memory'")),
+    }
+}
+
+fn allocation_interval(values: &Values) -> Result<Duration, FlagError> {
+    let interval = values.duration("allocation_interval")?;
+    if interval.is_zero() {
+        return Err(values.bad("allocation_interval", "a duration above 0"));
+    }
+    Ok(interval)
+}
+
+fn agent_ping_timeout(values: &Values) -> Result<Duration, FlagError> {
+    let timeout = values.duration("agent_ping_timeout")?;
+    let (least, most) = PING_TIMEOUT;
+    if timeout < least || timeout > most {
+        return Err(values.bad("agent_ping_timeout", "a duration between 1secs and 15mins"));
+    }
+    Ok(timeout)
+}
+
+fn max_agent_ping_timeouts(values: &Values) -> Result<u32, FlagError> {
+    match values.number("max_agent_ping_timeouts")? {
+        0 => Err(values.bad("max_agent_ping_timeouts", "a number of at least 1")),
+        count => Ok(count),
+    }
+}
+
+fn agent_reregister_timeout(values: &Values) -> Result<Duration, FlagError> {
+    let timeout = values.duration("agent_reregister_timeout")?;
+    if timeout < MIN_REREGISTER_TIMEOUT {
+        return Err(values.bad("agent_reregister_timeout", "a duration of at least 10mins"));
+    }
+    Ok(timeout)
+}
+
+fn roles(values: &Values) -> Option<Vec<String>> {
+    let roles = values
+        .text("roles")?
+        .split(',')
+        .filter(|role| !role.is_empty());
+    Some(roles.map(str::to_owned).collect())
+}
+
+fn excluded_names(values: &Values) -> Result<Vec<String>, FlagError> {
+    let name = "fair_sharing_excluded_resource_names";
+    let names = values.optional(name, kind::Kind::List.expected(), kind::parse_list)?;
+    Ok(names.unwrap_or_default())
+}
+
+fn re2_max_mem(values: &Values) -> Result<usize, FlagError> {
+    values.parse(
+        "offer_constraints_re2_max_mem",
+        kind::Kind::Bytes.expected(),
+        |text| usize::try_from(super::parse_bytes(text)?).ok(),
+    )
+}
+
+/// `role=weight,role=weight`, weights above 0.
+fn weights(values: &Values) -> Result<BTreeMap<String, f64>, FlagError> {
+    let read = |text: &str| {
+        let mut weights = BTreeMap::new();
+        for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+            let (role, weight) = pair.split_once('=')?;
+            let weight: f64 = weight.trim().parse().ok()?;
+            let fresh = weights.insert(role.trim().to_owned(), weight).is_none();
+            if !fresh || role.trim().is_empty() || weight <= 0.0 || !weight.is_finite() {
+                return None;
+            }
+        }
+        Some(weights)
+    };
+    let expected = "role=weight,role=weight with weights above 0 and no role twice";
+    Ok(values
+        .optional("weights", expected, read)?
+        .unwrap_or_default())
+}
+
+/// `name:amount;name:amount|name:amount`: alternatives, each a set of amounts.
+fn min_allocatable_resources(values: &Values) -> Result<Vec<BTreeMap<String, f64>>, FlagError> {
+    let read = |text: &str| {
+        let mut alternatives = Vec::new();
+        for alternative in text.split('|').filter(|part| !part.trim().is_empty()) {
+            let mut amounts = BTreeMap::new();
+            for pair in alternative
+                .split(';')
+                .filter(|pair| !pair.trim().is_empty())
+            {
+                let (name, amount) = pair.split_once(':')?;
+                let amount: f64 = amount.trim().parse().ok()?;
+                if name.trim().is_empty() || amount < 0.0 || !amount.is_finite() {
+                    return None;
+                }
+                *amounts.entry(name.trim().to_owned()).or_insert(0.0) += amount;
+            }
+            alternatives.push(amounts);
+        }
+        Some(alternatives)
+    };
+    let expected = "name:amount;name:amount, with '|' between alternatives";
+    values.parse("min_allocatable_resources", expected, read)
+}

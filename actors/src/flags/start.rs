@@ -1,0 +1,129 @@
+//! What a program does first: reads its flags, starts logging, says what is noteworthy.
+//! Starts no actor and opens no socket.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::error::FlagError;
+use super::values::Values;
+use super::{Parsed, Startup};
+use crate::agent::config::AgentConfig;
+use crate::master::config::MasterConfig;
+
+/// The first argument that `tepui local` gives the programs it starts: `--die_with_parent=PID`.
+///
+/// The program then asks the kernel to be ended when that parent is gone, so that nothing is left
+/// running when `tepui local` is killed. It is an argument and not an environment variable because
+/// tasks would inherit the latter.
+pub const PARENT_ARG: &str = "--die_with_parent=";
+
+/// Reads the process's arguments and environment for a master and starts logging.
+///
+/// # Errors
+/// The status to end with at once: success after `--help`, failure (explained on stderr) when the
+/// flags are wrong.
+pub fn start_master() -> Result<MasterConfig, ExitCode> {
+    let args = program_args("tepui-master")?;
+    start(
+        "tepui-master",
+        super::master_with_startup(args.into_iter(), std::env::vars_os()),
+    )
+}
+
+/// Reads the process's arguments and environment for an agent and starts logging.
+///
+/// # Errors
+/// As `start_master`.
+pub fn start_agent() -> Result<AgentConfig, ExitCode> {
+    let args = program_args("tepui-agent")?;
+    start(
+        "tepui-agent",
+        super::agent_with_startup(args.into_iter(), std::env::vars_os()),
+    )
+}
+
+/// The flags `logging_level` and `quiet`.
+pub(super) fn log_level(values: &Values) -> Result<Option<tracing::Level>, FlagError> {
+    let read = |text: &str| match text {
+        "INFO" => Some(tracing::Level::INFO),
+        "WARNING" => Some(tracing::Level::WARN),
+        "ERROR" => Some(tracing::Level::ERROR),
+        _ => None,
+    };
+    let level = values.parse("logging_level", "'INFO', 'WARNING' or 'ERROR'", read)?;
+    Ok((!values.bool("quiet")?).then_some(level))
+}
+
+/// Acts on what the flags ask for before the program proper runs.
+fn start<C>(program: &str, parsed: Result<Parsed<(C, Startup)>, FlagError>) -> Result<C, ExitCode> {
+    match parsed {
+        Ok(Parsed::Run((config, startup))) => {
+            start_logging(&startup);
+            Ok(config)
+        }
+        Ok(Parsed::Print(text)) => {
+            let printed = std::io::stdout().write_all(text.as_bytes());
+            Err(if printed.is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Err(error) => {
+            eprintln!("{program}: {error}\n\nSee `{program} --help` for all flags.");
+            Err(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Logs to stderr from now on, beginning with the notes.
+fn start_logging(startup: &Startup) {
+    let Some(level) = startup.log_level else {
+        return;
+    };
+    let set = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+    if let Err(error) = set {
+        eprintln!("logging was started before: {error}");
+    }
+    for note in &startup.notes {
+        tracing::warn!("{note}");
+    }
+}
+
+/// The arguments after the program's name, with `PARENT_ARG` obeyed and taken away.
+fn program_args(program: &str) -> Result<Vec<OsString>, ExitCode> {
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let first = args.first().and_then(|arg| arg.to_str());
+    let Some(parent) = first.and_then(|arg| arg.strip_prefix(PARENT_ARG)) else {
+        return Ok(args);
+    };
+    let bound = parent
+        .parse()
+        .map_err(|_| "it is no process id".to_owned())
+        .and_then(bind_to);
+    if let Err(why) = bound {
+        eprintln!("{program}: cannot be bound to the parent process '{parent}': {why}");
+        return Err(ExitCode::FAILURE);
+    }
+    args.remove(0);
+    Ok(args)
+}
+
+/// Has the kernel end this process when `parent` ends.
+fn bind_to(parent: i32) -> Result<(), String> {
+    prctl::set_pdeathsig(Signal::SIGTERM).map_err(|error| error.to_string())?;
+    // The parent may have ended before the line above; then no signal would ever come.
+    if nix::unistd::getppid() != Pid::from_raw(parent) {
+        return Err("it has ended already".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Flags of the agent alone, except those of its containers.
+//! Declares them only.
+
+use crate::flags::kind::Kind;
+use crate::flags::table::Support::{Inert, No, Only, Yes};
+use crate::flags::table::{Flag, Group, flags};
+
+flags! {
+    AGENT;
+    [Network]
+        ip6: Text, None, No, "IPv6 address advertised for tasks on host network.";
+        ip6_discovery_command: Text, None, No, "Executable printing ip6.";
+        master: Text, None, Yes,
+            "The master as host:port, or file:///path of a file that holds that.";
+        port: Port, Some("5051"), Yes, "Port to listen on; 0 takes a free one.";
+        registration_backoff_factor: Duration, Some("1secs"), Yes,
+            "Base of the random delay before the agent registers again.";
+    [Storage]
+        disk_watch_interval: Duration, Some("1mins"), No, "Period of disk usage check.";
+        gc_delay: Duration, Some("1weeks"), No, "Longest age of old sandboxes.";
+        gc_disk_headroom: Double, Some("0.1"), No, "Free disk share used to shorten gc_delay.";
+        gc_non_executor_container_sandboxes: Bool, Some("false"), Only(&["false"]),
+            "Also collect nested/standalone container sandboxes.";
+        reconfiguration_policy: Text, Some("equal"), No,
+            "Allowed config change on restart: equal or additive.";
+        recover: Text, Some("reconnect"), No, "Reconnect to or cleanup old executors at start.";
+        recovery_timeout: Duration, Some("15mins"), No, "Time executors wait for the agent.";
+        runtime_dir: Text, None, No, "State valid until reboot.";
+        strict: Bool, Some("true"), No, "Treat recovery errors as fatal.";
+    [Resources]
+        agent_features: Json, None, No, "Agent capabilities to announce (some mandatory)";
+        attributes: Text, None, Yes, "The agent's attributes, as name:value;name:value.";
+        default_role: Text, Some("*"), Yes, "Role of resources given without one.";
+        disk_profile_adaptor: Text, None, No, "Disk profile adaptor module.";
+        nvidia_gpu_devices: Text, None, No, "Gpu indices to use, with gpus resource.";
+        oversubscribed_resources_interval: Duration, Some("15secs"), No,
+            "Period of oversubscription reports.";
+        qos_controller: Text, None, No, "QoS controller module.";
+        qos_correction_interval_min: Duration, Some("0ns"), No,
+            "Least time between QoS corrections.";
+        resource_estimator: Text, None, No, "Oversubscription estimator module.";
+        resource_provider_config_dir: Text, None, No,
+            "Directory of local resource provider JSON configs.";
+        resources: Text, None, Yes,
+            "The agent's resources, as name(role):value;name:value or as JSON, or file:///path of \
+             a file that holds that. What is not named is detected.";
+    [Executors]
+        domain_socket_location: Text, None, No, "Unix socket for executors.";
+        executor_environment_variables: Json, None, Yes,
+            "Environment of executors instead of the agent's own, as a JSON object of strings.";
+        executor_registration_timeout: Duration, Some("1mins"), Yes,
+            "Time a started executor has to register.";
+        executor_reregistration_retry_interval: Duration, None, No,
+            "Resend period of reconnect requests to driver executors.";
+        executor_reregistration_timeout: Duration, Some("2secs"), No,
+            "Time for executors to return after agent restart; at most 15secs.";
+        executor_shutdown_grace_period: Duration, Some("5secs"), Yes,
+            "Time an executor has to end when it is told to.";
+        fetcher_cache_dir: Text, Some("/tmp/mesos/fetch"), No, "Fetcher cache parent directory.";
+        fetcher_cache_size: Bytes, Some("2GB"), No, "Fetcher cache size.";
+        fetcher_stall_timeout: Duration, Some("1mins"), No,
+            "Abort a download slower than 1 byte/s for this long.";
+        frameworks_home: Text, Some(""), No, "Prefix of relative executor URIs.";
+        hadoop_home: Text, None, No, "Hadoop client location for hdfs URIs.";
+        http_command_executor: Bool, Some("false"),
+            Inert("the built-in executor always speaks the HTTP API"),
+            "Command executor speaks v1 HTTP.";
+        http_executor_domain_sockets: Bool, Some("false"), Only(&["false"]),
+            "Executors use unix socket.";
+        http_heartbeat_interval: Duration, Some("30secs"), No,
+            "Heartbeats of attach input/output streams.";
+        launcher_dir: Text, Some("/usr/local/libexec/mesos"), Yes,
+            "Directory of the program tepui-executor. Default: the directory of the agent's own \
+             program.";
+        max_completed_executors_per_framework: Uint, Some("150"), Yes,
+            "Completed executors remembered per framework.";
+        switch_user: Bool, Some("true"), Yes,
+            "Run tasks as the user of the task or framework. Needs root; otherwise tasks run as \
+             the agent's user.";
+    [Security]
+        authenticate_http_executors: Bool, Some("false"), Only(&["false"]),
+            "Executors must present tokens (SSL build)";
+        authenticate_http_readwrite: Bool, Some("false"), Only(&["false"]),
+            "Require HTTP authentication on read-write routes.";
+        authenticatee: Text, Some("crammd5"), No, "SASL authenticatee.";
+        authentication_backoff_factor: Duration, Some("1secs"), No,
+            "Authentication timeout growth step.";
+        authentication_timeout_max: Duration, Some("1mins"), No, "Largest authentication timeout.";
+        authentication_timeout_min: Duration, Some("5secs"), No, "First authentication timeout.";
+        authorizer: Text, Some("local"), Only(&["local"]), "Authorizer name.";
+        credential: Path, None, No, "File with this agent's principal and secret.";
+        http_authenticators: Text, None, No, "HTTP authenticator names.";
+        http_credentials: Path, None, No, "File of HTTP principals and secrets.";
+        jwt_secret_key | executor_secret_key: Path, None, No, "File with key for executor tokens.";
+        secret_resolver: Text, None, No, "Secret resolver module.";
+    [Modules]
+        container_logger: Text, None, No, "Container logger module.";
+}

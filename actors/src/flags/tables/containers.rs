@@ -1,0 +1,132 @@
+//! Flags of the agent about containers, images, isolation and networks.
+//! Declares them only.
+
+use crate::flags::kind::Kind;
+use crate::flags::table::Support::{No, Only};
+use crate::flags::table::{Flag, Group, flags};
+
+flags! {
+    CONTAINERS;
+    [Containers]
+        agent_subsystems | slave_subsystems: Text, None, No,
+            "Cgroup subsystems the agent joins itself.";
+        allowed_devices: Json, None, No, "Devices allowed by cgroups/devices.";
+        appc_simple_discovery_uri_prefix: Text, Some("http://"), No, "Prefix for appc discovery.";
+        appc_store_dir: Text, Some("/tmp/mesos/store/appc"), No, "Appc image store.";
+        bounding_capabilities: Json, None, No, "Default bounding Linux capabilities.";
+        cgroups_cpu_enable_pids_and_tids_count: Bool, Some("false"), Only(&["false"]),
+            "Count processes and threads in statistics.";
+        cgroups_destroy_timeout: Duration, Some("1mins"), No, "Limit for destroying a cgroup.";
+        cgroups_enable_cfs: Bool, Some("false"), Only(&["false"]),
+            "Hard cpu limits through CFS quota.";
+        cgroups_hierarchy: Text, Some("/sys/fs/cgroup"), No, "Cgroup mount root.";
+        cgroups_limit_swap: Bool, Some("false"), Only(&["false"]), "Limit memory plus swap.";
+        cgroups_net_cls_primary_handle: Text, None, No, "Major net_cls handle.";
+        cgroups_net_cls_secondary_handles: Text, None, No, "Range of minor handles.";
+        cgroups_root: Text, Some("mesos"), No, "Parent cgroup.";
+        check_agent_port_range_only: Bool, Some("false"), Only(&["false"]),
+            "Network/ports: only ports offered by the agent.";
+        container_disk_watch_interval: Duration, Some("15secs"), No, "Period of disk/du checks.";
+        container_ports_isolated_range: Text, None, No, "Network/ports: ranges to check.";
+        container_ports_watch_interval: Duration, Some("30secs"), No,
+            "Network/ports: check period.";
+        containerizers: Text, Some("mesos"), Only(&["mesos"]),
+            "Comma list out of mesos, docker, in order tried.";
+        csi_plugin_config_dir: Text, None, No,
+            "Directory of CSI plugin JSON configs for volume/csi.";
+        default_container_dns: Json, None, No, "DNS settings per network.";
+        default_container_info: Json, None, No, "ContainerInfo used when none given.";
+        default_container_shm_size: Bytes, None, No, "/dev/shm size with own ipc namespace.";
+        disallow_sharing_agent_ipc_namespace: Bool, Some("false"), Only(&["false"]),
+            "Top containers must not share agent ipc namespace.";
+        disallow_sharing_agent_pid_namespace: Bool, Some("false"), Only(&["false"]),
+            "Top containers must not share agent pid namespace.";
+        docker: Text, Some("docker"), No, "Docker binary.";
+        docker_config: Json, None, No, "Default registry credentials.";
+        docker_ignore_runtime: Bool, Some("false"), Only(&["false"]),
+            "Ignore runtime settings of docker images.";
+        docker_kill_orphans: Bool, Some("true"), No, "Kill unknown mesos- containers at recovery.";
+        docker_mesos_image: Text, None, No,
+            "Image to run docker executors in when agent is containerised.";
+        docker_registry: Text, Some("https://registry-1.docker.io"), No,
+            "Default registry url, or local directory / hdfs of tarballs.";
+        docker_remove_delay: Duration, Some("6hrs"), No, "Wait before removing stopped containers.";
+        docker_socket: Text, Some("/var/run/docker.sock"), No, "Docker socket.";
+        docker_stop_timeout: Duration, Some("0ns"), No, "Seconds docker stop waits before kill.";
+        docker_store_dir: Text, Some("/tmp/mesos/store/docker"), No, "Docker image store.";
+        docker_volume_checkpoint_dir: Text, Some("/var/run/mesos/isolators/docker/volume"), No,
+            "State of docker/volume isolator.";
+        docker_volume_chown: Bool, Some("false"), Only(&["false"]),
+            "Give docker volumes to the container user.";
+        effective_capabilities | allowed_capabilities: Json, None, No,
+            "Default effective Linux capabilities.";
+        egress_burst: Bytes, None, No, "Port mapping: burst size.";
+        egress_ceil_limit: Bytes, None, No, "Port mapping: burst rate.";
+        egress_flow_classifier_parent: Text, Some("root"), No, "Port mapping: htb parent handle.";
+        egress_rate_limit_per_container: Bytes, None, No, "Port mapping: egress bytes/s.";
+        egress_rate_per_cpu: Text, None, No, "Port mapping: egress scaled by cpu.";
+        egress_unique_flow_per_container: Bool, Some("false"), Only(&["false"]),
+            "Port mapping: own fq_codel flow.";
+        enforce_container_disk_quota: Bool, Some("false"), Only(&["false"]),
+            "Kill on disk overuse.";
+        enforce_container_ports: Bool, Some("false"), Only(&["false"]),
+            "Network/ports: kill offenders.";
+        ephemeral_ports_per_container: Port, Some("1024"), No,
+            "Port mapping isolator: ports per container, power of 2.";
+        eth0_name: Text, None, No, "Port mapping: public interface.";
+        host_path_volume_force_creation: Text, None, No,
+            "Colon list of host paths that may be created for volumes.";
+        image_gc_config: Json, None, No, "Automatic image pruning settings.";
+        image_providers: Text, None, No, "Image kinds: APPC, DOCKER.";
+        image_provisioner_backend: Text, None, No,
+            "Copy, bind, overlay or aufs; chosen automatically when unset.";
+        ingress_burst: Bytes, None, No, "Port mapping: burst size.";
+        ingress_ceil_limit: Bytes, None, No, "Port mapping: burst rate.";
+        ingress_isolate_existing_containers: Bool, Some("true"), No,
+            "Port mapping: apply to running containers.";
+        ingress_rate_limit_per_container: Bytes, None, No, "Port mapping: ingress bytes/s.";
+        ingress_rate_per_cpu: Text, None, No, "Port mapping: ingress scaled by cpu.";
+        isolation: Text, Some("posix/cpu,posix/mem"), Only(&["posix/cpu,posix/mem"]),
+            "Isolators to use, comma list.";
+        launcher: Text, None, Only(&["posix"]),
+            "How executors are started. Only 'posix' (own process groups) in this version.";
+        lo_name: Text, None, No, "Port mapping: loopback interface.";
+        maximum_egress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled egress.";
+        maximum_ingress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled ingress.";
+        minimum_egress_rate_limit: Bytes, None, No, "Port mapping: lower bound of scaled egress.";
+        minimum_ingress_rate_limit: Bytes, None, No, "Port mapping: lower bound of scaled ingress.";
+        network_cni_config_dir: Text, None, No, "CNI network configs.";
+        network_cni_metrics: Bool, Some("true"), No, "CNI plugin metrics.";
+        network_cni_plugins_dir: Text, None, No, "CNI plugin path.";
+        network_cni_root_dir_persist: Bool, Some("false"), Only(&["false"]),
+            "Keep CNI state in work_dir.";
+        network_enable_rate_statistics: Bool, Some("false"), Only(&["false"]),
+            "Port mapping: rate percentiles.";
+        network_enable_snmp_statistics: Bool, Some("false"), Only(&["false"]),
+            "Port mapping: SNMP statistics.";
+        network_enable_socket_statistics_details: Bool, Some("false"), Only(&["false"]),
+            "Port mapping: socket details.";
+        network_enable_socket_statistics_summary: Bool, Some("false"), Only(&["false"]),
+            "Port mapping: socket summaries.";
+        network_link_speed: Bytes, None, No, "Port mapping: link speed.";
+        network_rate_statistics_interval: Duration, None, No, "Port mapping: interval.";
+        network_rate_statistics_window: Duration, None, No, "Port mapping: window.";
+        perf_duration: Duration, Some("10secs"), No, "Length of one perf sample.";
+        perf_events: Text, None, No, "Perf events to sample.";
+        perf_interval: Duration, Some("1mins"), No, "Time between perf samples.";
+        revocable_cpu_low_priority: Bool, Some("true"), No, "Low cpu shares for revocable cpus.";
+        sandbox_directory: Text, Some("/mnt/mesos/sandbox"), No,
+            "Sandbox path inside the container.";
+        seccomp_config_dir: Text, None, No, "Seccomp profiles directory.";
+        seccomp_profile_name: Text, None, No, "Default profile.";
+        systemd_enable_support: Bool, Some("true"), Only(&["false"]),
+            "Put executors in a systemd slice.";
+        systemd_runtime_directory: Text, Some("/run/systemd/system"), No,
+            "Systemd runtime directory.";
+        volume_gid_range: Text, None, No,
+            "Gids handed to shared/persistent volumes for non-root users.";
+        xfs_kill_containers: Bool, Some("false"), Only(&["false"]),
+            "Xfs: kill instead of write error.";
+        xfs_project_range: Text, Some("[5000-10000]"), No, "Xfs project ids.";
+        xfs_quota_headroom: Bytes, Some("10MB"), No, "Xfs: hard limit headroom.";
+}

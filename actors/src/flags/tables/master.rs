@@ -1,0 +1,114 @@
+//! Flags of the master alone.
+//! Declares them only.
+
+use crate::flags::kind::Kind;
+use crate::flags::table::Support::{Inert, No, Only, Yes};
+use crate::flags::table::{Flag, Group, flags};
+
+flags! {
+    MASTER;
+    [Network]
+        cluster: Text, None, Yes, "Name of the cluster, shown to people.";
+        master_contender: Text, None, No, "Contender module name; use with master_detector.";
+        port: Port, Some("5050"), Yes, "Port to listen on; 0 takes a free one.";
+        webui_dir: Text, Some("/usr/local/share/mesos/webui"), No, "Web UI files.";
+        zk: Text, None, No,
+            "ZooKeeper url zk://[user:pass@]host:port,.../path or file://path of it; unset = \
+             standalone leader.";
+    [Storage]
+        log_auto_initialize: Bool, Some("true"),
+            Inert("the registry is a file, not a replicated log that needs to be initialised"),
+            "Initialise an empty replicated log without manual step.";
+        quorum: Int, None, Only(&["1"]),
+            "Majority of the masters. One master runs, so only 1 is right.";
+        registry: Text, Some("replicated_log"), Yes,
+            "Where the master keeps what must outlive it: 'file' (one crash-safe file below \
+             --work_dir) or 'in_memory'. Mesos's name 'replicated_log', which is also the \
+             default, means 'file' here.";
+        registry_fetch_timeout: Duration, Some("1mins"), No, "Limit for reading the registry.";
+        registry_gc_interval: Duration, Some("15mins"), No,
+            "How often old unreachable/gone agents are pruned.";
+        registry_max_agent_age: Duration, Some("2weeks"), No,
+            "Age after which such agents are pruned.";
+        registry_max_agent_count: Uint, Some("102400"), No, "Number of such agents kept.";
+        registry_store_timeout: Duration, Some("20secs"), No, "Limit for writing the registry.";
+        registry_strict: Bool, Some("false"), Only(&["false"]),
+            "Removed feature; only false accepted.";
+    [Frameworks]
+        max_completed_frameworks: Uint, Some("50"), Yes, "Completed frameworks remembered.";
+        max_completed_tasks_per_framework: Uint, Some("1000"), Yes,
+            "Completed tasks remembered per framework.";
+        max_operator_event_stream_subscribers: Uint, Some("1000"), No,
+            "Concurrent operator SUBSCRIBE streams kept.";
+        max_unreachable_tasks_per_framework: Uint, Some("1000"), Yes,
+            "Tasks on unreachable agents remembered per framework.";
+        publish_per_framework_metrics: Bool, Some("true"), No, "Publish metrics per framework.";
+        rate_limits: Json, None, No, "Message rate limits per driver framework principal.";
+        roles: Text, None, Yes,
+            "The only roles frameworks may use, with commas between (deprecated by Mesos). \
+             Default: all.";
+        root_submissions: Bool, Some("true"), Yes, "Whether frameworks may run as root.";
+    [Allocation]
+        allocation_interval: Duration, Some("1secs"), Yes,
+            "Longest time between two allocations; what becomes free is offered at once.";
+        allocator: Text, Some("hierarchical"), Only(&["hierarchical"]), "Allocator name.";
+        allocator_agent_recovery_factor: Double, Some("0.8"), No,
+            "Share of known agents to wait for before allocating after failover (with quota)";
+        allocator_recovery_timeout: Duration, Some("10mins"), No, "Upper bound of that wait.";
+        fair_sharing_excluded_resource_names: List, None, Yes,
+            "Resources that do not count in a dominant share.";
+        filter_gpu_resources: Bool, Some("true"), Yes,
+            "Keep agents with GPUs for frameworks with the capability GPU_RESOURCES.";
+        framework_sorter: Text, Some("drf"), Only(&["drf"]),
+            "Ordering of frameworks in a role: drf or random.";
+        min_allocatable_resources: Text, Some("cpus:0.01|mem:32"), Yes,
+            "Smallest offers worth making, as name:amount;name:amount; '|' separates \
+             alternatives.";
+        offer_constraints_re2_max_mem: Bytes, Some("4KB"), Yes,
+            "Memory that one regular expression of an offer constraint may take.";
+        offer_constraints_re2_max_program_size: Int, Some("100"), Yes,
+            "Size that one compiled regular expression of an offer constraint may have.";
+        offer_timeout: Duration, None, Yes,
+            "Time after which an offer without answer is rescinded. Default: never.";
+        role_sorter | user_sorter: Text, Some("drf"), Only(&["drf"]),
+            "Ordering of roles: drf or random.";
+        weights: Text, None, Yes,
+            "Weights of roles as role=weight,role=weight (deprecated by Mesos). Default: 1 for \
+             each.";
+        whitelist: Path, None, No,
+            "File of agent hostnames to offer from, re-read every 5s; unset = all.";
+    [Agents]
+        agent_ping_timeout | slave_ping_timeout: Duration, Some("15secs"), Yes,
+            "Time between two pings of an agent, from 1secs to 15mins.";
+        agent_removal_rate_limit | slave_removal_rate_limit: Text, None, No,
+            "Pace of marking agents unreachable, e.g. 1/10mins.";
+        agent_reregister_timeout | slave_reregister_timeout: Duration, Some("10mins"), Yes,
+            "Time agents have to come back after a lost connection or a restart of the master; at \
+             least 10mins.";
+        max_agent_ping_timeouts | max_slave_ping_timeouts: Uint, Some("5"), Yes,
+            "Pings in a row that may stay unanswered before an agent is unreachable; at least 1.";
+        max_executors_per_agent | max_executors_per_slave: Uint, None, No,
+            "Cap of executors per agent; only with the port mapping isolator build.";
+        recovery_agent_removal_limit | recovery_slave_removal_limit: Text, Some("100%"),
+            Only(&["100%"]),
+            "Abort when more than this share of the agents did not return after a restart of the \
+             master.";
+        require_agent_domain: Bool, Some("false"), Only(&["false"]),
+            "Refuse agents without domain.";
+    [Security]
+        authenticate_agents | authenticate_slaves: Bool, Some("false"), Only(&["false"]),
+            "Agents must authenticate.";
+        authenticate_frameworks | authenticate: Bool, Some("false"), Only(&["false"]),
+            "Driver frameworks must authenticate.";
+        authenticate_http_frameworks: Bool, Some("false"), Only(&["false"]),
+            "HTTP schedulers must authenticate; needs http_framework_authenticators.";
+        authenticate_http_readwrite | authenticate_http: Bool, Some("false"), Only(&["false"]),
+            "Require HTTP authentication on read-write routes.";
+        authentication_v0_timeout: Duration, Some("15secs"), No,
+            "Limit for one driver/agent authentication.";
+        authenticators: Text, Some("crammd5"), No, "SASL authenticator name.";
+        authorizers: Text, Some("local"), Only(&["local"]), "Authorizer name.";
+        credentials: Path, None, No, "File of principals and secrets (JSON)";
+        http_authenticators: Text, Some("basic"), No, "HTTP authenticator names.";
+        http_framework_authenticators: Text, None, No, "Authenticators for /api/v1/scheduler.";
+}

@@ -1,0 +1,94 @@
+//! JSON answers of the v0 reads, with JSONP.
+//! Knows nothing of what they tell.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+/// Content type of JSON answers.
+pub const JSON: &str = "application/json";
+
+/// Content type of JSONP answers.
+pub const JAVASCRIPT: &str = "text/javascript";
+
+/// Answers 200 with `value`, wrapped in a call of the function named by `?jsonp=`, if given.
+pub fn answer<T: Serialize>(request: &HttpRequest, value: &T) -> HttpResponse {
+    finish(request, |body| serde_json::to_writer(body, value))
+}
+
+/// As [`answer`], for a large value: it is written off the worker's thread, which has
+/// connections to serve meanwhile.
+pub async fn answer_blocking<T: Serialize + Send + 'static>(
+    request: &HttpRequest,
+    value: T,
+) -> HttpResponse {
+    let function = jsonp(request);
+    let written = actix_web::rt::task::spawn_blocking(move || {
+        write(function.as_deref(), |body| {
+            serde_json::to_writer(body, &value)
+        })
+    });
+    match written.await {
+        Ok(body) => respond(request, body),
+        Err(error) => {
+            tracing::error!(%error, "answer was not written");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+/// The value of `name` in a query, percent-decoded.
+pub fn query(request: &HttpRequest, name: &str) -> Option<String> {
+    let fields = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+    let fields = fields.ok()?.into_inner();
+    fields
+        .into_iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
+}
+
+type Written = Result<Vec<u8>, serde_json::Error>;
+
+fn finish(
+    request: &HttpRequest,
+    write_value: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+) -> HttpResponse {
+    respond(request, write(jsonp(request).as_deref(), write_value))
+}
+
+fn jsonp(request: &HttpRequest) -> Option<String> {
+    query(request, "jsonp").filter(|function| !function.is_empty())
+}
+
+fn write(
+    function: Option<&str>,
+    write_value: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+) -> Written {
+    let mut body = Vec::new();
+    if let Some(function) = function {
+        body.extend_from_slice(function.as_bytes());
+        body.push(b'(');
+    }
+    write_value(&mut body)?;
+    if function.is_some() {
+        // A semicolon is not needed, and Mesos writes none.
+        body.push(b')');
+    }
+    Ok(body)
+}
+
+fn respond(request: &HttpRequest, body: Written) -> HttpResponse {
+    let content_type = if jsonp(request).is_some() {
+        JAVASCRIPT
+    } else {
+        JSON
+    };
+    match body {
+        Ok(body) => HttpResponse::Ok()
+            .insert_header(("Content-Type", content_type))
+            .body(body),
+        Err(error) => {
+            tracing::error!(%error, "answer cannot be written as JSON");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}

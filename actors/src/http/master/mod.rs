@@ -1,0 +1,127 @@
+//! The master's HTTP face: which path does what, and what its handlers share.
+//! Decides nothing: handlers check the form of a request, the master's core the rest.
+
+mod link;
+mod reads;
+mod scheduler;
+pub mod state;
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use actix::Recipient;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use arc_swap::ArcSwap;
+use tepui_core::ids::IdSource;
+use tepui_core::master::model::Snapshot;
+use tepui_protocol::v1;
+use tokio::sync::Semaphore;
+
+use super::body::Memory;
+use super::path::Table;
+use super::unread;
+use crate::allocator::GetFigures;
+use crate::clock::Clock;
+use crate::master::MasterMailbox;
+use crate::master::config::MasterConfig;
+use crate::metrics::master::MasterMetrics;
+
+/// Calls that may wait for the master at a time; more are answered 503.
+pub const MAX_CALLS_IN_FLIGHT: usize = 1024;
+
+/// What the handlers of all workers share.
+pub struct Face {
+    /// The master's settings.
+    pub config: Arc<MasterConfig>,
+    /// The master as it presents itself.
+    pub info: Arc<v1::MasterInfo>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its state, as last published.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The way to it.
+    pub master: MasterMailbox,
+    /// The allocator, which is asked for its figures.
+    pub allocator: Recipient<GetFigures>,
+    /// What its actors measure.
+    pub metrics: Arc<MasterMetrics>,
+    /// The clock.
+    pub clock: Clock,
+    /// Draws the ids of streams.
+    pub ids: Mutex<IdSource>,
+    /// Epoch of the next agent link.
+    pub next_link: AtomicU64,
+    /// Memory that bodies may take.
+    pub memory: Memory,
+    /// Calls that may wait for the master.
+    pub calls: Arc<Semaphore>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Scheduler,
+    AgentLink,
+    Health,
+    Version,
+    Flags,
+    State,
+    Metrics,
+}
+
+const ROUTES: Table<Route> = Table {
+    delegate: "master",
+    own: &[
+        (&["version"], Route::Version),
+        (&["metrics", "snapshot"], Route::Metrics),
+    ],
+    delegated: &[
+        (&["api", "v1", "scheduler"], Route::Scheduler),
+        // The segments of `tepui_protocol::link::PATH`, which a test holds this to.
+        (&["api", "tepui", "v1", "agent-link"], Route::AgentLink),
+        (&["health"], Route::Health),
+        (&["flags"], Route::Flags),
+        (&["state"], Route::State),
+    ],
+};
+
+/// Answers every request.
+pub async fn dispatch(request: HttpRequest, payload: Payload, face: Data<Face>) -> HttpResponse {
+    let (payload, unread) = unread::watch(payload.into_inner());
+    let mut response = route(&request, payload, &face).await;
+    unread.answered();
+    // Names of headers are written as Mesos writes them, for clients that compare them exactly.
+    response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+async fn route(
+    request: &HttpRequest,
+    payload: actix_web::dev::Payload,
+    face: &Data<Face>,
+) -> HttpResponse {
+    match ROUTES.find(request.path()) {
+        Some(Route::Scheduler) => scheduler::handle(request, payload, face).await,
+        Some(Route::AgentLink) => link::handle(request, payload, face).await,
+        Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Version) => reads::version(request),
+        Some(Route::Flags) => reads::flags(request, face),
+        Some(Route::State) => reads::state(request, face).await,
+        Some(Route::Metrics) => reads::metrics(request, face).await,
+        None => super::not_found(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_reach_the_link() {
+        assert_eq!(
+            ROUTES.find(tepui_protocol::link::PATH),
+            Some(Route::AgentLink)
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! `/api/v1/scheduler`: the calls of frameworks, and the opening of their event streams.
+//! Checks what needs no state, in Mesos's order; the rest is checked by the master's core.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use tepui_core::master::messages::{Answer, StreamId};
+use tepui_core::master::model::Phase;
+use tepui_core::validation::scheduler_call;
+use tepui_protocol::v1::scheduler::Call;
+use tepui_protocol::v1::scheduler::call::{Subscribe, Type};
+use tokio::sync::oneshot;
+
+use super::Face;
+use crate::http::media::MediaType;
+use crate::http::{body, media, method_not_allowed, text};
+use crate::master::{ToMaster, proxy};
+
+/// Names the subscription a call belongs to.
+const STREAM_ID: &str = "Mesos-Stream-Id";
+
+pub(super) async fn handle(
+    request: &HttpRequest,
+    payload: Payload,
+    face: &Data<Face>,
+) -> HttpResponse {
+    match serve(request, payload, face).await {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+async fn serve(
+    request: &HttpRequest,
+    payload: Payload,
+    face: &Data<Face>,
+) -> Result<HttpResponse, HttpResponse> {
+    if face.snapshot.load().phase == Phase::Recovering {
+        return Err(unavailable("Master has not finished recovery"));
+    }
+    if request.method() != Method::POST {
+        return Err(method_not_allowed("POST", request.method().as_str()));
+    }
+    let content = media::content_type(request.headers())?;
+    let body = body::read(request, payload, &face.memory).await?;
+    let call: Call = content.decode_call(&body.bytes).map_err(bad_request)?;
+    scheduler_call::validate(&call, None)
+        .map_err(|error| bad_request(format!("Failed to validate scheduler::Call: {error}")))?;
+    let accepted = match call.r#type() {
+        Type::Subscribe | Type::ReconcileOperations => Some(media::accepted(request.headers())?),
+        _ => None,
+    };
+    let stream = stream_id(request.headers());
+    match (call.r#type(), accepted, call.subscribe) {
+        (Type::Subscribe, Some(media), Some(subscribe)) => {
+            if stream.is_some() {
+                return Err(bad_request(format!(
+                    "Subscribe calls should not include the '{STREAM_ID}' header"
+                )));
+            }
+            Ok(open_stream(face, media, subscribe))
+        }
+        (_, _, subscribe) => forward(face, Call { subscribe, ..call }, stream).await,
+    }
+}
+
+fn open_stream(face: &Face, media: MediaType, subscribe: Subscribe) -> HttpResponse {
+    let id = {
+        let mut ids = face.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        StreamId(Arc::from(ids.uuid().to_string()))
+    };
+    let (proxy, events) = proxy::open(media, id.clone(), face.master.clone());
+    face.master.send(ToMaster::OpenStream {
+        stream: id.clone(),
+        subscribe: Box::new(subscribe),
+        principal: None,
+        address: Arc::new(proxy),
+    });
+    HttpResponse::Ok()
+        .insert_header(("Content-Type", media.name()))
+        .insert_header((STREAM_ID, &*id.0))
+        .streaming(events)
+}
+
+async fn forward(
+    face: &Face,
+    call: Call,
+    stream: Option<String>,
+) -> Result<HttpResponse, HttpResponse> {
+    let Ok(permit) = face.calls.clone().try_acquire_owned() else {
+        return Err(unavailable("Too many calls are waiting; try again later"));
+    };
+    let (reply, answer) = oneshot::channel();
+    face.master.send(ToMaster::Call {
+        call: Box::new(call),
+        stream,
+        principal: None,
+        reply,
+        permit,
+    });
+    match answer.await {
+        Ok(Answer::Accepted) => Ok(HttpResponse::Accepted().finish()),
+        Ok(Answer::Ok) => Ok(HttpResponse::Ok().finish()),
+        Ok(Answer::Refused(status, reason)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Err(text(status, reason))
+        }
+        // The master drops the channel without an answer only when it ends.
+        Err(_ended) => Err(unavailable("Master is shutting down")),
+    }
+}
+
+/// An empty header counts as present, as in Mesos.
+fn stream_id(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get(STREAM_ID)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn bad_request(reason: String) -> HttpResponse {
+    text(StatusCode::BAD_REQUEST, reason)
+}
+
+fn unavailable(reason: &str) -> HttpResponse {
+    text(StatusCode::SERVICE_UNAVAILABLE, reason)
+}

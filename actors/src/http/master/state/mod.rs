@@ -1,0 +1,175 @@
+//! `/state`: the whole master as Mesos shows it, written straight from a snapshot.
+//! Holds no copy of the state; each part is built as it is written.
+
+mod agent;
+mod framework;
+mod resources;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use tepui_core::master::model::{AgentState, Snapshot};
+use tepui_protocol::v1;
+
+use crate::http::version::{Version, version};
+use crate::master::config::MasterConfig;
+use agent::{AgentView, RecoveredView};
+use framework::FrameworkView;
+
+/// What `/state` tells.
+pub struct State {
+    /// The master's state.
+    pub snapshot: Arc<Snapshot>,
+    /// The master's settings.
+    pub config: Arc<MasterConfig>,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let snapshot = &*self.snapshot;
+        let connected = |agent: &&Arc<tepui_core::master::model::Agent>| {
+            matches!(agent.state, AgentState::Connected(_))
+        };
+        let activated = snapshot.agents.values().filter(connected).count();
+        let master = &snapshot.master;
+        let pid = master
+            .pid
+            .clone()
+            .unwrap_or_else(|| format!("master@{}", self.address));
+        let hostname = master.hostname.as_deref().unwrap_or(&self.config.hostname);
+        let view = StateView {
+            version: version(),
+            start_time: snapshot.start_time.as_secs_f64(),
+            elected_time: snapshot.elected_time.as_secs_f64(),
+            id: &master.id,
+            pid: &pid,
+            hostname,
+            capabilities: capabilities(master),
+            activated_slaves: activated as f64,
+            deactivated_slaves: (snapshot.agents.len() - activated) as f64,
+            unreachable_slaves: snapshot.unreachable_agents.len() as f64,
+            leader: &pid,
+            leader_info: LeaderView {
+                id: &master.id,
+                pid: &pid,
+                port: master.port,
+                hostname,
+            },
+            cluster: self.config.cluster.as_deref(),
+            flags: &self.config.flags,
+            slaves: Seq(|| {
+                snapshot
+                    .agents
+                    .values()
+                    .map(|agent| AgentView::new(agent, snapshot))
+            }),
+            recovered_slaves: Seq(|| {
+                snapshot
+                    .recovered_agents
+                    .iter()
+                    .map(|(id, info)| RecoveredView::new(id.as_str(), info))
+            }),
+            frameworks: Seq(|| {
+                snapshot
+                    .frameworks
+                    .values()
+                    .map(|framework| FrameworkView::new(framework, snapshot))
+            }),
+            completed_frameworks: Seq(|| {
+                snapshot
+                    .completed_frameworks
+                    .iter()
+                    .map(|framework| FrameworkView::new(framework, snapshot))
+            }),
+            orphan_tasks: [],
+            unregistered_frameworks: [],
+        };
+        view.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(bound = "Seq<A>: Serialize, Seq<R>: Serialize, Seq<F>: Serialize, Seq<C>: Serialize")]
+struct StateView<'a, A, R, F, C> {
+    #[serde(flatten)]
+    version: Version,
+    start_time: f64,
+    elected_time: f64,
+    id: &'a str,
+    pid: &'a str,
+    hostname: &'a str,
+    capabilities: Vec<&'static str>,
+    activated_slaves: f64,
+    deactivated_slaves: f64,
+    unreachable_slaves: f64,
+    leader: &'a str,
+    leader_info: LeaderView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'a str>,
+    flags: &'a BTreeMap<String, String>,
+    slaves: Seq<A>,
+    recovered_slaves: Seq<R>,
+    frameworks: Seq<F>,
+    completed_frameworks: Seq<C>,
+    // Always empty in Mesos too.
+    orphan_tasks: [(); 0],
+    unregistered_frameworks: [(); 0],
+}
+
+#[derive(Serialize)]
+struct LeaderView<'a> {
+    id: &'a str,
+    pid: &'a str,
+    port: u32,
+    hostname: &'a str,
+}
+
+fn capabilities(master: &v1::MasterInfo) -> Vec<&'static str> {
+    master
+        .capabilities
+        .iter()
+        .map(|capability| capability.r#type().as_str_name())
+        .collect()
+}
+
+/// A list that is made as it is written, one entry at a time.
+struct Seq<F>(F);
+
+impl<F, I> Serialize for Seq<F>
+where
+    F: Fn() -> I,
+    I: IntoIterator,
+    I::Item: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// Labels as the v0 reads write them: without the enclosing object.
+fn labels(labels: Option<&v1::Labels>) -> Option<Vec<LabelView<'_>>> {
+    Some(labels?.labels.iter().map(LabelView::new).collect())
+}
+
+#[derive(Serialize)]
+struct LabelView<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+}
+
+impl<'a> LabelView<'a> {
+    fn new(label: &'a v1::Label) -> Self {
+        LabelView {
+            key: &label.key,
+            value: label.value.as_deref(),
+        }
+    }
+}

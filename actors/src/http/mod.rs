@@ -1,0 +1,35 @@
+//! What the HTTP faces of master and agent share.
+//! Knows no state of either.
+
+pub mod body;
+pub mod json;
+pub mod master;
+pub mod media;
+pub mod path;
+pub mod unread;
+pub mod version;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+
+/// Content type of plain answers, as Mesos writes it.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A plain-text answer.
+pub fn text(status: StatusCode, body: impl Into<String>) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type(TEXT)
+        .body(body.into())
+}
+
+/// 404 with Mesos's text.
+pub fn not_found() -> HttpResponse {
+    text(StatusCode::NOT_FOUND, "404 Not Found.")
+}
+
+/// 405 with Mesos's text and the `Allow` header.
+pub fn method_not_allowed(expected: &str, received: &str) -> HttpResponse {
+    HttpResponse::MethodNotAllowed().insert_header(("Allow", expected)).content_type(TEXT).body(
+        format!("405 Method Not Allowed. Expecting one of {{ '{expected}' }}, but received '{received}'."),
+    )
+}

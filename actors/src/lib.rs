@@ -1,0 +1,13 @@
+//! The thin skins around Tepui's decisions: actors, sockets, disks and clocks.
+//! Decides nothing that `tepui-core` can decide.
+
+pub mod agent;
+pub mod allocator;
+pub mod client;
+pub mod clock;
+pub mod directory;
+pub mod flags;
+pub mod http;
+pub mod master;
+pub mod metrics;
+pub mod registrar;

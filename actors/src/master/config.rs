@@ -1,0 +1,67 @@
+//! What a master is started with, typed and checked.
+//! Knows nothing of flags; `crate::flags` reads those.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the registry is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryStore {
+    /// Nowhere: a restarted master knows no agent until it re-registers.
+    InMemory,
+    /// In a file below the work directory.
+    File,
+}
+
+/// A master's settings; each field's flag has the same name unless said otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MasterConfig {
+    /// Address to listen on.
+    pub ip: IpAddr,
+    /// Port to listen on; 0 picks a free one.
+    pub port: u16,
+    /// Name told to others; the address when not given.
+    pub hostname: String,
+    /// Name of the cluster.
+    pub cluster: Option<String>,
+    /// Directory of the registry file.
+    pub work_dir: Option<PathBuf>,
+    /// Flag `registry`.
+    pub registry: RegistryStore,
+    /// Longest time between two allocations.
+    pub allocation_interval: Duration,
+    /// Time after which an unanswered offer is rescinded.
+    pub offer_timeout: Option<Duration>,
+    /// Time between two pings.
+    pub agent_ping_timeout: Duration,
+    /// Pings in a row that may go unanswered.
+    pub max_agent_ping_timeouts: u32,
+    /// Time a disconnected or recovered agent has to come back.
+    pub agent_reregister_timeout: Duration,
+    /// Completed frameworks remembered.
+    pub max_completed_frameworks: usize,
+    /// Completed tasks remembered per framework.
+    pub max_completed_tasks_per_framework: usize,
+    /// Tasks on unreachable agents remembered per framework.
+    pub max_unreachable_tasks_per_framework: usize,
+    /// The only roles frameworks may use; all when not given.
+    pub roles: Option<Vec<String>>,
+    /// Whether user root may run frameworks.
+    pub root_submissions: bool,
+    /// Weights of roles.
+    pub weights: BTreeMap<String, f64>,
+    /// Smallest offers: alternatives, each a set of amounts by resource name.
+    pub min_allocatable_resources: Vec<BTreeMap<String, f64>>,
+    /// Whether agents with GPUs are kept for frameworks that ask for them.
+    pub filter_gpu_resources: bool,
+    /// Resources left out of the dominant share.
+    pub fair_sharing_excluded_resource_names: Vec<String>,
+    /// Memory a constraint's regular expression may take, in bytes.
+    pub offer_constraints_re2_max_mem: usize,
+    /// Size a constraint's compiled regular expression may have.
+    pub offer_constraints_re2_max_program_size: usize,
+    /// All flags as given or defaulted, for `/flags` and `/state`.
+    pub flags: BTreeMap<String, String>,
+}

@@ -1,0 +1,114 @@
+//! The decisions this master runs: the real cores behind the actors' traits, and their settings.
+//! Decides nothing itself.
+
+use std::collections::BTreeMap;
+
+use tepui_core::allocator::messages::{Command, Proposal};
+use tepui_core::allocator::{Allocator, AllocatorConfig, AllocatorFigures};
+use tepui_core::master::messages::{Effect, Input};
+use tepui_core::master::model::Snapshot;
+use tepui_core::master::{Master, MasterSettings};
+use tepui_core::resources::Quantities;
+use tepui_core::time::{Mono, Now};
+use tepui_protocol::v1;
+
+use super::MasterCore;
+use super::config::MasterConfig;
+use crate::allocator::AllocatorCore;
+
+/// What the actors run.
+pub struct Cores {
+    /// Behind the master's actor.
+    pub master: Box<dyn MasterCore>,
+    /// Behind the allocator's actor.
+    pub allocator: Box<dyn AllocatorCore>,
+}
+
+/// Makes the cores for these settings.
+pub fn make(config: &MasterConfig, info: v1::MasterInfo, seed: [u8; 32], now: Now) -> Cores {
+    Cores {
+        master: Box::new(Master::new(master_settings(config), info, now)),
+        allocator: Box::new(Allocator::new(allocator_config(config, seed))),
+    }
+}
+
+fn master_settings(config: &MasterConfig) -> MasterSettings {
+    MasterSettings {
+        offer_timeout: config.offer_timeout,
+        agent_ping_timeout: config.agent_ping_timeout,
+        max_agent_ping_timeouts: config.max_agent_ping_timeouts,
+        agent_reregister_timeout: config.agent_reregister_timeout,
+        max_completed_frameworks: config.max_completed_frameworks,
+        max_completed_tasks_per_framework: config.max_completed_tasks_per_framework,
+        max_unreachable_tasks_per_framework: config.max_unreachable_tasks_per_framework,
+        roles: config
+            .roles
+            .as_ref()
+            .map(|roles| roles.iter().cloned().collect()),
+        root_submissions: config.root_submissions,
+        offer_constraints_re2_max_mem: config.offer_constraints_re2_max_mem as u64,
+        offer_constraints_re2_max_program_size: config.offer_constraints_re2_max_program_size
+            as u64,
+    }
+}
+
+fn allocator_config(config: &MasterConfig, seed: [u8; 32]) -> AllocatorConfig {
+    AllocatorConfig {
+        allocation_interval: config.allocation_interval,
+        min_allocatable_resources: config
+            .min_allocatable_resources
+            .iter()
+            .map(quantities)
+            .collect(),
+        filter_gpu_resources: config.filter_gpu_resources,
+        fair_sharing_excluded_resource_names: config.fair_sharing_excluded_resource_names.clone(),
+        weights: config.weights.clone(),
+        // The flag --domain is not supported yet.
+        master_region: None,
+        seed,
+    }
+}
+
+fn quantities(amounts: &BTreeMap<String, f64>) -> Quantities {
+    Quantities::from_amounts(
+        amounts
+            .iter()
+            .map(|(name, amount)| (name.as_str(), *amount)),
+    )
+}
+
+impl MasterCore for Master {
+    fn handle(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        Master::handle(self, now, input, effects);
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        Master::next_deadline(self)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Master::snapshot(self)
+    }
+}
+
+impl AllocatorCore for Allocator {
+    fn apply(&mut self, now: Now, command: Command) {
+        Allocator::apply(self, now, command);
+    }
+
+    fn allocate(&mut self, now: Now) -> Vec<Proposal> {
+        Allocator::allocate(self, now)
+    }
+
+    fn wants_run(&self) -> bool {
+        Allocator::wants_run(self)
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        Allocator::next_deadline(self)
+    }
+
+    fn figures(&self) -> AllocatorFigures {
+        Allocator::figures(self)
+    }
+}

@@ -1,0 +1,20 @@
+//! The master's skin: actors, sockets and timers around `tepui_core::master`.
+//! Takes no decision of its own.
+
+mod actor;
+pub mod config;
+mod cores;
+pub mod link;
+mod load;
+mod mailbox;
+mod messages;
+pub mod proxy;
+pub mod run;
+mod server;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use actor::{MasterActor, MasterCore, PUBLISH_INTERVAL};
+pub use mailbox::MasterMailbox;
+pub use messages::ToMaster;
+pub use run::{RunError, Running, run, run_in_foreground};

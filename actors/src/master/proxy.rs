@@ -1,0 +1,199 @@
+//! The proxy of a framework that speaks the v1 API over HTTP: its event stream.
+//! Decides nothing about frameworks; it encodes, keeps the stream alive and bounds its queue.
+
+#[cfg(test)]
+mod tests;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tepui_core::master::messages::{Input, StreamId};
+use tepui_protocol::v1::scheduler;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::MasterMailbox;
+use super::load::{Limits, Load};
+use crate::directory::FrameworkProxy;
+use crate::http::media::MediaType;
+
+/// Time between two HEARTBEAT events, also told to the framework in SUBSCRIBED.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// What may wait for one framework. A reconciliation of all tasks of a large framework is one
+/// burst of events, and must fit.
+pub const STREAM_LIMITS: Limits = Limits {
+    messages: 200_000,
+    bytes: 64 * 1024 * 1024,
+};
+
+enum Order {
+    Event(Box<scheduler::Event>),
+    Close,
+}
+
+/// The master's end of a stream.
+pub struct HttpProxy {
+    orders: UnboundedSender<Order>,
+    load: Arc<Load>,
+}
+
+impl FrameworkProxy for HttpProxy {
+    fn send(&self, event: Box<scheduler::Event>) {
+        // Beyond the limit the event is dropped, and the pump, which looks at the load at every
+        // order, ends the stream.
+        let order = if self.load.add_message() {
+            Order::Event(event)
+        } else {
+            Order::Close
+        };
+        // Fails only when the stream has ended, of which the master is told anyway.
+        let _ = self.orders.send(order);
+    }
+
+    fn close(&self) {
+        let _ = self.orders.send(Order::Close);
+    }
+}
+
+/// The body of the HTTP answer: one item, hence one chunk, per record.
+pub struct EventBody {
+    records: UnboundedReceiver<Bytes>,
+    load: Arc<Load>,
+}
+
+/// The framework reads its stream more slowly than events arise.
+#[derive(Debug, thiserror::Error)]
+#[error("framework is too slow for its events; stream given up")]
+pub struct TooSlow;
+
+impl Stream for EventBody {
+    type Item = Result<Bytes, TooSlow>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let record = ready!(self.records.poll_recv(cx));
+        // The connection is cut at once, even if records are left: whoever reads so slowly
+        // resubscribes, and gets a fresh view.
+        if self.load.is_overflown() {
+            return Poll::Ready(Some(Err(TooSlow)));
+        }
+        Poll::Ready(record.map(|record| {
+            self.load.sent(record.len());
+            Ok(record)
+        }))
+    }
+}
+
+/// Opens a stream: the master's end, and the body to answer with. Must be called on the worker
+/// that answers, which then does the encoding.
+pub fn open(media: MediaType, id: StreamId, master: MasterMailbox) -> (HttpProxy, EventBody) {
+    open_with(STREAM_LIMITS, media, id, master)
+}
+
+fn open_with(
+    limits: Limits,
+    media: MediaType,
+    id: StreamId,
+    master: MasterMailbox,
+) -> (HttpProxy, EventBody) {
+    let load = Arc::new(Load::new(limits));
+    let (order_sender, orders) = unbounded_channel();
+    let (record_sender, records) = unbounded_channel();
+    let pump = Pump {
+        media,
+        id,
+        master,
+        load: load.clone(),
+        records: record_sender,
+    };
+    actix_web::rt::spawn(pump.run(orders));
+    (
+        HttpProxy {
+            orders: order_sender,
+            load: load.clone(),
+        },
+        EventBody { records, load },
+    )
+}
+
+/// Why a stream ended.
+enum End {
+    /// The master wanted it, and has forgotten the stream.
+    ByMaster,
+    /// The framework went away.
+    Disconnected,
+    /// The framework reads too slowly.
+    TooSlow,
+}
+
+struct Pump {
+    media: MediaType,
+    id: StreamId,
+    master: MasterMailbox,
+    load: Arc<Load>,
+    records: UnboundedSender<Bytes>,
+}
+
+impl Pump {
+    async fn run(self, orders: UnboundedReceiver<Order>) {
+        match self.pump(orders).await {
+            End::ByMaster => return,
+            End::Disconnected => tracing::info!(stream = %self.id.0, "framework disconnected"),
+            End::TooSlow => {
+                tracing::warn!(stream = %self.id.0, "framework is too slow; its stream is closed");
+            }
+        }
+        self.master.input(Input::StreamClosed { stream: self.id });
+    }
+
+    async fn pump(&self, mut orders: UnboundedReceiver<Order>) -> End {
+        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut subscribed = false;
+        loop {
+            let order = tokio::select! {
+                biased;
+                () = self.records.closed() => return End::Disconnected,
+                order = orders.recv() => order,
+                _ = heartbeat.tick(), if subscribed => {
+                    self.heartbeat();
+                    continue;
+                }
+            };
+            if self.load.is_overflown() {
+                return End::TooSlow;
+            }
+            let Some(Order::Event(event)) = order else {
+                return End::ByMaster;
+            };
+            self.push(&event);
+            if event.r#type() == scheduler::event::Type::Subscribed {
+                // Mesos sends the first heartbeat at once.
+                subscribed = true;
+                self.heartbeat();
+                heartbeat.reset();
+            }
+            if self.load.is_overflown() {
+                return End::TooSlow;
+            }
+        }
+    }
+
+    fn heartbeat(&self) {
+        self.load.add_message();
+        let mut event = scheduler::Event::default();
+        event.set_type(scheduler::event::Type::Heartbeat);
+        self.push(&event);
+    }
+
+    fn push(&self, event: &scheduler::Event) {
+        let record = self.media.record(event);
+        self.load.add_bytes(record.len());
+        // Fails only when the body is gone; the loop sees that next.
+        let _ = self.records.send(record);
+    }
+}

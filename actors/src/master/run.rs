@@ -1,0 +1,402 @@
+//! Starts and ends a master: its actors, each on a thread of its own, and its HTTP server.
+//! Reads no flags; whoever starts it passes the settings.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use tepui_core::ids::IdSource;
+use tepui_core::master::model::Snapshot;
+use tepui_protocol::v1;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::actor::Parts;
+use super::config::{MasterConfig, RegistryStore};
+use super::cores::{self, Cores};
+use super::server;
+use super::{MasterActor, MasterMailbox, ToMaster};
+use crate::allocator::{AllocatorActor, GetFigures};
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::http::body::Memory;
+use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT};
+use crate::http::version::MESOS_VERSION;
+use crate::metrics::master::MasterMetrics;
+use crate::metrics::{AllocatorMetrics, MasterQueue, RegistrarMetrics};
+use crate::registrar::store::{File, InMemory, Store};
+use crate::registrar::{OpenError, Opened, Registrar};
+
+/// Why a master did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The registry is kept in a file, but no directory was given.
+    #[error("--registry=file needs --work_dir, the directory that holds the registry")]
+    NoWorkDir,
+    /// The registry cannot be read.
+    #[error("cannot read the registry: {0}")]
+    Registry(#[from] OpenError),
+    /// The system gives no more threads or files.
+    #[error("cannot start the master: {0}")]
+    System(#[from] std::io::Error),
+    /// Something without which the master cannot go on has failed.
+    #[error("master ended: {0}")]
+    Fatal(String),
+}
+
+/// Ends the whole master. The first reason counts.
+#[derive(Clone)]
+pub struct Ending(Arc<Mutex<Option<oneshot::Sender<String>>>>);
+
+impl Ending {
+    fn new() -> (Ending, oneshot::Receiver<String>) {
+        let (sender, receiver) = oneshot::channel();
+        (Ending(Arc::new(Mutex::new(Some(sender)))), receiver)
+    }
+
+    /// Ends the master because of a failure.
+    pub fn fatal(&self, reason: String) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tracing::error!(reason, "master must end");
+        if let Some(sender) = sender {
+            // Fails only when the master is ending already.
+            let _ = sender.send(reason);
+        }
+    }
+}
+
+/// A master that runs on threads of its own.
+pub struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    /// Where it listens; the real port when the settings said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it had failed before.
+    pub fn stop(mut self) -> Result<(), RunError> {
+        if let Some(stop) = self.stop.take() {
+            // Fails only when it has ended by itself.
+            let _ = stop.send(());
+        }
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub fn wait(self) -> Result<(), RunError> {
+        // Kept alive while waiting: dropping it would end the master.
+        let _stop = self.stop;
+        join(self.thread)
+    }
+}
+
+/// Starts a master on threads of its own, and returns once it listens.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(config: MasterConfig) -> Result<Running, RunError> {
+    let (stop, stopped) = oneshot::channel();
+    let (ready, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("master-main".to_owned())
+        .spawn(move || {
+            // An error means that the handle was dropped, which ends the master too.
+            let stopped = async move { stopped.await.unwrap_or_default() };
+            serve(config, stopped, move |address| {
+                let _ = ready.send(address);
+            })
+        })?;
+    match started.recv() {
+        Ok(address) => Ok(Running {
+            address,
+            stop: Some(stop),
+            thread,
+        }),
+        // It ended before it listened.
+        Err(_) => match join(thread) {
+            Ok(()) => Err(RunError::Fatal("master ended at start".to_owned())),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+fn join(thread: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(RunError::Fatal("master panicked".to_owned())))
+}
+
+/// Runs a master on this thread until SIGTERM, SIGINT or a failure; `listening` is told where it
+/// listens.
+///
+/// # Errors
+/// When it cannot start or go on.
+pub fn run_in_foreground(
+    config: MasterConfig,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<(), RunError> {
+    serve(config, signalled(), listening)
+}
+
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("signals cannot be received; end this master with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => tracing::info!("received SIGTERM"),
+        _ = int.recv() => tracing::info!("received SIGINT"),
+    }
+}
+
+fn serve(
+    config: MasterConfig,
+    stop: impl Future<Output = ()>,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<(), RunError> {
+    let system = System::new();
+    let result = system.block_on(serve_on_system(config, stop, listening));
+    System::current().stop();
+    system.run()?;
+    result
+}
+
+async fn serve_on_system(
+    config: MasterConfig,
+    stop: impl Future<Output = ()>,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<(), RunError> {
+    let clock = Clock::start();
+    let config = Arc::new(config);
+    let opened = open_registry(&config)?;
+    let fetch = clock.now().mono.since(Default::default());
+    let listener = server::bind(SocketAddr::new(config.ip, config.port))?;
+    let address = listener.local_addr()?;
+    let mut ids = IdSource::from_seed(seed());
+    let info = Arc::new(master_info(&config, address, &mut ids));
+    let cores = cores::make(&config, v1::MasterInfo::clone(&info), seed(), clock.now());
+    let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
+    let metrics = Arc::new(MasterMetrics {
+        queue: Arc::new(MasterQueue::default()),
+        allocator: Arc::new(AllocatorMetrics::default()),
+        registrar: Arc::new(RegistrarMetrics::new(fetch)),
+    });
+    let (ending, ended) = Ending::new();
+    let setup = Setup {
+        config: config.clone(),
+        clock,
+        opened,
+        cores,
+        ending,
+        metrics: metrics.clone(),
+    };
+    let actors = setup.start(snapshot.clone())?;
+
+    let face = Face {
+        config,
+        info,
+        address,
+        snapshot,
+        master: actors.master.clone(),
+        allocator: actors.allocator.clone(),
+        metrics,
+        clock,
+        ids: Mutex::new(ids),
+        next_link: AtomicU64::new(1),
+        memory: Memory::default(),
+        calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
+    };
+    let http = server::start(listener, face)?;
+    tracing::info!(%address, "master listening");
+    listening(address);
+
+    let result = tokio::select! {
+        () = stop => Ok(()),
+        reason = ended => Err(RunError::Fatal(reason.unwrap_or_default())),
+    };
+    // Streams and links end first, so that the server need not wait for them.
+    actors.master.send(ToMaster::Stop);
+    http.stop(true).await;
+    actors.stop();
+    result
+}
+
+fn open_registry(config: &MasterConfig) -> Result<Opened, RunError> {
+    let store: Box<dyn Store> = match (&config.registry, &config.work_dir) {
+        (RegistryStore::InMemory, _) => Box::new(InMemory),
+        (RegistryStore::File, Some(work_dir)) => open_file(work_dir)?,
+        (RegistryStore::File, None) => return Err(RunError::NoWorkDir),
+    };
+    Ok(Opened::read(store)?)
+}
+
+fn open_file(work_dir: &Path) -> Result<Box<dyn Store>, RunError> {
+    let file = File::open(work_dir).map_err(OpenError::Store)?;
+    Ok(Box::new(file))
+}
+
+/// The master as it presents itself to agents, frameworks and readers.
+fn master_info(config: &MasterConfig, address: SocketAddr, ids: &mut IdSource) -> v1::MasterInfo {
+    use v1::master_info::capability::Type;
+    let ip = match address.ip() {
+        // The number Mesos writes is the address in network byte order, read as little endian.
+        IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+        IpAddr::V6(_) => 0,
+    };
+    let port = u32::from(address.port());
+    let capability = |kind: Type| v1::master_info::Capability {
+        r#type: Some(kind.into()),
+    };
+    v1::MasterInfo {
+        id: ids.uuid().to_string(),
+        ip,
+        port,
+        pid: Some(format!("master@{address}")),
+        hostname: Some(config.hostname.clone()),
+        version: Some(MESOS_VERSION.to_owned()),
+        address: Some(v1::Address {
+            hostname: Some(config.hostname.clone()),
+            ip: Some(address.ip().to_string()),
+            port: i32::from(address.port()),
+        }),
+        capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
+            .map(capability)
+            .into(),
+        ..Default::default()
+    }
+}
+
+/// The seed all random ids of this process come from.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the seed itself comes from the operating system"
+)]
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    let (first, second) = seed.split_at_mut(16);
+    first.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    second.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    seed
+}
+
+/// What the actors are made of.
+struct Setup {
+    config: Arc<MasterConfig>,
+    clock: Clock,
+    opened: Opened,
+    cores: Cores,
+    ending: Ending,
+    metrics: Arc<MasterMetrics>,
+}
+
+/// The running actors.
+struct Actors {
+    master: MasterMailbox,
+    allocator: Recipient<GetFigures>,
+    threads: [Arbiter; 3],
+}
+
+impl Setup {
+    /// Starts the actors, each on its thread. The master's starts the two others, since each
+    /// must know the other.
+    fn start(self, snapshot: Arc<ArcSwap<Snapshot>>) -> Result<Actors, RunError> {
+        let threads = [
+            Arbiter::try_new()?,
+            Arbiter::try_new()?,
+            Arbiter::try_new()?,
+        ];
+        let [master_thread, allocator_thread, registrar_thread] =
+            threads.each_ref().map(Arbiter::handle);
+        let queue = self.metrics.queue.clone();
+        let (started, allocator) = std::sync::mpsc::channel();
+        let master = MasterActor::start_in_arbiter(&master_thread, move |ctx| {
+            let Setup {
+                config,
+                clock,
+                opened,
+                cores,
+                ending,
+                metrics,
+            } = self;
+            let mailbox = MasterMailbox::new(ctx.address().recipient(), metrics.queue.clone());
+            let to_master = mailbox.clone();
+            let allocator_metrics = metrics.allocator.clone();
+            let interval = config.allocation_interval;
+            let allocator = AllocatorActor::start_in_arbiter(&allocator_thread, move |_| {
+                AllocatorActor::new(
+                    cores.allocator,
+                    clock,
+                    interval,
+                    to_master,
+                    allocator_metrics,
+                )
+            });
+            // Fails only when nobody waits for it any more.
+            let _ = started.send(allocator.clone().recipient());
+            let registrar_metrics = metrics.registrar.clone();
+            let registrar = Registrar::start_in_arbiter(&registrar_thread, move |_| {
+                Registrar::new(opened, mailbox, clock, registrar_metrics)
+            });
+            MasterActor::new(Parts {
+                core: cores.master,
+                clock,
+                directory: Arc::new(Directory::default()),
+                snapshot,
+                queue: metrics.queue.clone(),
+                allocator: allocator.recipient(),
+                allocator_metrics: metrics.allocator.clone(),
+                registrar: registrar.recipient(),
+                ending,
+            })
+        });
+        let allocator = allocator
+            .recv()
+            .map_err(|_| RunError::Fatal("the master's thread did not start".to_owned()))?;
+        Ok(Actors {
+            master: MasterMailbox::new(master.recipient(), queue),
+            allocator,
+            threads,
+        })
+    }
+}
+
+impl Actors {
+    /// Ends the threads; a write of the registry that has begun is finished first.
+    fn stop(self) {
+        for thread in &self.threads {
+            thread.stop();
+        }
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("an actor's thread panicked");
+            }
+        }
+    }
+}
