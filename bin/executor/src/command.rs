@@ -1,0 +1,287 @@
+//! What to execute for a task: program, arguments, environment and user.
+//! Starts nothing.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use tepui_protocol::v1::environment::variable;
+use tepui_protocol::v1::{CommandInfo, ContainerInfo, TaskInfo, container_info};
+
+use crate::config::Environment;
+
+/// Where programs are looked for when nothing else says.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program to execute.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Command {
+    /// A path, or a name to look for in `PATH`.
+    pub program: String,
+    /// All arguments; the first is the program's own name.
+    pub arguments: Vec<String>,
+    /// The whole environment.
+    pub environment: Environment,
+    /// The user to become; `None` stays the executor's own.
+    pub user: Option<String>,
+}
+
+/// Where a task runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The task's sandbox.
+    pub sandbox: &'a Path,
+    /// Environment of the executor for a command task; a task of a group has its own.
+    pub inherited: &'a Environment,
+    /// `MESOS_CONTAINER_IP` of a task of a group.
+    pub group_ip: Option<&'a str>,
+}
+
+/// Works out what to execute for a task.
+///
+/// # Errors
+/// What is missing or not supported, for the message of TASK_FAILED.
+pub fn for_task(task: &TaskInfo, place: Place<'_>) -> Result<Command, String> {
+    let command = task.command.as_deref().ok_or("the task has no command")?;
+    if let Some(what) = task.container.as_deref().and_then(unsupported) {
+        return Err(format!("'ContainerInfo.{what}' is not supported yet"));
+    }
+    if place.group_ip.is_some() && !command.uris.is_empty() {
+        return Err("fetching of 'CommandInfo.uris' is not supported yet for task groups".into());
+    }
+    let (program, arguments) = program(command)?;
+    Ok(Command {
+        program,
+        arguments,
+        environment: environment(task, command, place)?,
+        user: command.user.clone().filter(|user| !user.is_empty()),
+    })
+}
+
+fn program(command: &CommandInfo) -> Result<(String, Vec<String>), String> {
+    let value = command.value.clone().filter(|value| !value.is_empty());
+    if command.shell() {
+        let script = value.ok_or("'CommandInfo.value' is empty, expected a shell command")?;
+        return Ok(("/bin/sh".into(), vec!["sh".into(), "-c".into(), script]));
+    }
+    let program = value.ok_or("'CommandInfo.value' is empty, expected a program")?;
+    let arguments = match command.arguments.is_empty() {
+        true => vec![program.clone()],
+        false => command.arguments.clone(),
+    };
+    Ok((program, arguments))
+}
+
+/// The executor's environment, what Mesos adds, then the command's own on top.
+fn environment(
+    task: &TaskInfo,
+    command: &CommandInfo,
+    place: Place<'_>,
+) -> Result<Environment, String> {
+    let mut all = match place.group_ip {
+        None => place.inherited.clone(),
+        Some(ip) => {
+            // A nested container does not see its executor's variables in Mesos either.
+            let path = place.inherited.get_key_value(&OsString::from("PATH"));
+            let mut own: Environment = path
+                .into_iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            own.insert("MESOS_CONTAINER_IP".into(), ip.into());
+            own
+        }
+    };
+    all.insert("MESOS_SANDBOX".into(), place.sandbox.into());
+    all.entry("PATH".into())
+        .or_insert_with(|| DEFAULT_PATH.into());
+    let own = command
+        .environment
+        .iter()
+        .flat_map(|environment| &environment.variables);
+    for variable in own {
+        if variable.r#type() == variable::Type::Secret || variable.secret.is_some() {
+            return Err(format!(
+                "environment variable '{}' is a secret, which is not supported yet",
+                variable.name
+            ));
+        }
+        if variable.name.is_empty() || variable.name.contains('=') {
+            return Err(format!(
+                "'{}' cannot name an environment variable",
+                variable.name
+            ));
+        }
+        let value = variable.value.clone().unwrap_or_default();
+        all.insert(variable.name.clone().into(), value.into());
+    }
+    let role = task
+        .resources
+        .iter()
+        .find_map(|it| it.allocation_info.as_ref()?.role.as_deref());
+    if let Some(role) = role {
+        all.insert("MESOS_ALLOCATION_ROLE".into(), role.into());
+    }
+    Ok(all)
+}
+
+/// The first part of a container's description that would be ignored here.
+fn unsupported(container: &ContainerInfo) -> Option<&'static str> {
+    let docker = container.r#type() == container_info::Type::Docker;
+    let image = container
+        .mesos
+        .as_ref()
+        .is_some_and(|mesos| mesos.image.is_some());
+    let parts = [
+        (docker, "docker"),
+        (image, "mesos.image"),
+        (!container.volumes.is_empty(), "volumes"),
+        (!container.network_infos.is_empty(), "network_infos"),
+        (container.hostname.is_some(), "hostname"),
+        (container.linux_info.is_some(), "linux_info"),
+        (container.rlimit_info.is_some(), "rlimit_info"),
+        (container.tty_info.is_some(), "tty_info"),
+    ];
+    parts
+        .into_iter()
+        .find_map(|(present, name)| present.then_some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tepui_protocol::v1::{self, Resource, resource};
+
+    fn task(command: CommandInfo) -> TaskInfo {
+        TaskInfo {
+            command: Some(Box::new(command)),
+            ..TaskInfo::default()
+        }
+    }
+
+    fn variable(name: &str, value: &str) -> v1::environment::Variable {
+        v1::environment::Variable {
+            name: name.into(),
+            value: Some(value.into()),
+            ..Default::default()
+        }
+    }
+
+    fn plan(task: &TaskInfo, group_ip: Option<&str>) -> Result<Command, String> {
+        let inherited = Environment::from([
+            ("PATH".into(), "/bin".into()),
+            ("MESOS_EXECUTOR_ID".into(), "e1".into()),
+            ("A".into(), "executor".into()),
+        ]);
+        for_task(
+            task,
+            Place {
+                sandbox: Path::new("/box"),
+                inherited: &inherited,
+                group_ip,
+            },
+        )
+    }
+
+    #[test]
+    fn shell_commands_go_through_the_shell_and_others_do_not() {
+        let shell = CommandInfo {
+            value: Some("exit 3".into()),
+            ..Default::default()
+        };
+        let planned = plan(&task(shell), None).unwrap();
+        assert_eq!(planned.program, "/bin/sh");
+        assert_eq!(planned.arguments, ["sh", "-c", "exit 3"]);
+
+        let mut plain = CommandInfo {
+            shell: Some(false),
+            value: Some("/bin/echo".into()),
+            arguments: vec!["other-name".into(), "a b".into()],
+            ..Default::default()
+        };
+        let planned = plan(&task(plain.clone()), None).unwrap();
+        assert_eq!(planned.program, "/bin/echo");
+        assert_eq!(planned.arguments, ["other-name", "a b"]);
+
+        plain.arguments.clear();
+        assert_eq!(plan(&task(plain), None).unwrap().arguments, ["/bin/echo"]);
+    }
+
+    #[test]
+    fn the_commands_variables_win_except_for_the_role() {
+        let command = CommandInfo {
+            value: Some("true".into()),
+            environment: Some(v1::Environment {
+                variables: vec![
+                    variable("A", "task"),
+                    variable("MESOS_SANDBOX", "elsewhere"),
+                    variable("MESOS_ALLOCATION_ROLE", "wrong"),
+                ],
+            }),
+            ..Default::default()
+        };
+        let mut task = task(command);
+        task.resources = vec![Resource {
+            allocation_info: Some(resource::AllocationInfo {
+                role: Some("web".into()),
+            }),
+            ..Default::default()
+        }];
+        let environment = plan(&task, None).unwrap().environment;
+        let value = |name: &str| environment.get(&OsString::from(name)).cloned();
+        assert_eq!(value("A"), Some("task".into()));
+        assert_eq!(value("MESOS_EXECUTOR_ID"), Some("e1".into()));
+        assert_eq!(value("MESOS_SANDBOX"), Some("elsewhere".into()));
+        assert_eq!(value("MESOS_ALLOCATION_ROLE"), Some("web".into()));
+        assert_eq!(value("MESOS_CONTAINER_IP"), None);
+
+        let environment = plan(&task, Some("10.0.0.1")).unwrap().environment;
+        let value = |name: &str| environment.get(&OsString::from(name)).cloned();
+        assert_eq!(value("MESOS_EXECUTOR_ID"), None);
+        assert_eq!(value("MESOS_CONTAINER_IP"), Some("10.0.0.1".into()));
+        assert_eq!(value("PATH"), Some("/bin".into()));
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_do() {
+        let fails = |command: CommandInfo| plan(&task(command), Some("::1")).unwrap_err();
+        assert_eq!(
+            plan(&TaskInfo::default(), None).unwrap_err(),
+            "the task has no command"
+        );
+        assert_eq!(
+            fails(CommandInfo::default()),
+            "'CommandInfo.value' is empty, expected a shell command"
+        );
+        let program = CommandInfo {
+            shell: Some(false),
+            ..Default::default()
+        };
+        assert_eq!(
+            fails(program),
+            "'CommandInfo.value' is empty, expected a program"
+        );
+        let valued = CommandInfo {
+            value: Some("true".into()),
+            ..Default::default()
+        };
+        let with_uri = CommandInfo {
+            uris: vec![Default::default()],
+            ..valued.clone()
+        };
+        assert!(fails(with_uri).contains("'CommandInfo.uris'"));
+        let named = CommandInfo {
+            environment: Some(v1::Environment {
+                variables: vec![variable("A=B", "")],
+            }),
+            ..valued.clone()
+        };
+        assert_eq!(fails(named), "'A=B' cannot name an environment variable");
+        let mut hosted = task(valued);
+        hosted.container = Some(Box::new(ContainerInfo {
+            r#type: container_info::Type::Mesos as i32,
+            hostname: Some("h".into()),
+            ..Default::default()
+        }));
+        let error = plan(&hosted, None).unwrap_err();
+        assert_eq!(error, "'ContainerInfo.hostname' is not supported yet");
+    }
+}

@@ -1,0 +1,290 @@
+//! What the agent tells the executor by its environment and arguments, typed and checked.
+//! Reads neither itself: `main` passes both in.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::machine::Settings;
+
+/// Shutdown grace period when the agent names none (`--executor_shutdown_grace_period`).
+const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Time to wait for a lost agent when it names none (`--recovery_timeout`).
+const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// Largest delay between attempts when the agent names none (`--executor_reregistration_timeout`).
+const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Name of the variable that holds the executor's secret.
+pub const TOKEN: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
+
+/// An environment: names and values.
+pub type Environment = BTreeMap<OsString, OsString>;
+
+/// All settings of an executor.
+#[derive(Debug)]
+pub struct Config {
+    /// What the state machine needs.
+    pub settings: Settings,
+    /// Where the agent listens.
+    pub agent: SocketAddr,
+    /// The agent's address as it was given, for the `Host` header.
+    pub host: String,
+    /// Sent as bearer token when set.
+    pub token: Option<String>,
+    /// The executor's sandbox.
+    pub sandbox: PathBuf,
+    /// Address that tasks of a group are told as their own (`MESOS_CONTAINER_IP`).
+    pub container_ip: String,
+    /// Whether a task runs as its `CommandInfo.user`.
+    pub switch_user: bool,
+    /// What a command inherits: the executor's environment without its secret.
+    pub inherited: Environment,
+}
+
+/// Reads the settings from the environment; `cwd` is the sandbox when `MESOS_SANDBOX` is not set.
+///
+/// # Errors
+/// A sentence for the user when a variable is missing or malformed.
+pub fn from_environment(mut environment: Environment, cwd: PathBuf) -> Result<Config, String> {
+    let token = take_text(&mut environment, TOKEN)?;
+    let host = needed(&environment, "MESOS_AGENT_ENDPOINT")?;
+    let agent = host
+        .to_socket_addrs()
+        .map_err(|error| format!("MESOS_AGENT_ENDPOINT '{host}' is not 'host:port': {error}"))?
+        .next()
+        .ok_or_else(|| format!("MESOS_AGENT_ENDPOINT '{host}' has no address"))?;
+    let settings = Settings {
+        framework_id: needed(&environment, "MESOS_FRAMEWORK_ID")?,
+        executor_id: needed(&environment, "MESOS_EXECUTOR_ID")?,
+        checkpoint: text(&environment, "MESOS_CHECKPOINT")?.as_deref() == Some("1"),
+        shutdown_grace: duration(
+            &environment,
+            "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD",
+            DEFAULT_SHUTDOWN_GRACE,
+        )?,
+        recovery_timeout: duration(
+            &environment,
+            "MESOS_RECOVERY_TIMEOUT",
+            DEFAULT_RECOVERY_TIMEOUT,
+        )?,
+        backoff_max: duration(
+            &environment,
+            "MESOS_SUBSCRIPTION_BACKOFF_MAX",
+            DEFAULT_BACKOFF_MAX,
+        )?,
+    };
+    let container_ip =
+        text(&environment, "LIBPROCESS_IP")?.unwrap_or_else(|| agent.ip().to_string());
+    let sandbox = environment
+        .get(OsStr::new("MESOS_SANDBOX"))
+        .map_or(cwd, PathBuf::from);
+    Ok(Config {
+        settings,
+        agent,
+        host,
+        token,
+        sandbox,
+        container_ip,
+        switch_user: true,
+        inherited: environment,
+    })
+}
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// Run, switching users or not.
+    Run {
+        /// Whether a task runs as its `CommandInfo.user`.
+        switch_user: bool,
+    },
+    /// Print how the program is used.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// The text of `--help`.
+pub const USAGE: &str = "\
+Runs the commands of tasks and task groups; started by tepui-agent, configured by MESOS_* variables.
+
+Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
+
+  --switch_user=BOOL   run a task as its CommandInfo.user (default: true)
+  --launcher_dir=DIR   directory of Tepui's programs; accepted as agents pass it, not needed
+  --version            print the version
+  --help               print this text";
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// A sentence for the user when an argument is not known.
+pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
+    let mut switch_user = true;
+    for argument in given {
+        let argument = argument.to_string_lossy().into_owned();
+        let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
+        match (name, value) {
+            ("--help", _) => return Ok(Arguments::Help),
+            ("--version", _) => return Ok(Arguments::Version),
+            ("--switch_user", "true" | "1") => switch_user = true,
+            ("--switch_user", "false" | "0") => switch_user = false,
+            ("--launcher_dir", directory) if !directory.is_empty() => {}
+            _ => return Err(format!("unexpected argument '{argument}'\n\n{USAGE}")),
+        }
+    }
+    Ok(Arguments::Run { switch_user })
+}
+
+/// Reads a duration as Mesos writes it: a number and one of its units, e.g. `5secs` or `1.5mins`.
+///
+/// # Errors
+/// A sentence for the user when the text is no such duration.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    const UNITS: &[(&str, f64)] = &[
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("ms", 1e-3),
+        ("secs", 1.0),
+        ("mins", 60.0),
+        ("hrs", 3600.0),
+        ("days", 86_400.0),
+        ("weeks", 604_800.0),
+    ];
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let wrong = || format!("'{text}' is not a duration such as '5secs' or '1.5mins'");
+    let (_, factor) = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(wrong)?;
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())
+}
+
+fn text(environment: &Environment, name: &str) -> Result<Option<String>, String> {
+    let Some(value) = environment.get(OsStr::new(name)) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Some(value) => Ok(Some(value.to_owned())),
+        None => Err(format!("{name} is not valid UTF-8")),
+    }
+}
+
+fn take_text(environment: &mut Environment, name: &str) -> Result<Option<String>, String> {
+    let value = text(environment, name)?;
+    environment.remove(OsStr::new(name));
+    Ok(value)
+}
+
+fn needed(environment: &Environment, name: &str) -> Result<String, String> {
+    match text(environment, name)? {
+        Some(value) if !value.is_empty() => Ok(value),
+        _ => Err(format!("expecting '{name}' to be set in the environment")),
+    }
+}
+
+fn duration(environment: &Environment, name: &str, default: Duration) -> Result<Duration, String> {
+    match text(environment, name)? {
+        Some(value) => parse_duration(&value).map_err(|error| format!("{name}: {error}")),
+        None => Ok(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect()
+    }
+
+    const NEEDED: [(&str, &str); 3] = [
+        ("MESOS_AGENT_ENDPOINT", "127.0.0.1:5051"),
+        ("MESOS_FRAMEWORK_ID", "f1"),
+        ("MESOS_EXECUTOR_ID", "e1"),
+    ];
+
+    #[test]
+    fn reads_the_agents_variables_and_hides_the_token_from_tasks() {
+        let mut pairs = NEEDED.to_vec();
+        pairs.push(("MESOS_CHECKPOINT", "1"));
+        pairs.push(("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "7secs"));
+        pairs.push(("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "secret"));
+        let config = from_environment(environment(&pairs), "/tmp".into()).unwrap();
+        assert!(config.settings.checkpoint);
+        assert_eq!(config.settings.shutdown_grace, Duration::from_secs(7));
+        assert_eq!(config.settings.recovery_timeout, DEFAULT_RECOVERY_TIMEOUT);
+        assert_eq!(config.token.as_deref(), Some("secret"));
+        assert!(!config.inherited.contains_key(OsStr::new(TOKEN)));
+        assert_eq!(config.container_ip, "127.0.0.1");
+        assert_eq!(config.sandbox, PathBuf::from("/tmp"));
+    }
+
+    #[test]
+    fn says_which_variable_is_missing_or_wrong() {
+        for (name, _) in NEEDED {
+            let mut pairs = NEEDED.to_vec();
+            pairs.retain(|(other, _)| *other != name);
+            let error = from_environment(environment(&pairs), "/".into()).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
+        let mut pairs = NEEDED.to_vec();
+        pairs.push(("MESOS_RECOVERY_TIMEOUT", "soon"));
+        let error = from_environment(environment(&pairs), "/".into()).unwrap_err();
+        assert_eq!(
+            error,
+            "MESOS_RECOVERY_TIMEOUT: 'soon' is not a duration such as '5secs' or '1.5mins'"
+        );
+    }
+
+    #[test]
+    fn reads_durations_in_every_unit() {
+        for (text, millis) in [
+            ("5secs", 5000),
+            ("250ms", 250),
+            ("1.5mins", 90_000),
+            ("2hrs", 7_200_000),
+            ("1days", 86_400_000),
+            ("1weeks", 604_800_000),
+            ("0ns", 0),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "5",
+            "secs",
+            "-1secs",
+            "5 parsecs",
+            "1e400secs",
+            "nansecs",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_refused_unless_known() {
+        let read = |given: &[&str]| arguments(given.iter().map(OsString::from));
+        assert_eq!(read(&[]), Ok(Arguments::Run { switch_user: true }));
+        let given = ["--launcher_dir=/opt", "--switch_user=false"];
+        assert_eq!(read(&given), Ok(Arguments::Run { switch_user: false }));
+        assert!(read(&["--nonsense"]).unwrap_err().contains("'--nonsense'"));
+        assert!(read(&["--switch_user=maybe"]).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! One task of the executor and where it is in its life.
+//! Moves along only as the machine says.
+
+use std::time::Duration;
+
+use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{ContainerId, TaskInfo, TaskState};
+
+use super::status::{Ended, Report};
+use crate::clock::Now;
+
+/// Why a task is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The framework, the agent or the task's group asked for it.
+    Asked,
+    /// It ran longer than its `max_completion_time`.
+    MaxCompletionTime,
+}
+
+/// The life of a task; one that ended is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Its process is about to be started.
+    Starting,
+    /// Its process runs.
+    Running {
+        /// The process.
+        pid: i32,
+    },
+    /// It was sent SIGTERM.
+    Killing {
+        /// The process.
+        pid: i32,
+        /// Why it is killed.
+        cause: Cause,
+        /// When SIGTERM was sent.
+        since: Duration,
+        /// When SIGKILL follows; `None` once it was sent.
+        escalate_at: Option<Duration>,
+    },
+}
+
+impl Life {
+    pub(super) fn pid(self) -> Option<i32> {
+        match self {
+            Life::Starting => None,
+            Life::Running { pid } | Life::Killing { pid, .. } => Some(pid),
+        }
+    }
+}
+
+/// A task that has not ended.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// What the framework asked for.
+    pub(super) info: TaskInfo,
+    /// Number of its group; members end together.
+    pub(super) group: Option<u64>,
+    /// Its own container within a group.
+    pub(super) container: Option<ContainerId>,
+    /// Where it is.
+    pub(super) life: Life,
+    /// Grace of a kill that came before its process was started.
+    pub(super) doomed: Option<Duration>,
+    /// Whether the agent has acknowledged any of its updates.
+    pub(super) acknowledged: bool,
+    /// When its `max_completion_time` is over.
+    pub(super) complete_at: Option<Duration>,
+}
+
+impl Task {
+    pub(super) fn new(
+        now: Now,
+        info: TaskInfo,
+        group: Option<u64>,
+        container: Option<ContainerId>,
+    ) -> Self {
+        let limit = info
+            .max_completion_time
+            .as_ref()
+            .map_or(0, |limit| limit.nanoseconds);
+        let limit = u64::try_from(limit).ok().filter(|nanos| *nanos > 0);
+        Task {
+            complete_at: limit.map(|nanos| now.mono + Duration::from_nanos(nanos)),
+            info,
+            group,
+            container,
+            life: Life::Starting,
+            doomed: None,
+            acknowledged: false,
+        }
+    }
+
+    /// Whether this is the task of that id and its process has not been started.
+    pub(super) fn waits_for_start(&self, id: &str) -> bool {
+        self.life == Life::Starting && self.info.task_id.value == id
+    }
+
+    /// When the task needs attention without anything happening to it.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self.life {
+            // Its start is reported before the next wait.
+            Life::Starting => None,
+            Life::Running { .. } => self.complete_at,
+            Life::Killing { escalate_at, .. } => escalate_at,
+        }
+    }
+
+    /// A report that the task is in `state`.
+    pub(super) fn report(&self, state: TaskState) -> Report {
+        Report {
+            container: self.container.clone(),
+            ..Report::of(&self.info, state)
+        }
+    }
+
+    /// The last report of the task, after its process ended.
+    pub(super) fn final_report(&self, ended: Ended) -> Report {
+        let (state, reason) = match self.life {
+            Life::Killing {
+                cause: Cause::MaxCompletionTime,
+                ..
+            } => (
+                TaskState::TaskFailed,
+                Some(Reason::MaxCompletionTimeReached),
+            ),
+            Life::Killing {
+                cause: Cause::Asked,
+                ..
+            } => (TaskState::TaskKilled, None),
+            Life::Starting | Life::Running { .. } if ended == Ended::Exited(0) => {
+                (TaskState::TaskFinished, None)
+            }
+            Life::Starting | Life::Running { .. } => (TaskState::TaskFailed, None),
+        };
+        Report {
+            reason,
+            ..self.report(state)
+        }
+        .message(&format!("Command {ended}"))
+    }
+}

@@ -1,0 +1,238 @@
+//! `tepui-executor`: runs the commands of tasks and task groups for an agent.
+//! Decides nothing here: this file carries inputs to the state machine and performs its actions.
+
+mod clock;
+mod command;
+mod config;
+mod connection;
+mod http;
+mod ids;
+mod link;
+mod machine;
+mod process;
+mod spawn;
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::clock::Clock;
+use crate::config::{Arguments, Config, USAGE};
+use crate::link::Link;
+use crate::machine::{Action, Input, Machine};
+use crate::process::{Processes, StartError};
+
+/// Longest sleep; only bounds the argument of poll(2).
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn main() -> ExitCode {
+    match config::arguments(std::env::args_os().skip(1)) {
+        Ok(Arguments::Run { switch_user }) => match run(switch_user) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => fail(&error),
+        },
+        Ok(Arguments::Help) => print(USAGE),
+        Ok(Arguments::Version) => print(concat!("tepui-executor ", env!("CARGO_PKG_VERSION"))),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Runs until the machine says how to exit.
+fn run(switch_user: bool) -> Result<u8, String> {
+    let cwd = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
+    let config = config::from_environment(std::env::vars_os().collect(), cwd)?;
+    let config = Config {
+        switch_user,
+        ..config
+    };
+    let signals = watch_signals().map_err(|error| format!("cannot watch signals: {error}"))?;
+    // Orphans of tasks come to this process, which ends them with their task.
+    prctl::set_child_subreaper(true).map_err(|error| format!("cannot adopt orphans: {error}"))?;
+    let seed = random_seed().map_err(|error| format!("cannot read /dev/urandom: {error}"))?;
+
+    let clock = Clock::start();
+    let mut actions = Vec::new();
+    let machine = Machine::start(clock.now(), config.settings.clone(), seed, &mut actions);
+    let link = Link::new(config.agent, config.host.clone(), config.token.clone());
+    let processes = Processes::default();
+    let mut executor = Executor {
+        config,
+        clock,
+        machine,
+        link,
+        processes,
+        inputs: VecDeque::new(),
+    };
+    let code = executor.run(&signals, actions)?;
+    executor.processes.kill_all();
+    Ok(code)
+}
+
+/// The machine and all it acts upon.
+struct Executor {
+    config: Config,
+    clock: Clock,
+    machine: Machine,
+    link: Link,
+    processes: Processes,
+    inputs: VecDeque<Input>,
+}
+
+impl Executor {
+    fn run(&mut self, signals: &SignalFd, first: Vec<Action>) -> Result<u8, String> {
+        let mut exit = self.perform(first);
+        loop {
+            while let (None, Some(input)) = (exit, self.inputs.pop_front()) {
+                let mut actions = Vec::new();
+                self.machine.handle(self.clock.now(), input, &mut actions);
+                exit = self.perform(actions);
+            }
+            if let Some(code) = exit {
+                return Ok(code);
+            }
+            self.wait(signals)?;
+        }
+    }
+
+    /// Performs actions in order; an exit code ends them.
+    fn perform(&mut self, actions: Vec<Action>) -> Option<u8> {
+        for action in actions {
+            match action {
+                Action::Subscribe(call) => self.inputs.extend(self.link.subscribe(&call)),
+                Action::Send(call) => self.inputs.extend(self.link.send(&call)),
+                Action::Start(start) => {
+                    let task = start.task.task_id.value.clone();
+                    self.inputs
+                        .push_back(match self.processes.start(&self.config, &start) {
+                            Ok(pid) => Input::Started { task, pid },
+                            Err(StartError::Refused(message)) => {
+                                Input::StartFailed { task, message }
+                            }
+                            Err(StartError::Execute(message)) => {
+                                Input::NotExecutable { task, message }
+                            }
+                        });
+                }
+                Action::Terminate(pid) => self.processes.signal(pid, Signal::SIGTERM),
+                Action::Kill(pid) => self.processes.signal(pid, Signal::SIGKILL),
+                Action::Log(text) => log(&text),
+                Action::Exit(code) => return Some(code),
+            }
+        }
+        None
+    }
+
+    /// Sleeps until something happens and turns it into inputs.
+    fn wait(&mut self, signals: &SignalFd) -> Result<(), String> {
+        let (stream, calls) = self.link.connections();
+        let mut watched = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        watched.extend(
+            stream
+                .iter()
+                .chain(&calls)
+                .map(|it| PollFd::new(it.as_fd(), it.interest())),
+        );
+        match poll(&mut watched, self.timeout()) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(format!("cannot wait for events: {error}")),
+        }
+        let ready = |index: usize| watched.get(index).and_then(PollFd::any) == Some(true);
+        let stream_ready = stream.is_some() && ready(1);
+        let calls_ready = calls.is_some() && ready(1 + usize::from(stream.is_some()));
+        let signalled = ready(0);
+
+        let mut inputs = Vec::new();
+        if signalled {
+            self.on_signals(signals, &mut inputs)?;
+        }
+        if stream_ready {
+            self.link.on_stream(&mut inputs);
+        }
+        if calls_ready {
+            self.link.on_calls(&mut inputs);
+        }
+        if self
+            .machine
+            .next_deadline()
+            .is_some_and(|at| at <= self.clock.now().mono)
+        {
+            inputs.push(Input::Tick);
+        }
+        self.inputs.extend(inputs);
+        Ok(())
+    }
+
+    fn on_signals(&mut self, signals: &SignalFd, inputs: &mut Vec<Input>) -> Result<(), String> {
+        let mut asked_to_end = false;
+        loop {
+            match signals.read_signal() {
+                Ok(Some(info)) => asked_to_end |= info.ssi_signo != Signal::SIGCHLD as u32,
+                Ok(None) => break,
+                Err(error) => return Err(format!("cannot read signals: {error}")),
+            }
+        }
+        let ended = self.processes.reap();
+        inputs.extend(
+            ended
+                .into_iter()
+                .map(|(pid, ended)| Input::Exited { pid, ended }),
+        );
+        if asked_to_end {
+            inputs.push(Input::Terminate);
+        }
+        Ok(())
+    }
+
+    /// Time until the next deadline, rounded up so that it has passed when poll(2) returns.
+    fn timeout(&self) -> PollTimeout {
+        let Some(deadline) = self.machine.next_deadline() else {
+            return PollTimeout::NONE;
+        };
+        let left = deadline
+            .saturating_sub(self.clock.now().mono)
+            .min(LONGEST_WAIT);
+        let millis = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+    }
+}
+
+/// Turns the signals that matter into a readable descriptor.
+fn watch_signals() -> nix::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT] {
+        set.add(signal);
+    }
+    set.thread_block()?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn random_seed() -> std::io::Result<[u8; 16]> {
+    let mut seed = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+/// Writes a line to the sandbox's `stderr`; that it cannot be written must not end tasks.
+fn log(text: &str) {
+    let _ = writeln!(std::io::stderr(), "tepui-executor: {text}");
+}
+
+fn print(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    log(error);
+    ExitCode::FAILURE
+}
