@@ -1,0 +1,30 @@
+//! `tepui-agent`: reads the flags, runs an agent until it is told to end.
+//! Holds nothing else; the agent is in `tepui_actors::agent`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tepui_actors::agent::run_in_foreground;
+use tepui_actors::flags;
+
+fn main() -> ExitCode {
+    let config = match flags::start_agent() {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    match run_in_foreground(config, announce) {
+        Ok(_reason) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The log may be switched off; why an agent ended must not be lost.
+            let _ = writeln!(std::io::stderr(), "tepui-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Scripts that let the agent choose its port read this line.
+fn announce(address: SocketAddr) {
+    // A closed standard output is no reason to end.
+    let _ = writeln!(std::io::stdout(), "listening on {address}");
+}

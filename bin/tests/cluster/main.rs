@@ -1,0 +1,16 @@
+//! Starts real clusters and drives them over HTTP, as a framework's author would.
+//! One module for each thing that must work.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "process tests wait in real time for real programs"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod executors;
+mod failover;
+mod groups;
+mod sharing;
+mod tasks;

@@ -1,0 +1,219 @@
+//! Starts real masters and agents on free loopback ports, and ends them with the test.
+//! Drives nothing; tests do, over HTTP.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{PATIENCE, http};
+
+/// One running program.
+pub struct Program {
+    child: Child,
+    pub address: SocketAddr,
+    pub log: PathBuf,
+}
+
+impl Program {
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("pid")
+    }
+
+    /// Sends a signal to the program, and only to it.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).expect("signal");
+    }
+
+    /// Waits for the program's end.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        until("the program's end", || self.child.try_wait().expect("wait"))
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.pid()), Signal::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            return;
+        }
+        panic!(
+            "program {} did not end on SIGTERM:\n{}",
+            self.log.display(),
+            self.log_text()
+        );
+    }
+}
+
+/// A master and agents, and the directory they live in.
+pub struct Cluster {
+    // Agents end before the master, and both before their directory is removed.
+    pub agents: Vec<Program>,
+    pub master: Program,
+    pub dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// A master and `agents` agents with Mesos's figures of the recorded cluster.
+    pub fn start(agents: usize) -> Cluster {
+        Cluster::with(agents, &[], &[])
+    }
+
+    /// As [`Cluster::start`] with further flags.
+    pub fn with(agents: usize, master_flags: &[&str], agent_flags: &[&str]) -> Cluster {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let master = start_master(dir.path(), master_flags);
+        let mut cluster = Cluster {
+            agents: Vec::new(),
+            master,
+            dir,
+        };
+        for _ in 0..agents {
+            cluster.add_agent(agent_flags);
+        }
+        cluster.wait_for_agents(agents);
+        cluster
+    }
+
+    /// Starts one more agent, with a work directory of its own.
+    pub fn add_agent(&mut self, flags: &[&str]) {
+        let number = self.agents.len() + 1;
+        let attributes = format!("--attributes=rack:r{number};level:{number};range:[1-5]");
+        let mut all = vec![
+            "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-31100,32000-32099]",
+            attributes.as_str(),
+        ];
+        all.extend_from_slice(flags);
+        let work_dir = self.dir.path().join(format!("agent-{number}"));
+        let agent = start_agent(&work_dir, self.master.address, &all);
+        self.agents.push(agent);
+    }
+
+    /// Waits until the master counts this many connected agents.
+    pub fn wait_for_agents(&self, count: usize) {
+        until("registered agents", || {
+            (metric(self.master.address, "master/slaves_connected") == count as f64).then_some(())
+        });
+    }
+}
+
+/// One value of `/metrics/snapshot`.
+pub fn metric(address: SocketAddr, key: &str) -> f64 {
+    let answer = http::request(address, "GET", "/metrics/snapshot", &[], &[]);
+    answer.json()[key]
+        .as_f64()
+        .unwrap_or_else(|| panic!("no metric {key} at {address}"))
+}
+
+pub fn start_master(dir: &Path, flags: &[&str]) -> Program {
+    start_master_at(free_port(), dir, flags)
+}
+
+/// Starts a master on a given port.
+pub fn start_master_at(port: u16, dir: &Path, flags: &[&str]) -> Program {
+    let mut command = Command::new(binary("tepui-master"));
+    command
+        .arg("--ip=127.0.0.1")
+        .arg(format!("--port={port}"))
+        .arg("--hostname=localhost")
+        .arg("--registry=in_memory")
+        .args(flags);
+    start(command, port, dir, "master")
+}
+
+pub fn start_agent(work_dir: &Path, master: SocketAddr, flags: &[&str]) -> Program {
+    std::fs::create_dir_all(work_dir).expect("work directory");
+    let port = free_port();
+    let launcher_dir = binary("tepui-executor")
+        .parent()
+        .expect("directory")
+        .to_owned();
+    let mut command = Command::new(binary("tepui-agent"));
+    command
+        .arg(format!("--master={master}"))
+        .arg("--ip=127.0.0.1")
+        .arg(format!("--port={port}"))
+        .arg("--hostname=localhost")
+        .arg(format!("--work_dir={}", work_dir.display()))
+        .arg(format!("--launcher_dir={}", launcher_dir.display()))
+        .args(flags);
+    start(command, port, work_dir, "agent")
+}
+
+fn start(mut command: Command, port: u16, dir: &Path, name: &str) -> Program {
+    let log = dir.join(format!("{name}-{port}.log"));
+    let file = File::create(&log).expect("log file");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("log file"))
+        .stderr(file)
+        .env_remove("RUST_LOG")
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut program = Program {
+        child,
+        address,
+        log,
+    };
+    until("an answer of /health", || {
+        if program.has_ended() {
+            panic!("{name} ended at once:\n{}", program.log_text());
+        }
+        let answer = http::try_request(address, "GET", "/health", &[], &[]).ok()?;
+        (answer.status == 200).then_some(())
+    });
+    program
+}
+
+/// The path of one of our programs.
+pub fn binary(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_BIN_EXE_tepui-master"))
+        .parent()
+        .expect("directory");
+    let path = directory.join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: build it with `cargo build --workspace`",
+        path.display()
+    );
+    path
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("free port");
+    listener.local_addr().expect("address").port()
+}
+
+/// Asks again and again until there is an answer; fails when patience ends.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
