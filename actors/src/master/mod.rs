@@ -13,6 +13,8 @@ pub mod run;
 mod server;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{MasterActor, MasterCore, PUBLISH_INTERVAL};
 pub use mailbox::MasterMailbox;

@@ -61,7 +61,7 @@ pub enum RunError {
 pub struct Ending(Arc<Mutex<Option<oneshot::Sender<String>>>>);
 
 impl Ending {
-    fn new() -> (Ending, oneshot::Receiver<String>) {
+    pub(super) fn new() -> (Ending, oneshot::Receiver<String>) {
         let (sender, receiver) = oneshot::channel();
         (Ending(Arc::new(Mutex::new(Some(sender)))), receiver)
     }

@@ -27,13 +27,12 @@ impl Master {
 
     /// Starts one with these flags besides.
     pub fn with(extra: &[&str]) -> Master {
-        let args = [
-            "--ip=127.0.0.1",
-            "--hostname=localhost",
-            "--port=0",
-            "--registry=in_memory",
-        ];
-        let args = args.iter().chain(extra).map(OsString::from);
+        let mut args = vec!["--ip=127.0.0.1", "--hostname=localhost", "--port=0"];
+        args.extend(extra);
+        if !extra.contains(&"--registry=file") {
+            args.push("--registry=in_memory");
+        }
+        let args = args.into_iter().map(OsString::from);
         let Ok(Parsed::Run(config)) = flags::master(args, std::iter::empty()) else {
             panic!("flags must be right");
         };
@@ -119,8 +118,8 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
     }
     let chunked = headers.iter().any(|(name, _)| *name == "Transfer-Encoding");
     let counted = headers.iter().any(|(name, _)| *name == "Content-Length");
-    let bare = method == "GET" && body.is_empty();
-    if !(chunked || counted || bare) {
+    let empty = method == "GET" && body.is_empty();
+    if !(chunked || counted || empty) {
         request.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     request.push_str("\r\n");

@@ -8,4 +8,5 @@ mod client;
 mod hostile;
 mod links;
 mod reads;
+mod restart;
 mod scheduler;

@@ -73,13 +73,15 @@ fn subscribes_in_protobuf() {
     }
 }
 
+/// Method, headers and body of a request; status and text of its answer.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, String);
+
 #[test]
 fn refuses_what_is_wrong_with_the_form_in_mesos_order_and_words() {
     let master = Master::start();
     let subscribe = new_framework("x").to_string();
     let kinds = "application/json or application/x-protobuf";
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, String);
-    let cases: &[Case<'_>] = &[
+    let cases: &[Case] = &[
         ("GET", &[], "", 405, method_text("GET")),
         ("PUT", &[JSON], "{}", 405, method_text("PUT")),
         ("DELETE", &[JSON], "", 405, method_text("DELETE")),
