@@ -159,8 +159,11 @@ fn an_agent_that_dies_takes_its_tasks_along() {
     let mut cluster = Cluster::start(1);
     let mut framework = Framework::simple(cluster.master.address, "bereft", &[]);
     let offer = framework.offer();
-    framework.launch(&offer, &[task("orphan", &offer, "sleep 1000")]);
+    let mark = cluster.dir.path().join("pid");
+    let command = format!("echo $$ > {}; sleep 1000", mark.display());
+    framework.launch(&offer, &[task("orphan", &offer, &command)]);
     framework.await_state("orphan", "TASK_RUNNING");
+    let process = process_named_in(&mark);
     cluster.agents[0].signal(Signal::SIGKILL);
     cluster.agents[0].wait();
     // The framework does not checkpoint: its tasks are lost with the agent's connection.
@@ -171,6 +174,10 @@ fn an_agent_that_dies_takes_its_tasks_along() {
         metric(cluster.master.address, "master/slaves_connected"),
         0.0
     );
+    // No process stays behind: without recovery nobody could account for it.
+    until("the end of the task's process", || {
+        (!process.exists()).then_some(())
+    });
     // Another agent is offered at once.
     cluster.add_agent(&[]);
     assert_ne!(framework.offer()["agent_id"], offer["agent_id"]);
@@ -228,4 +235,16 @@ fn declined_resources_stay_away_until_revived() {
     assert!(seen.is_empty(), "{seen:?}");
     framework.accepted(json!({"type": "REVIVE"}));
     assert_eq!(framework.offer()["agent_id"], offer["agent_id"]);
+}
+
+/// The directory in `/proc` of the process whose id a task wrote into a file.
+fn process_named_in(mark: &std::path::Path) -> std::path::PathBuf {
+    let pid = until("the process's id", || {
+        std::fs::read_to_string(mark)
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
+    });
+    std::path::PathBuf::from(format!("/proc/{pid}"))
 }

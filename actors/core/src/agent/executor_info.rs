@@ -45,7 +45,7 @@ pub(super) fn kind(task: Option<&TaskInfo>, info: &ExecutorInfo) -> ExecutorKind
 pub(super) fn for_task(
     task: &TaskInfo,
     framework: &FrameworkInfo,
-    launcher_dir: &str,
+    settings: &Settings,
 ) -> ExecutorInfo {
     if let Some(executor) = &task.executor {
         return ExecutorInfo {
@@ -84,7 +84,7 @@ pub(super) fn for_task(
             uris: command.uris.clone(),
             environment: command.environment.clone(),
             user: command.user.clone(),
-            ..own_program(launcher_dir)
+            ..own_program(settings)
         })),
         resources: overhead(task),
         ..ExecutorInfo::default()
@@ -92,9 +92,9 @@ pub(super) fn for_task(
 }
 
 /// The command that starts an executor.
-pub(super) fn command(info: &ExecutorInfo, kind: ExecutorKind, launcher_dir: &str) -> CommandInfo {
+pub(super) fn command(info: &ExecutorInfo, kind: ExecutorKind, settings: &Settings) -> CommandInfo {
     match kind {
-        ExecutorKind::Default => own_program(launcher_dir),
+        ExecutorKind::Default => own_program(settings),
         ExecutorKind::Command | ExecutorKind::Custom => {
             info.command.as_deref().cloned().unwrap_or_default()
         }
@@ -266,13 +266,15 @@ fn overhead(task: &TaskInfo) -> Vec<v1::Resource> {
     ]
 }
 
-fn own_program(launcher_dir: &str) -> CommandInfo {
+fn own_program(settings: &Settings) -> CommandInfo {
+    let launcher_dir = &settings.launcher_dir;
     CommandInfo {
         shell: Some(false),
         value: Some(paths::join(launcher_dir, EXECUTOR_PROGRAM)),
         arguments: vec![
             EXECUTOR_PROGRAM.to_owned(),
             format!("--launcher_dir={launcher_dir}"),
+            format!("--switch_user={}", settings.switch_user),
         ],
         ..CommandInfo::default()
     }

@@ -41,7 +41,7 @@ struct Dropped {
 impl Agent {
     pub(super) fn run_task(&mut self, now: Now, run: RunTask, out: &mut Vec<Effect>) {
         let (framework, task) = (run.framework.0, run.task.0);
-        let executor = executor_info::for_task(&task, &framework, &self.settings.launcher_dir);
+        let executor = executor_info::for_task(&task, &framework, &self.settings);
         let kind = executor_info::kind(Some(&task), &executor);
         let work = Queued::Task(Arc::new(task));
         self.run(
@@ -321,7 +321,7 @@ impl Agent {
         directory: String,
     ) -> Result<Launch, String> {
         let info = &order.executor;
-        let command = executor_info::command(info, order.kind, &self.settings.launcher_dir);
+        let command = executor_info::command(info, order.kind, &self.settings);
         if let Some(why) = executor_info::unsupported(&command, info) {
             return Err(why);
         }

@@ -47,7 +47,11 @@ fn a_command_gets_an_executor_of_its_own() {
     assert_eq!(launch.program, "/libexec/tepui-executor");
     assert_eq!(
         launch.arguments,
-        ["tepui-executor", "--launcher_dir=/libexec"]
+        [
+            "tepui-executor",
+            "--launcher_dir=/libexec",
+            "--switch_user=false"
+        ]
     );
     let container = launch.container.as_str();
     let sandbox = format!(
