@@ -110,13 +110,7 @@ impl AgentTraits {
 }
 
 /// The agent's region, if it is in a fault domain.
-pub(super) fn region(info: &v1::AgentInfo) -> Option<&str> {
+fn region(info: &v1::AgentInfo) -> Option<&str> {
     let fault_domain = info.domain.as_ref()?.fault_domain.as_ref()?;
     Some(&fault_domain.region.name)
-}
-
-/// The agent's zone, if it is in a fault domain.
-pub(super) fn zone(info: &v1::AgentInfo) -> Option<&str> {
-    let fault_domain = info.domain.as_ref()?.fault_domain.as_ref()?;
-    Some(&fault_domain.zone.name)
 }

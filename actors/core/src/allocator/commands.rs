@@ -3,7 +3,6 @@
 
 use super::Allocator;
 use super::capabilities::{AgentTraits, FrameworkTraits};
-use super::constraints;
 use super::filters::Reason;
 use super::ledger::{AgentKey, FrameworkKey, SubKey};
 use super::messages::{AgentFacts, Command, FrameworkFacts, Generation, Refusal};
@@ -146,8 +145,6 @@ impl Allocator {
     fn update_framework(&mut self, key: FrameworkKey, facts: &FrameworkFacts) {
         let traits = FrameworkTraits::of(&facts.info);
         self.ledger.frameworks[key.0].traits = traits;
-        let compiled = facts.constraints.as_ref().map(constraints::compile);
-        let mut compiled = compiled.unwrap_or_default();
         for role in &facts.roles {
             let sub = self.ledger.ensure_sub(key, role);
             let was_suppressed = self.ledger.subs[sub.0].suppressed;
@@ -156,7 +153,9 @@ impl Allocator {
             entry.subscribed = true;
             entry.suppressed = suppressed;
             entry.minimum = own_minimum(facts, role);
-            entry.constraints = compiled.remove(role.as_ref());
+            // Kept only where it can exclude an agent, so that a run asks no other.
+            let constraints = facts.constraints.as_ref();
+            entry.constraints = constraints.filter(|c| c.constrains(role)).cloned();
             // No longer suppressing a role revives it.
             if was_suppressed && !suppressed {
                 self.filters.clear_sub(sub);

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::capabilities::{AgentTraits, FrameworkTraits};
-use super::constraints::RoleConstraints;
 use super::drf::DrfSorter;
 use super::messages::{AgentFacts, Generation};
 use super::sorter::{Slot, Sorter, Totals};
 use crate::ids::{AgentId, FrameworkId, Role};
 use crate::resources::{Amount, Entry, Quantities, Resources};
+use crate::validation::constraints::OfferConstraintsFilter;
 
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
@@ -95,7 +95,8 @@ pub(super) struct Sub {
     pub traits: FrameworkTraits,
     /// Its own alternatives for the smallest offer.
     pub minimum: Option<Vec<Quantities>>,
-    pub constraints: Option<RoleConstraints>,
+    /// The framework's filter, if it says something of this role.
+    pub constraints: Option<Arc<OfferConstraintsFilter>>,
 }
 
 /// A role with at least one framework.

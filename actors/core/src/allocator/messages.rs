@@ -1,12 +1,14 @@
 //! What the master tells the allocator, and what the allocator proposes.
 //! These messages are the seam between the two: neither sees the other's state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tepui_protocol::v1;
 
 use crate::ids::{AgentId, FrameworkId, Role};
 use crate::resources::Resources;
+use crate::validation::constraints::OfferConstraintsFilter;
 
 /// Number the master gives each admission of an agent and each subscription of a framework.
 ///
@@ -17,7 +19,7 @@ pub type Generation = u64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentFacts {
     /// Host name, attributes, domain.
-    pub info: std::sync::Arc<v1::AgentInfo>,
+    pub info: Arc<v1::AgentInfo>,
     /// Announced capabilities, e.g. `MULTI_ROLE`.
     pub capabilities: Vec<String>,
 }
@@ -26,13 +28,13 @@ pub struct AgentFacts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameworkFacts {
     /// Roles, capabilities, offer filters.
-    pub info: std::sync::Arc<v1::FrameworkInfo>,
+    pub info: Arc<v1::FrameworkInfo>,
     /// Roles the framework is subscribed to (from `role` or `roles`).
     pub roles: Vec<Role>,
     /// Roles for which it wants no offers now.
     pub suppressed: Vec<Role>,
-    /// Constraints per role, already validated.
-    pub constraints: Option<v1::scheduler::OfferConstraints>,
+    /// Which agents its roles must not be offered; validated and compiled with the master's limits.
+    pub constraints: Option<Arc<OfferConstraintsFilter>>,
 }
 
 /// How long and where refused resources stay hidden.

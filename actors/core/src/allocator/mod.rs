@@ -11,7 +11,6 @@ use crate::time::{Mono, Now};
 mod capabilities;
 mod check;
 mod commands;
-pub mod constraints;
 pub mod drf;
 mod filters;
 mod ledger;

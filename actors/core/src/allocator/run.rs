@@ -103,8 +103,11 @@ impl Run<'_> {
     ) -> Option<Resources> {
         let sub = &self.ledger.subs[sub_key.0];
         let agent = &self.ledger.agents[agent_key.0];
-        let nested = self.ledger.roles[role.0].nested;
-        if !agent.traits.admits(sub.traits, nested, self.filter_gpus) {
+        let role = &self.ledger.roles[role.0];
+        if !agent
+            .traits
+            .admits(sub.traits, role.nested, self.filter_gpus)
+        {
             return None;
         }
         let offer = view.offer(sub.traits.cannot_use, self.minimum);
@@ -118,7 +121,8 @@ impl Run<'_> {
         } = offer;
         let hidden = self.filters.hide(agent_key, sub_key, resources, compared);
         let constraints = sub.constraints.as_ref();
-        if hidden || constraints.is_some_and(|constraints| !constraints.admit(&agent.facts.info)) {
+        if hidden || constraints.is_some_and(|c| c.is_agent_excluded(&role.path, &agent.facts.info))
+        {
             return None;
         }
         Some(offer.resources.clone())

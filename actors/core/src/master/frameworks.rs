@@ -52,8 +52,7 @@ impl Master {
             suppressed_roles: call.suppressed_roles,
             offer_constraints: call.offer_constraints,
         };
-        subscribe::replace_info(framework, replacement, wanted);
-        let facts = subscribe::facts_of(framework);
+        let facts = subscribe::replace_info(framework, replacement, wanted);
         let roles = framework.roles.clone();
         out.push(to_allocator(Command::UpdateFramework {
             id: id.clone(),

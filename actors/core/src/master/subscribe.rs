@@ -13,6 +13,7 @@ use super::{Deadline, Master, call, events, to_allocator};
 use crate::allocator::messages::{Command, FrameworkFacts};
 use crate::ids::{FrameworkId, Role};
 use crate::time::{Now, Wall};
+use crate::validation::constraints::OfferConstraintsFilter;
 use crate::validation::framework::{self as rules, Subscription, SubscriptionOptions};
 use crate::validation::{normalise, re2};
 
@@ -90,7 +91,7 @@ impl Master {
         framework.generation = generation;
         framework.state = FrameworkState::Active(stream.clone());
         framework.reregistered_time = comes_back.then_some(now.wall);
-        let facts = facts_of(&framework);
+        let facts = facts_of(&framework, wanted.constraints);
         self.frameworks.insert(id.clone(), Arc::new(framework));
         self.streams.insert(stream, id.clone());
         self.send(&id, events::subscribed(&id, &self.info), out);
@@ -130,8 +131,7 @@ impl Master {
         if was_recovered {
             framework.registered_time = now.wall;
         }
-        replace_info(framework, subscribe, wanted);
-        let facts = facts_of(framework);
+        let facts = replace_info(framework, subscribe, wanted);
         self.streams.insert(stream, id.clone());
         out.push(to_allocator(Command::UpdateFramework {
             id: id.clone(),
@@ -169,7 +169,7 @@ impl Master {
         let generation = self.new_generation();
         let mut framework = blank(&id, info, roles, now.wall);
         framework.generation = generation;
-        let facts = facts_of(&framework);
+        let facts = facts_of(&framework, None);
         self.frameworks.insert(id.clone(), Arc::new(framework));
         out.push(to_allocator(Command::AddFramework {
             id,
@@ -193,21 +193,31 @@ fn refuse(stream: StreamId, error: String, out: &mut Vec<Effect>) {
     out.push(Effect::CloseStream(stream));
 }
 
-/// Replaces what a framework says of itself; its id and state stay.
-pub(super) fn replace_info(framework: &mut Framework, subscribe: Subscribe, wanted: Subscription) {
+/// Replaces what a framework says of itself, and tells what the allocator must know of that.
+///
+/// The framework's id and state stay.
+pub(super) fn replace_info(
+    framework: &mut Framework,
+    subscribe: Subscribe,
+    wanted: Subscription,
+) -> FrameworkFacts {
     framework.info = Arc::new(subscribe.framework_info);
     framework.roles = wanted.roles;
     framework.suppressed = wanted.suppressed.into_iter().collect();
     framework.constraints = subscribe.offer_constraints.map(Arc::new);
+    facts_of(framework, wanted.constraints)
 }
 
-/// What the allocator must know of a framework.
-pub(super) fn facts_of(framework: &Framework) -> FrameworkFacts {
+/// What the allocator must know of a framework; the filter is its constraints compiled.
+fn facts_of(
+    framework: &Framework,
+    constraints: Option<Arc<OfferConstraintsFilter>>,
+) -> FrameworkFacts {
     FrameworkFacts {
         info: framework.info.clone(),
         roles: framework.roles.clone(),
         suppressed: framework.suppressed.iter().cloned().collect(),
-        constraints: framework.constraints.as_deref().cloned(),
+        constraints,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The text grammar of agent attributes: `rack:r1;level:1;range:[1-5]`.
-//! Does not match constraints against them; the allocator does.
+//! Does not match constraints against them; `validation::constraints` does.
 
 use tepui_protocol::v1;
 use v1::value::Type as ValueType;

@@ -14,14 +14,19 @@ use tepui_protocol::v1::{AgentInfo, Attribute, value};
 
 use super::re2::{self, Limits};
 
-/// A framework's offer constraints with their patterns compiled; the default admits every agent.
-#[derive(Debug, Clone, Default)]
+/// A framework's offer constraints with their patterns compiled.
+#[derive(Debug, Clone, PartialEq)]
 pub struct OfferConstraintsFilter {
     /// Per role, alternatives of which one must hold in all its parts.
     roles: BTreeMap<String, Vec<Vec<Constraint>>>,
 }
 
 impl OfferConstraintsFilter {
+    /// True when there are constraints for `role`; without, no agent is excluded.
+    pub fn constrains(&self, role: &str) -> bool {
+        self.roles.contains_key(role)
+    }
+
     /// True when the constraints of `role` keep this agent from being offered.
     ///
     /// A role without constraints excludes nothing. Mesos: `OfferConstraintsFilterImpl`.
@@ -69,14 +74,14 @@ pub fn compile(
     Ok(OfferConstraintsFilter { roles })
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Constraint {
     subject: Subject,
     test: Test,
 }
 
 /// What a constraint looks at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Subject {
     Attribute(String),
     Hostname,
@@ -85,14 +90,24 @@ enum Subject {
 }
 
 /// What it asks of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Test {
     Exists,
     NotExists,
     Equals(String),
     NotEquals(String),
-    Matches(Regex),
-    NotMatches(Regex),
+    Matches(Pattern),
+    NotMatches(Pattern),
+}
+
+/// A compiled pattern; patterns are equal when their texts are.
+#[derive(Debug, Clone)]
+struct Pattern(Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 /// What an agent has to show for a subject.
@@ -115,8 +130,8 @@ impl Constraint {
             (Found::Other, _) => true,
             (Found::Text(text), Test::Equals(value)) => text == value,
             (Found::Text(text), Test::NotEquals(value)) => text != value,
-            (Found::Text(text), Test::Matches(regex)) => regex.is_match(text),
-            (Found::Text(text), Test::NotMatches(regex)) => !regex.is_match(text),
+            (Found::Text(text), Test::Matches(pattern)) => pattern.0.is_match(text),
+            (Found::Text(text), Test::NotMatches(pattern)) => !pattern.0.is_match(text),
         }
     }
 }
@@ -175,9 +190,9 @@ fn test(predicate: &Predicate, limits: Limits) -> Result<Test, String> {
     let not_exists = predicate.not_exists.map(|_| Ok(Test::NotExists));
     let equals = |text: &TextEquals| Ok(Test::Equals(text.value.clone()));
     let not_equals = |text: &TextNotEquals| Ok(Test::NotEquals(text.value.clone()));
-    let matches = |text: &TextMatches| re2::compile(&text.regex, limits).map(Test::Matches);
-    let not_matches =
-        |text: &TextNotMatches| re2::compile(&text.regex, limits).map(Test::NotMatches);
+    let pattern = |regex: &str| re2::compile(regex, limits).map(Pattern);
+    let matches = |text: &TextMatches| pattern(&text.regex).map(Test::Matches);
+    let not_matches = |text: &TextNotMatches| pattern(&text.regex).map(Test::NotMatches);
     let tests = [
         exists,
         not_exists,

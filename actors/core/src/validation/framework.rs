@@ -33,8 +33,8 @@ pub struct Subscription {
     pub roles: Vec<Role>,
     /// Roles it wants no offers for, sorted.
     pub suppressed: Vec<Role>,
-    /// Its offer constraints, ready to be applied.
-    pub constraints: OfferConstraintsFilter,
+    /// Its offer constraints, ready to be applied; `None` when it sent none.
+    pub constraints: Option<Arc<OfferConstraintsFilter>>,
 }
 
 /// Checks a SUBSCRIBE; the error is the message of the ERROR event that refuses it.
@@ -153,7 +153,7 @@ fn validate_offers_wanted(
             text::set(&strangers)
         ));
     }
-    let mut filter = OfferConstraintsFilter::default();
+    let mut filter = None;
     if let Some(constraints) = constraints {
         let stranger = |role: &&String| !roles.contains(role.as_str());
         if let Some(role) = constraints.role_constraints.keys().find(stranger) {
@@ -163,8 +163,9 @@ fn validate_offers_wanted(
                  the set of roles"
             ));
         }
-        filter = constraints::compile(constraints, limits)
+        let compiled = constraints::compile(constraints, limits)
             .map_err(|error| format!("Offer constraints are not valid: {error}"))?;
+        filter = Some(Arc::new(compiled));
     }
     Ok(Subscription {
         roles: roles.into_iter().map(Arc::from).collect(),

@@ -4,6 +4,8 @@ use v1::scheduler::attribute_constraint::{Predicate, Selector, predicate};
 use v1::scheduler::{AttributeConstraint, OfferConstraints, offer_constraints};
 
 use super::*;
+use crate::validation::constraints::{OfferConstraintsFilter, compile};
+use crate::validation::re2::Limits;
 
 /// One framework on one agent that it has just declined for ten seconds.
 fn declined() -> Cluster {
@@ -251,45 +253,86 @@ fn an_update_replaces_the_suppressed_roles() {
     assert_eq!(c.allocate(), ["F/a/A: cpus:4; mem:64"]);
 }
 
-#[test]
-fn constraints_exclude_agents_per_role() {
-    let on_rack = |value: &str| AttributeConstraint {
+/// What role `a` asks of an agent's rack, compiled as the master does.
+fn on_rack(predicate: Predicate) -> Arc<OfferConstraintsFilter> {
+    let constraint = AttributeConstraint {
         selector: Selector {
             attribute_name: Some("rack".to_owned()),
             ..Default::default()
         },
-        predicate: Predicate {
+        predicate,
+    };
+    let group = offer_constraints::role_constraints::Group {
+        attribute_constraints: vec![constraint],
+    };
+    let of_role = offer_constraints::RoleConstraints {
+        groups: vec![group],
+    };
+    let constraints = OfferConstraints {
+        role_constraints: [("a".to_owned(), of_role)].into(),
+    };
+    Arc::new(compile(&constraints, Limits::default()).unwrap())
+}
+
+#[test]
+fn constraints_exclude_agents_per_role() {
+    let equals = |value: &str| {
+        on_rack(Predicate {
             text_equals: Some(predicate::TextEquals {
                 value: value.to_owned(),
             }),
             ..Default::default()
-        },
-    };
-    let constraints = |value: &str| OfferConstraints {
-        role_constraints: [(
-            "a".to_owned(),
-            offer_constraints::RoleConstraints {
-                groups: vec![offer_constraints::role_constraints::Group {
-                    attribute_constraints: vec![on_rack(value)],
-                }],
-            },
-        )]
-        .into(),
+        })
     };
     let mut c = Cluster::new();
     let mut facts = framework_facts(&["a"], &[Capability::MultiRole]);
-    facts.constraints = Some(constraints("r1"));
+    facts.constraints = Some(equals("r1"));
     c.add_framework_with("F", facts.clone());
     c.add_agent_with("A", "cpus:1", agent_facts("rack:r1"), &[]);
     c.add_agent_with("B", "cpus:1", agent_facts("rack:r2"), &[]);
     assert_eq!(c.allocate(), ["F/a/A: cpus:1"]);
-    facts.constraints = Some(constraints("r2"));
+    facts.constraints = Some(equals("r2"));
     c.update_framework("F", facts.clone());
     assert_eq!(c.allocate(), ["F/a/B: cpus:1"]);
     c.add_agent_with("C", "cpus:1", agent_facts("rack:r3"), &[]);
     facts.roles.push(Role::from("b"));
     c.update_framework("F", facts);
     assert_eq!(c.allocate(), ["F/b/C: cpus:1"]);
+}
+
+#[test]
+fn patterns_of_constraints_are_those_of_re2() {
+    // The regex crate has no `\Q`; read by its rules, the pattern would admit no agent.
+    let quoted = Predicate {
+        text_matches: Some(predicate::TextMatches {
+            regex: r"\Qr.\E[0-9]".to_owned(),
+        }),
+        ..Default::default()
+    };
+    let mut c = Cluster::new();
+    let mut facts = framework_facts(&["a"], &[Capability::MultiRole]);
+    facts.constraints = Some(on_rack(quoted));
+    c.add_framework_with("F", facts);
+    c.add_agent_with("A", "cpus:1", agent_facts("rack:r.1"), &[]);
+    c.add_agent_with("B", "cpus:1", agent_facts("rack:rx1"), &[]);
+    assert_eq!(c.allocate(), ["F/a/A: cpus:1"]);
+}
+
+#[test]
+fn constraints_that_are_withdrawn_exclude_no_more() {
+    let exists = Predicate {
+        exists: Some(predicate::Exists {}),
+        ..Default::default()
+    };
+    let mut c = Cluster::new();
+    let mut facts = framework_facts(&["a"], &[Capability::MultiRole]);
+    facts.constraints = Some(on_rack(exists));
+    c.add_framework_with("F", facts.clone());
+    c.add_agent("A", "cpus:1");
+    assert!(c.allocate().is_empty());
+    facts.constraints = None;
+    c.update_framework("F", facts);
+    assert_eq!(c.allocate(), ["F/a/A: cpus:1"]);
 }
 
 #[test]

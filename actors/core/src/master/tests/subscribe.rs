@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tepui_protocol::link::MasterToAgent;
-use tepui_protocol::v1::TaskState;
+use tepui_protocol::v1::{AgentInfo, TaskState};
 
 use super::super::MasterSettings;
 use super::super::messages::{Answer, Input};
 use super::super::model::FrameworkState;
-use super::fixture::{AGENT_RESOURCES, TestMaster};
-use crate::allocator::messages::Command;
+use super::fixture::{AGENT_RESOURCES, TestMaster, read};
+use crate::allocator::messages::{Command, FrameworkFacts};
+use crate::ids::FrameworkId;
+use crate::resources::attributes::parse_attributes;
 
 fn refused(status: u16, text: &str) -> Answer {
     Answer::Refused(status, text.to_string())
@@ -289,6 +291,75 @@ fn update_framework_replaces_what_may_change() {
         panic!("the agent must be told");
     };
     assert_eq!(info.role(), "other");
+}
+
+/// Offer constraints of role `*`: the rack matches the pattern.
+fn rack_matches(regex: &str) -> Value {
+    let constraint = json!({
+        "selector": {"attribute_name": "rack"},
+        "predicate": {"text_matches": {"regex": regex}},
+    });
+    json!({"role_constraints": {"*": {"groups": [{"attribute_constraints": [constraint]}]}}})
+}
+
+/// Which of the racks `r1` and `r2` the allocator may offer to role `*`.
+fn admitted_racks(facts: &FrameworkFacts) -> [bool; 2] {
+    ["rack:r1", "rack:r2"].map(|attributes| {
+        let agent = AgentInfo {
+            attributes: parse_attributes(attributes).unwrap(),
+            ..Default::default()
+        };
+        let filter = facts.constraints.as_ref();
+        filter.is_none_or(|filter| !filter.is_agent_excluded("*", &agent))
+    })
+}
+
+#[test]
+fn the_allocator_gets_constraints_compiled_and_readers_as_sent() {
+    let mut test = TestMaster::new();
+    let mut info = json!({"user": "root", "name": "x"});
+    let sent = |test: &TestMaster| {
+        let framework = test.master.snapshot().frameworks[&FrameworkId::from("M-0000")].clone();
+        framework.constraints.as_deref().cloned()
+    };
+    // RE2's quoting, which the regex crate would refuse.
+    let first = rack_matches(r"\Qr1\E");
+    let stream = test.subscribe_with(json!({"framework_info": info, "offer_constraints": first}));
+    let Command::AddFramework { facts, .. } = test.command() else {
+        panic!("expected AddFramework");
+    };
+    assert_eq!(admitted_racks(&facts), [true, false]);
+    assert_eq!(sent(&test), Some(read(&first)));
+
+    info["id"] = json!({"value": "M-0000"});
+    let second = rack_matches("r2");
+    let mut call = json!({
+        "type": "UPDATE_FRAMEWORK",
+        "framework_id": info["id"],
+        "update_framework": {"framework_info": info, "offer_constraints": second},
+    });
+    assert_eq!(test.raw_call(&call, Some(&stream.0)), Answer::Ok);
+    let Command::UpdateFramework { facts, .. } = test.command() else {
+        panic!("expected UpdateFramework");
+    };
+    assert_eq!(admitted_racks(&facts), [false, true]);
+    assert_eq!(sent(&test), Some(read(&second)));
+
+    // A pattern that is refused changes nothing.
+    call["update_framework"]["offer_constraints"] = rack_matches("(");
+    let Answer::Refused(400, _) = test.raw_call(&call, Some(&stream.0)) else {
+        panic!("a broken pattern must be refused");
+    };
+    assert_eq!(sent(&test), Some(read(&second)));
+
+    // Coming back without constraints withdraws them.
+    test.subscribe(info);
+    let Command::UpdateFramework { facts, .. } = test.command() else {
+        panic!("expected UpdateFramework");
+    };
+    assert_eq!(admitted_racks(&facts), [true, true]);
+    assert_eq!(sent(&test), None);
+    test.skip();
 }
 
 #[test]

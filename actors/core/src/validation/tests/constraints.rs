@@ -10,6 +10,7 @@ use v1::scheduler::offer_constraints::RoleConstraints;
 use v1::scheduler::offer_constraints::role_constraints::Group;
 use v1::scheduler::{AttributeConstraint, OfferConstraints};
 
+use crate::resources::attributes::parse_attributes;
 use crate::validation::constraints::{OfferConstraintsFilter, compile};
 use crate::validation::re2::Limits;
 
@@ -189,6 +190,7 @@ fn each_test_treats_text_other_attributes_and_absence_as_mesos_does() {
         (not_equals("r2"), [true, true, true]),
         (matches("r[0-9]"), [true, true, false]),
         (matches("r"), [false, true, false]),
+        (matches("x|r1"), [true, true, false]),
         (not_matches("r[0-9]"), [false, true, true]),
         (not_matches("r"), [true, true, true]),
     ];
@@ -206,9 +208,11 @@ fn pseudo_attributes_are_host_name_region_and_zone() {
     let mut agent = agent();
     let region = one(pseudo(PseudoattributeType::Region), equals("eu"));
     let zone = one(pseudo(PseudoattributeType::Zone), equals("eu-1"));
+    let elsewhere = one(pseudo(PseudoattributeType::Zone), not_equals("eu-1"));
     let host = one(pseudo(PseudoattributeType::Hostname), matches("host.*"));
     assert!(filter(&region).is_agent_excluded("a", &agent));
     assert!(filter(&zone).is_agent_excluded("a", &agent));
+    assert!(!filter(&elsewhere).is_agent_excluded("a", &agent));
     assert!(!filter(&host).is_agent_excluded("a", &agent));
     agent.domain = Some(v1::DomainInfo {
         fault_domain: Some(v1::domain_info::FaultDomain {
@@ -222,6 +226,33 @@ fn pseudo_attributes_are_host_name_region_and_zone() {
     });
     assert!(!filter(&region).is_agent_excluded("a", &agent));
     assert!(!filter(&zone).is_agent_excluded("a", &agent));
+    assert!(filter(&elsewhere).is_agent_excluded("a", &agent));
+}
+
+#[test]
+fn only_the_first_attribute_of_a_name_counts() {
+    let mut agent = agent();
+    agent.attributes = parse_attributes("rack:x;rack:y").unwrap();
+    let first = filter(&one(named("rack"), equals("x")));
+    let second = filter(&one(named("rack"), equals("y")));
+    assert!(!first.is_agent_excluded("a", &agent));
+    assert!(second.is_agent_excluded("a", &agent));
+}
+
+#[test]
+fn filters_are_equal_when_they_ask_the_same() {
+    let of = |predicate| filter(&one(named("rack"), predicate));
+    assert_eq!(of(matches("r[0-9]")), of(matches("r[0-9]")));
+    assert_ne!(of(matches("r[0-9]")), of(matches("r[1-9]")));
+    assert_ne!(of(matches("r[0-9]")), of(not_matches("r[0-9]")));
+    assert_ne!(of(equals("r1")), of(equals("r2")));
+}
+
+#[test]
+fn only_roles_with_constraints_are_constrained() {
+    let filter = filter(&one(named("rack"), exists()));
+    assert!(filter.constrains("a"));
+    assert!(!filter.constrains("b"));
 }
 
 #[test]
