@@ -100,18 +100,16 @@ fn a_client_that_stops_reading_is_cut_off_and_disturbs_nobody() {
         {"framework_info": {"user": "root", "name": "deaf", "failover_timeout": 3600.0}}});
     let body = call.to_string().into_bytes();
     let mut deaf = http::send(master, "POST", PATH, &[JSON], &body).expect("connect");
-    let mut head = vec![0; 2048];
-    let count = deaf.read(&mut head).expect("head");
-    let text = String::from_utf8_lossy(&head[..count]).to_ascii_lowercase();
+    let text = read_head(&mut deaf);
     let stream_id = text
         .lines()
         .find_map(|line| line.strip_prefix("mesos-stream-id: ").map(str::to_owned))
         .expect("stream id");
-    let frameworks = http::request(master, "GET", "/state", &[], &[]).json();
-    let id = frameworks["frameworks"][0]["id"]
-        .as_str()
-        .expect("id")
-        .to_owned();
+    // The head of the answer is sent before the master has taken the framework in.
+    let id = until("the framework in /state", || {
+        let state = http::request(master, "GET", "/state", &[], &[]).json();
+        state["frameworks"][0]["id"].as_str().map(str::to_owned)
+    });
     // Each explicit reconciliation of many unknown tasks makes as many events nobody reads.
     let tasks: Vec<_> = (0..2000)
         .map(|n| json!({"task_id": {"value": format!("{n:0200}")}}))
@@ -126,6 +124,17 @@ fn a_client_that_stops_reading_is_cut_off_and_disturbs_nobody() {
     });
     assert_eq!(metric(master, "master/frameworks_disconnected"), 1.0);
     still_works(&cluster);
+}
+
+/// Reads up to the end of an answer's head, in lower case.
+fn read_head(socket: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        socket.read_exact(&mut byte).expect("a byte of the head");
+        head.extend_from_slice(&byte);
+    }
+    String::from_utf8_lossy(&head).to_ascii_lowercase()
 }
 
 #[test]
