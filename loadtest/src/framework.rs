@@ -154,7 +154,14 @@ impl Framework {
     /// # Errors
     /// When a call fails.
     pub async fn tear_down(mut self) -> Result<(), Error> {
+        // A call still on its way would find the framework gone.
+        self.settle().await?;
         self.send(of_type(call::Type::Teardown)).await?;
+        self.settle().await
+    }
+
+    /// Waits for the answers of all calls on their way.
+    async fn settle(&mut self) -> Result<(), Error> {
         while let Some(done) = self.calls.join_next().await {
             done??;
         }
