@@ -1,6 +1,7 @@
 //! The thin skins around Tepui's decisions: actors, sockets, disks and clocks.
 //! Decides nothing that `tepui-core` can decide.
 
+pub mod advertise;
 pub mod agent;
 pub mod allocator;
 pub mod client;

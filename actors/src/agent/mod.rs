@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 use tepui_core::resources::attributes::parse_attributes;
 
+use crate::advertise;
 use crate::clock::Clock;
 use crate::http::body::Memory;
 use crate::http::version::MESOS_VERSION;
@@ -135,7 +136,8 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
     let listener =
         std::net::TcpListener::bind(listen).map_err(|error| StartError::Listen(listen, error))?;
     let address = listener.local_addr()?;
-    let settings = settings(&config, &work_dir, address)?;
+    let told = advertise::address(address, &config.hostname);
+    let settings = settings(&config, &work_dir, told)?;
     tracing::info!(%address, resources = %shown(&settings.info), "agent started");
 
     let clock = Clock::start();

@@ -20,6 +20,7 @@ use super::config::{MasterConfig, RegistryStore};
 use super::cores::{self, Cores};
 use super::server;
 use super::{MasterActor, MasterMailbox, ToMaster};
+use crate::advertise;
 use crate::allocator::{AllocatorActor, GetFigures};
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -200,7 +201,8 @@ async fn serve_on_system(
     let listener = server::bind(SocketAddr::new(config.ip, config.port))?;
     let address = listener.local_addr()?;
     let mut ids = IdSource::from_seed(seed());
-    let info = Arc::new(master_info(&config, address, &mut ids));
+    let told = advertise::address(address, &config.hostname);
+    let info = Arc::new(master_info(&config, told, &mut ids));
     let cores = cores::make(&config, v1::MasterInfo::clone(&info), seed(), clock.now());
     let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
     let metrics = Arc::new(MasterMetrics {
