@@ -299,12 +299,21 @@ impl TestMaster {
     }
 
     pub fn raw_call(&mut self, call: &Value, stream: Option<&str>) -> Answer {
+        self.call_as(None, call, stream)
+    }
+
+    pub fn call_as(
+        &mut self,
+        principal: Option<&str>,
+        call: &Value,
+        stream: Option<&str>,
+    ) -> Answer {
         let reply = Token(self.next_reply);
         self.next_reply += 1;
         self.input(Input::Call {
             call: Box::new(read(call)),
             stream: stream.map(str::to_string),
-            principal: None,
+            principal: principal.map(str::to_string),
             reply,
         });
         self.take("an answer", |effect| match effect {

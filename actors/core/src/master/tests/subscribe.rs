@@ -386,3 +386,19 @@ fn teardown_ends_everything_of_the_framework() {
     assert_eq!(snapshot.counters.tasks_killed, 1);
     assert!(snapshot.agents[&agent.id].tasks.is_empty());
 }
+
+#[test]
+fn a_call_of_another_principal_is_refused() {
+    let mut test = TestMaster::new();
+    let framework = test.framework(json!({"principal": "alice"}));
+    let call = json!({"type": "REVIVE", "framework_id": {"value": framework.id.as_str()}});
+    let stream = framework.stream.0.to_string();
+    let text = "Authenticated principal 'mallory' does not match principal 'alice' set in \
+                `FrameworkInfo`";
+    let answer = test.call_as(Some("mallory"), &call, Some(&stream));
+    assert_eq!(answer, refused(400, text));
+    test.done();
+    let answer = test.call_as(Some("alice"), &call, Some(&stream));
+    assert_eq!(answer, Answer::Accepted);
+    assert!(matches!(test.command(), Command::Revive { .. }));
+}
