@@ -58,6 +58,7 @@ fn agent_commands(count: usize) -> Vec<Command> {
         facts: facts.clone(),
         total: total.clone(),
         used: Vec::new(),
+        unavailability: None,
     };
     (0..count).map(add).collect()
 }
@@ -87,10 +88,10 @@ fn decline_cycle(c: &mut Criterion, rounds: usize) {
         let mut allocator = Allocator::new(AllocatorConfig::default());
         add_frameworks(&mut allocator, 200);
         apply_all(&mut allocator, agent_commands(1000));
-        let mut proposals = allocator.allocate(now());
+        let mut proposals = allocator.allocate(now()).offers;
         for _ in 0..rounds {
             apply_all(&mut allocator, declines(proposals));
-            proposals = allocator.allocate(now());
+            proposals = allocator.allocate(now()).offers;
         }
         (allocator, declines(proposals))
     };
@@ -100,7 +101,7 @@ fn decline_cycle(c: &mut Criterion, rounds: usize) {
             setup,
             |(mut allocator, commands)| {
                 apply_all(&mut allocator, commands);
-                let proposals = allocator.allocate(now());
+                let proposals = allocator.allocate(now()).offers;
                 (allocator, proposals)
             },
             BatchSize::PerIteration,
@@ -131,7 +132,7 @@ fn add_agents(c: &mut Criterion) {
             setup,
             |(mut allocator, commands)| {
                 apply_all(&mut allocator, commands);
-                let proposals = allocator.allocate(now());
+                let proposals = allocator.allocate(now()).offers;
                 (allocator, proposals)
             },
             BatchSize::PerIteration,
@@ -144,7 +145,7 @@ fn add_agents(c: &mut Criterion) {
                 let mut proposals = Vec::new();
                 for command in commands {
                     allocator.apply(now(), command);
-                    proposals.extend(allocator.allocate(now()));
+                    proposals.extend(allocator.allocate(now()).offers);
                 }
                 (allocator, proposals)
             },
@@ -157,9 +158,9 @@ fn idle_run(c: &mut Criterion) {
     let mut allocator = Allocator::new(AllocatorConfig::default());
     add_frameworks(&mut allocator, 200);
     apply_all(&mut allocator, agent_commands(1000));
-    allocator.allocate(now());
+    allocator.allocate(now()).offers;
     c.bench_function("idle run, 1000 agents, 200 frameworks", |b| {
-        b.iter(|| black_box(allocator.allocate(now())));
+        b.iter(|| black_box(allocator.allocate(now()).offers));
     });
 }
 

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod allocator;
 pub mod ids;
 pub mod master;
+pub mod quota;
 pub mod registry;
 pub mod resources;
 pub mod time;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tepui_core::allocator::AllocatorFigures;
-use tepui_core::allocator::messages::{Command, Proposal};
+use tepui_core::allocator::messages::{Command, Notice, Proposals};
 use tepui_core::master::messages::Input;
 use tepui_core::time::{Mono, Now};
 
@@ -28,9 +28,9 @@ pub const FILTER_SLACK: Duration = Duration::from_millis(50);
 /// The decisions behind the actor.
 pub trait AllocatorCore: Send {
     /// Takes a change into account.
-    fn apply(&mut self, now: Now, command: Command);
+    fn apply(&mut self, now: Now, command: Command) -> Option<Notice>;
     /// Sets resources aside for frameworks.
-    fn allocate(&mut self, now: Now) -> Vec<Proposal>;
+    fn allocate(&mut self, now: Now) -> Proposals;
     /// Whether a run could propose anything now.
     fn wants_run(&self) -> bool;
     /// When something that only time changes, the end of a filter, makes a run due.
@@ -123,8 +123,12 @@ impl AllocatorActor {
         if let Some(changed) = changed {
             self.metrics.latency.record(end, now.mono.since(changed));
         }
-        if !proposals.is_empty() {
-            self.master.input(Input::Proposed(proposals));
+        if !proposals.offers.is_empty() {
+            self.master.input(Input::Proposed(proposals.offers));
+        }
+        if !proposals.inverse_offers.is_empty() {
+            self.master
+                .input(Input::ProposedInverse(proposals.inverse_offers));
         }
         self.arm_timer(ctx, end);
     }
@@ -141,7 +145,12 @@ impl Handler<Commands> for AllocatorActor {
         self.metrics.dispatches.remove(1);
         let now = self.clock.now();
         for command in commands {
-            self.core.apply(now, command);
+            match self.core.apply(now, command) {
+                Some(Notice::Transformed { token, result }) => {
+                    self.master.input(Input::Transformed { token, result });
+                }
+                None => {}
+            }
         }
         if self.core.wants_run() && self.changed.is_none() {
             self.changed = Some(now.mono);

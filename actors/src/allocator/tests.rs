@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tepui_core::allocator::AllocatorFigures;
-use tepui_core::allocator::messages::{Command, Proposal};
+use tepui_core::allocator::messages::{Command, Notice, Proposal, Proposals};
 use tepui_core::master::messages::Input;
 use tepui_core::resources::Resources;
 use tepui_core::time::{Mono, Now};
@@ -31,25 +31,30 @@ struct Script {
 struct Scripted(Arc<Mutex<Script>>);
 
 impl AllocatorCore for Scripted {
-    fn apply(&mut self, _now: Now, command: Command) {
+    fn apply(&mut self, _now: Now, command: Command) -> Option<Notice> {
         let mut script = self.0.lock().unwrap();
         script.commands += 1;
         script.wants_run |= matches!(command, Command::ActivateAgent(_));
+        None
     }
 
-    fn allocate(&mut self, now: Now) -> Vec<Proposal> {
+    fn allocate(&mut self, now: Now) -> Proposals {
         let mut script = self.0.lock().unwrap();
         script.runs.push(now.mono);
         script.wants_run = false;
         script.deadline = None;
-        vec![Proposal {
+        let offers = vec![Proposal {
             framework: "F".into(),
             framework_generation: 1,
             role: "*".into(),
             agent: "S".into(),
             agent_generation: 1,
             resources: Resources::new(),
-        }]
+        }];
+        Proposals {
+            offers,
+            ..Proposals::default()
+        }
     }
 
     fn wants_run(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tepui_core::allocator::messages::{Command, Proposal};
+use tepui_core::allocator::messages::{Command, Notice, Proposals};
 use tepui_core::allocator::{Allocator, AllocatorConfig, AllocatorFigures};
 use tepui_core::master::messages::{Effect, Input};
 use tepui_core::master::model::Snapshot;
@@ -66,6 +66,7 @@ fn allocator_config(config: &MasterConfig, seed: [u8; 32]) -> AllocatorConfig {
         // The flag --domain is not supported yet.
         master_region: None,
         seed,
+        ..AllocatorConfig::default()
     }
 }
 
@@ -92,11 +93,11 @@ impl MasterCore for Master {
 }
 
 impl AllocatorCore for Allocator {
-    fn apply(&mut self, now: Now, command: Command) {
-        Allocator::apply(self, now, command);
+    fn apply(&mut self, now: Now, command: Command) -> Option<Notice> {
+        Allocator::apply(self, now, command)
     }
 
-    fn allocate(&mut self, now: Now) -> Vec<Proposal> {
+    fn allocate(&mut self, now: Now) -> Proposals {
         Allocator::allocate(self, now)
     }
 

@@ -5,7 +5,7 @@ use super::Allocator;
 use super::capabilities::{AgentTraits, FrameworkTraits};
 use super::filters::Reason;
 use super::ledger::{AgentKey, FrameworkKey, SubKey};
-use super::messages::{AgentFacts, Command, FrameworkFacts, Generation, Refusal};
+use super::messages::{AgentFacts, Command, FrameworkFacts, Generation, Notice, Refusal};
 use crate::ids::{AgentId, FrameworkId, Role};
 use crate::resources::attributes::same_attributes;
 use crate::resources::{Quantities, Resources};
@@ -14,7 +14,7 @@ use crate::time::Now;
 impl Allocator {
     /// Takes in a change. Commands about unknown frameworks or agents are ignored: they were
     /// removed while the command was under way.
-    pub fn apply(&mut self, now: Now, command: Command) {
+    pub fn apply(&mut self, now: Now, command: Command) -> Option<Notice> {
         match command {
             Command::AddFramework {
                 id,
@@ -49,6 +49,7 @@ impl Allocator {
                 facts,
                 total,
                 used,
+                unavailability: _,
             } => {
                 self.add_agent(id, generation, facts, total, used);
             }
@@ -79,7 +80,15 @@ impl Allocator {
             }
             Command::Revive { framework, roles } => self.revive(&framework, &roles),
             Command::Suppress { framework, roles } => self.suppress(&framework, &roles),
+            Command::TransformFree { .. }
+            | Command::SetQuota { .. }
+            | Command::UpdateWeights(_)
+            | Command::SetWhitelist(_)
+            | Command::SetUnavailability { .. }
+            | Command::EndInverseOffer { .. }
+            | Command::Recover { .. } => {}
         }
+        None
     }
 
     fn charge_known_agent(

@@ -1,12 +1,14 @@
 //! What the master tells the allocator, and what the allocator proposes.
 //! These messages are the seam between the two: neither sees the other's state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tepui_protocol::v1;
 
 use crate::ids::{AgentId, FrameworkId, Role};
+use crate::quota::Quota;
 use crate::resources::Resources;
 use crate::validation::constraints::OfferConstraintsFilter;
 
@@ -90,6 +92,8 @@ pub enum Command {
         total: Resources,
         /// What frameworks hold on it; frameworks the allocator does not know yet are kept.
         used: Vec<(FrameworkId, Resources)>,
+        /// When its machine is planned to be away, if it is.
+        unavailability: Option<v1::Unavailability>,
     },
     /// An agent's data or total resources changed.
     UpdateAgent {
@@ -154,6 +158,100 @@ pub enum Command {
         /// The roles.
         roles: Vec<Role>,
     },
+    /// Resources that nobody holds changed form on behalf of an operator. Answered by
+    /// [`Notice::Transformed`]: a proposal under way may have set them aside just before.
+    TransformFree {
+        /// Where.
+        agent: AgentId,
+        /// What is taken away, without allocation roles.
+        consumed: Resources,
+        /// What takes its place.
+        converted: Resources,
+        /// Names the answer.
+        token: u64,
+    },
+    /// A role's quota; the default quota ends it.
+    SetQuota {
+        /// A top-level role, with or without frameworks.
+        role: Role,
+        /// The new quota.
+        quota: Quota,
+    },
+    /// New weights of role paths; those not named stay as they are.
+    UpdateWeights(Vec<(Role, f64)>),
+    /// Host names whose agents may be offered; `None` allows all.
+    SetWhitelist(Option<BTreeSet<String>>),
+    /// When an agent's machine is planned to be away; drops the agent's inverse offers and their
+    /// filters.
+    SetUnavailability {
+        /// The agent.
+        agent: AgentId,
+        /// The plan, or none any more.
+        unavailability: Option<v1::Unavailability>,
+    },
+    /// An inverse offer is no longer outstanding: answered, rescinded or lost.
+    EndInverseOffer {
+        /// To whom it was made.
+        framework: FrameworkId,
+        /// For which agent.
+        agent: AgentId,
+        /// Set when the framework answered: no further one for a while.
+        refusal: Option<Refusal>,
+    },
+    /// First of all after a change of master: what the registry holds. With any quota, nothing is
+    /// allocated until enough of the expected agents are back or time is up.
+    Recover {
+        /// Agents in the registry.
+        expected_agents: usize,
+        /// Quotas in the registry.
+        quotas: Vec<(Role, Quota)>,
+        /// Weights in the registry.
+        weights: Vec<(Role, f64)>,
+    },
+}
+
+/// What a command led to besides a change of the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// The answer to [`Command::TransformFree`].
+    Transformed {
+        /// Of the command.
+        token: u64,
+        /// What is missing, if it could not be done; nothing is changed then.
+        result: Result<(), String>,
+    },
+}
+
+/// What a run decided.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Proposals {
+    /// Resources to be offered.
+    pub offers: Vec<Proposal>,
+    /// Frameworks to be asked to leave agents.
+    pub inverse_offers: Vec<InverseProposal>,
+}
+
+impl Proposals {
+    /// True when nothing is proposed.
+    pub fn is_empty(&self) -> bool {
+        self.offers.is_empty() && self.inverse_offers.is_empty()
+    }
+}
+
+/// A framework that holds resources on an agent is to be told when the agent will be away. It
+/// stays outstanding until [`Command::EndInverseOffer`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct InverseProposal {
+    /// Who is to be asked.
+    pub framework: FrameworkId,
+    /// The framework's generation the allocator knew.
+    pub framework_generation: Generation,
+    /// Which agent it is about.
+    pub agent: AgentId,
+    /// The agent's generation the allocator knew.
+    pub agent_generation: Generation,
+    /// When the agent will be away.
+    pub unavailability: v1::Unavailability,
 }
 
 /// Resources the allocator has set aside for a framework: to be made an offer by the master,

@@ -22,7 +22,7 @@ mod tests;
 
 use filters::Filters;
 use ledger::{AgentKey, Ledger};
-use messages::Proposal;
+use messages::Proposals;
 use run::Run;
 
 /// What an allocator is started with.
@@ -40,6 +40,14 @@ pub struct AllocatorConfig {
     pub weights: BTreeMap<String, f64>,
     /// Region of the master's own fault domain.
     pub master_region: Option<String>,
+    /// How roles are ordered.
+    pub role_sorter: SorterKind,
+    /// How the frameworks of a role are ordered.
+    pub framework_sorter: SorterKind,
+    /// After a change of master with quota: the part of the expected agents to wait for.
+    pub agent_recovery_factor: f64,
+    /// After a change of master with quota: the longest time to wait for agents.
+    pub recovery_timeout: Duration,
     /// Seed of the order of agents in a run.
     pub seed: [u8; 32],
 }
@@ -57,9 +65,22 @@ impl Default for AllocatorConfig {
             fair_sharing_excluded_resource_names: Vec::new(),
             weights: BTreeMap::new(),
             master_region: None,
+            role_sorter: SorterKind::Drf,
+            framework_sorter: SorterKind::Drf,
+            agent_recovery_factor: 0.8,
+            recovery_timeout: Duration::from_secs(600),
             seed: [0; 32],
         }
     }
+}
+
+/// The orders in which roles and frameworks can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SorterKind {
+    /// The smallest weighted dominant share first.
+    Drf,
+    /// By lot, in proportion to weights.
+    Random,
 }
 
 /// Figures for metrics.
@@ -104,11 +125,11 @@ impl Allocator {
     }
 
     /// Sets resources aside for frameworks. They stay set aside until they are released.
-    pub fn allocate(&mut self, now: Now) -> Vec<Proposal> {
+    pub fn allocate(&mut self, now: Now) -> Proposals {
         self.expire_filters(now);
         let mut agents = std::mem::take(&mut self.candidates);
         if agents.is_empty() {
-            return Vec::new();
+            return Proposals::default();
         }
         self.runs += 1;
         agents.retain(|key| match self.ledger.agents.get_mut(key.0) {
@@ -125,7 +146,10 @@ impl Allocator {
             proposals: Vec::new(),
         };
         run.fair_share_stage(&agents);
-        run.proposals
+        Proposals {
+            offers: run.proposals,
+            ..Proposals::default()
+        }
     }
 
     /// When a filter ends next; [`Allocator::allocate`] is due then.

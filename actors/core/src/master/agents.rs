@@ -260,6 +260,7 @@ impl Master {
             facts: facts_of(agent),
             total: agent.total.clone(),
             used: used.map(|(id, used)| (id.clone(), used.clone())).collect(),
+            unavailability: None,
         }));
     }
 

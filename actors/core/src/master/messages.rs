@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
 use tepui_protocol::v1::scheduler;
 
-use crate::allocator::messages::{Command, Proposal};
+use super::operator;
+use crate::allocator::messages::{Command, InverseProposal, Proposal};
 use crate::registry;
 
 /// Epoch of one agent link: unique for the life of a master, rising.
@@ -75,6 +76,24 @@ pub enum Input {
     },
     /// The allocator has set resources aside.
     Proposed(Vec<Proposal>),
+    /// The allocator wants frameworks to leave agents.
+    ProposedInverse(Vec<InverseProposal>),
+    /// The allocator has changed free resources for an operator, or could not.
+    Transformed {
+        /// Of the command.
+        token: u64,
+        /// What was missing.
+        result: Result<(), String>,
+    },
+    /// An operator wants something changed; the request is well formed.
+    Operator {
+        /// What.
+        request: Box<operator::Request>,
+        /// Authenticated principal, if any.
+        principal: Option<String>,
+        /// Where the answer goes.
+        reply: Token,
+    },
     /// The registrar has stored (or failed to store) an operation.
     Applied {
         /// Of the operation.

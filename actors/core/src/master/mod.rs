@@ -15,12 +15,14 @@ pub mod events;
 mod executors;
 mod frameworks;
 mod history;
+mod inverse_offers;
 mod kill;
 mod launch;
 pub mod messages;
 pub mod model;
 mod offers;
 mod operations;
+pub mod operator;
 mod reconcile;
 mod registrations;
 mod reregister;
@@ -150,6 +152,13 @@ impl Master {
                 reply,
             } => self.call(now, *call, stream, principal, reply, out),
             Input::Proposed(proposals) => self.proposed(now, proposals, out),
+            Input::ProposedInverse(proposals) => self.proposed_inverse(now, proposals, out),
+            Input::Transformed { token, result } => self.transformed(now, token, result, out),
+            Input::Operator {
+                request,
+                principal,
+                reply,
+            } => self.operate(now, *request, principal, reply, out),
             Input::Applied { token, result } => self.applied(now, token, result, out),
             Input::Recovered(registry) => self.recovered(now, *registry),
             Input::Tick => self.tick(now, out),

@@ -8,10 +8,13 @@ use tepui_protocol::v1;
 use crate::ids::Role;
 
 pub mod attributes;
+mod bag;
+pub mod conversion;
 mod convert;
 mod display;
 mod entry;
 mod json;
+mod limits;
 mod parse;
 mod quantities;
 pub mod roles;
@@ -20,7 +23,9 @@ mod tests;
 mod validate;
 mod value;
 
+use bag::Bag;
 pub use entry::{Entry, Name, Reservation, ReservationKind};
+pub use limits::Limits;
 pub use quantities::Quantities;
 pub use validate::{validate, validate_one};
 pub use value::{Amount, Ranges, TextValue, format_milli, from_milli, to_milli};
@@ -44,9 +49,11 @@ pub enum Format {
 /// A bag of resources, kept canonical: like entries merged, empty ones dropped.
 ///
 /// Entries keep the order in which they were added, as in Mesos; comparison ignores it.
+///
+/// Copies share memory until one of them changes.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
-    entries: Vec<Entry>,
+    entries: Bag,
 }
 
 impl Resources {
@@ -66,7 +73,7 @@ impl Resources {
     pub fn from_v1(resources: &[v1::Resource]) -> Result<Self, ResourceError> {
         validate(resources)?;
         let mut bag = Resources {
-            entries: Vec::with_capacity(resources.len()),
+            entries: Bag::with_capacity(resources.len()),
         };
         for resource in resources {
             bag.add_entry(convert::entry_from_v1(resource));
@@ -87,6 +94,12 @@ impl Resources {
         self.entries.is_empty()
     }
 
+    /// Whether both are copies of one bag that neither has changed since: equal for certain, and
+    /// seen at once. Equal bags made separately are not the same.
+    pub fn is_same_copy(&self, other: &Resources) -> bool {
+        self.entries.is_same(&other.entries)
+    }
+
     /// The entries, in the order they were added.
     pub fn iter(&self) -> std::slice::Iter<'_, Entry> {
         self.entries.iter()
@@ -94,23 +107,24 @@ impl Resources {
 
     /// Whether `other` is part of `self`.
     pub fn contains(&self, other: &Resources) -> bool {
-        other.entries.iter().all(|wanted| {
-            let mut holders = self.entries.iter().filter(|entry| entry.contains(wanted));
-            if !wanted.is_exclusive() || wanted.is_shared() {
-                return holders.next().is_some();
-            }
-            // Exclusive disks without an identity may occur several times.
-            holders.count() >= other.entries.iter().filter(|e| e.equals(wanted)).count()
-        })
+        self.is_same_copy(other)
+            || other.entries.iter().all(|wanted| {
+                let mut holders = self.entries.iter().filter(|entry| entry.contains(wanted));
+                if !wanted.is_exclusive() || wanted.is_shared() {
+                    return holders.next().is_some();
+                }
+                // Exclusive disks without an identity may occur several times.
+                holders.count() >= other.entries.iter().filter(|e| e.equals(wanted)).count()
+            })
     }
 
     /// Adds `other`.
     pub fn add(&mut self, other: &Resources) {
         if self.entries.is_empty() {
-            self.entries.clone_from(&other.entries);
+            self.entries = other.entries.clone();
             return;
         }
-        for entry in &other.entries {
+        for entry in other.entries.iter() {
             self.add_ref(entry);
         }
     }
@@ -120,15 +134,15 @@ impl Resources {
         if entry.is_empty() {
             return;
         }
-        match self.entries.iter_mut().find(|own| own.can_add(&entry)) {
-            Some(own) => merge(own, &entry),
-            None => self.entries.push(entry),
+        match self.entries.iter().position(|own| own.can_add(&entry)) {
+            Some(at) => merge(&mut self.entries.to_mut()[at], &entry),
+            None => self.entries.to_mut().push(entry),
         }
     }
 
     /// Takes `other` away; what is not there is ignored.
     pub fn subtract(&mut self, other: &Resources) {
-        for entry in &other.entries {
+        for entry in other.entries.iter() {
             self.subtract_entry(entry);
         }
     }
@@ -138,7 +152,8 @@ impl Resources {
         let Some(at) = self.entries.iter().position(|own| own.can_subtract(entry)) else {
             return;
         };
-        let own = &mut self.entries[at];
+        let entries = self.entries.to_mut();
+        let own = &mut entries[at];
         if own.is_shared() {
             own.copies = own.copies.saturating_sub(entry.copies);
         } else {
@@ -146,7 +161,7 @@ impl Resources {
         }
         if own.is_empty() {
             // The last entry moves into the gap, so that orders agree with those of Mesos.
-            self.entries.swap_remove(at);
+            entries.swap_remove(at);
         }
     }
 
@@ -172,7 +187,7 @@ impl Resources {
     ///
     /// All entries must have the same one before, or none: entries are not merged.
     pub fn allocate(&mut self, role: &Role) {
-        for entry in &mut self.entries {
+        for entry in self.entries.to_mut() {
             entry.allocation = Some(role.clone());
         }
     }
@@ -185,12 +200,13 @@ impl Resources {
     /// Split by allocation role; entries without one are left out.
     pub fn by_allocation_role(&self) -> BTreeMap<Role, Resources> {
         let mut split: BTreeMap<Role, Resources> = BTreeMap::new();
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             if let Some(role) = &entry.allocation {
                 split
                     .entry(role.clone())
                     .or_default()
                     .entries
+                    .to_mut()
                     .push(entry.clone());
             }
         }
@@ -258,7 +274,7 @@ impl Resources {
     /// The same without reservations.
     pub fn to_unreserved(&self) -> Resources {
         let mut bag = Resources::new();
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             bag.add_entry(entry.to_unreserved());
         }
         bag
@@ -275,7 +291,7 @@ impl Resources {
     /// Amounts of scalars by name.
     pub fn quantities(&self) -> Quantities {
         let mut quantities = Quantities::default();
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             if let Amount::Scalar(milli) = entry.amount {
                 quantities.add_milli(entry.name(), milli);
             }
@@ -316,17 +332,17 @@ impl Resources {
     }
 
     fn add_ref(&mut self, entry: &Entry) {
-        match self.entries.iter_mut().find(|own| own.can_add(entry)) {
-            Some(own) => merge(own, entry),
-            None => self.entries.push(entry.clone()),
+        match self.entries.iter().position(|own| own.can_add(entry)) {
+            Some(at) => merge(&mut self.entries.to_mut()[at], entry),
+            None => self.entries.to_mut().push(entry.clone()),
         }
     }
 
     fn with_allocation(&self, role: Option<&Role>) -> Resources {
         let mut bag = Resources {
-            entries: Vec::with_capacity(self.entries.len()),
+            entries: Bag::with_capacity(self.entries.len()),
         };
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             // Entries that differed only in this role become one.
             bag.add_entry(Entry {
                 allocation: role.cloned(),
@@ -348,10 +364,13 @@ fn merge(own: &mut Entry, entry: &Entry) {
 impl PartialEq for Resources {
     /// Equal when each contains the other.
     fn eq(&self, other: &Self) -> bool {
+        if self.is_same_copy(other) {
+            return true;
+        }
         if self.entries.len() != other.entries.len() {
             return false;
         }
-        let mut pairs = self.entries.iter().zip(&other.entries);
+        let mut pairs = self.entries.iter().zip(other.entries.iter());
         // Mostly the order is the same too, which is quicker to see.
         pairs.all(|(a, b)| a.copies == b.copies && a.equals(b))
             || (self.contains(other) && other.contains(self))

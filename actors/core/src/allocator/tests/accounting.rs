@@ -34,6 +34,7 @@ fn proposals_carry_the_generations() {
         facts: agent_facts(""),
         total: bag("cpus:1"),
         used: Vec::new(),
+        unavailability: None,
     });
     let id = FrameworkId::from("F");
     c.apply(Command::ActivateFramework { id, generation: 9 });

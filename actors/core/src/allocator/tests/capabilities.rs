@@ -129,6 +129,7 @@ fn add_agent_of(c: &mut Cluster, id: &str, resources: &[v1::Resource]) {
         facts: agent_facts(""),
         total: Resources::from_v1(resources).unwrap(),
         used: Vec::new(),
+        unavailability: None,
     });
 }
 

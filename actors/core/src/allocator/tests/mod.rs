@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     pub fn propose(&mut self) -> Vec<Proposal> {
-        let proposals = self.allocator.allocate(self.now);
+        let proposals = self.allocator.allocate(self.now).offers;
         self.check();
         assert!(!self.allocator.wants_run(), "a run leaves no candidates");
         proposals
@@ -135,6 +135,7 @@ impl Cluster {
             facts,
             total,
             used,
+            unavailability: None,
         });
     }
 

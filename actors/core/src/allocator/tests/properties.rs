@@ -116,6 +116,7 @@ fn command(step: &Step, open: &mut Vec<Proposal>) -> Option<Command> {
                 .iter()
                 .map(|(i, role, p)| (f(i), part(role, p)))
                 .collect(),
+            unavailability: None,
         },
         Step::UpdateAgent(i, total, attributes) => Command::UpdateAgent {
             id: a(i),

@@ -1,0 +1,73 @@
+//! What operators may ask of the master. The endpoints that read such requests call it.
+//! Who may ask is checked before; each request is carried out in a file of its own.
+
+mod maintenance;
+mod quota;
+mod resources;
+mod weights;
+
+use tepui_protocol::v1;
+use v1::maintenance::Schedule;
+use v1::quota::QuotaConfig;
+
+use super::Master;
+use super::messages::{Effect, Token};
+use crate::ids::AgentId;
+use crate::time::Now;
+
+/// A change an operator wants. It is answered once the registry holds it, or, for a change of
+/// resources, once it is sent to the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// RESERVE, UNRESERVE, CREATE, DESTROY, GROW_VOLUME or SHRINK_VOLUME of an agent's resources.
+    ChangeResources {
+        /// The agent.
+        agent: AgentId,
+        /// What is to be done.
+        operation: Box<v1::offer::Operation>,
+    },
+    /// New quotas of top-level roles, all or none.
+    UpdateQuota {
+        /// One per role; without guarantees and limits it ends the role's quota.
+        configs: Vec<QuotaConfig>,
+        /// Whether to do without the check that the cluster can meet all guarantees.
+        force: bool,
+    },
+    /// New weights of roles, all or none.
+    UpdateWeights(Vec<v1::WeightInfo>),
+    /// A new maintenance schedule in place of the old one.
+    UpdateMaintenanceSchedule(Schedule),
+    /// Draining machines go down: their agents are removed.
+    StartMaintenance(Vec<v1::MachineId>),
+    /// Machines are back up.
+    StopMaintenance(Vec<v1::MachineId>),
+}
+
+impl Master {
+    /// Carries out what an operator asked for; every request is answered once.
+    pub(super) fn operate(
+        &mut self,
+        now: Now,
+        request: Request,
+        principal: Option<String>,
+        reply: Token,
+        out: &mut Vec<Effect>,
+    ) {
+        match request {
+            Request::ChangeResources { agent, operation } => {
+                self.change_resources(now, &agent, *operation, principal, reply, out);
+            }
+            Request::UpdateQuota { configs, force } => {
+                self.update_quota(now, configs, force, reply, out);
+            }
+            Request::UpdateWeights(weights) => self.update_weights(now, weights, reply, out),
+            Request::UpdateMaintenanceSchedule(schedule) => {
+                self.update_maintenance_schedule(now, schedule, reply, out);
+            }
+            Request::StartMaintenance(machines) => {
+                self.start_maintenance(now, machines, reply, out);
+            }
+            Request::StopMaintenance(machines) => self.stop_maintenance(now, machines, reply, out),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! STUB of w-registry.
+use crate::time::Now;
+use tepui_protocol::v1::quota::QuotaConfig;
+
+use super::super::Master;
+use super::super::messages::{Answer, Effect, Token};
+
+impl Master {
+    pub(super) fn update_quota(
+        &mut self,
+        _now: Now,
+        _configs: Vec<QuotaConfig>,
+        _force: bool,
+        reply: Token,
+        out: &mut Vec<Effect>,
+    ) {
+        out.push(Effect::Reply(
+            reply,
+            Answer::Refused(501, "not built yet".to_string()),
+        ));
+    }
+}
