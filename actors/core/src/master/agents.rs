@@ -242,9 +242,11 @@ impl Master {
             used: OrdMap::new(),
             executors: OrdMap::new(),
             tasks: OrdSet::new(),
+            operations: OrdMap::new(),
             offers: OrdSet::new(),
             registered_time: now.wall,
             reregistered_time: None,
+            arrived: now.mono,
         }
     }
 

@@ -234,6 +234,8 @@ fn blank(id: &FrameworkId, info: FrameworkInfo, roles: Vec<Role>, at: Wall) -> F
         unreachable_tasks: OrdMap::new(),
         completed_tasks: Vector::new(),
         executors: OrdMap::new(),
+        operations: OrdMap::new(),
+        operation_ids: OrdMap::new(),
         offers: OrdSet::new(),
         registered_time: at,
         reregistered_time: None,
