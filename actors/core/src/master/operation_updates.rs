@@ -66,8 +66,15 @@ impl Master {
         self.counters.valid_operation_status_updates += 1;
         status.operation_id = operation.id().cloned();
         let listener = self.listener(now, agent, operation);
-        self.note_status(agent, uuid, &status);
         let ends = is_terminal(status.state());
+        let failed = ends
+            && !operation.is_terminal()
+            && status.state() != OperationState::OperationFinished;
+        if failed {
+            let undone = operation.info.info.clone();
+            self.undo(agent, &undone, out);
+        }
+        self.note_status(agent, uuid, &status);
         match (listener, &status.uuid) {
             (Listener::Framework(framework), named) => {
                 let is_unreliable = named.is_none();
