@@ -7,11 +7,11 @@ use tepui_protocol::v1;
 use v1::resource::disk_info::source::Type as SourceType;
 use v1::resource::{DiskInfo, disk_info};
 
-use super::ResourceError;
-use super::convert::entry_from_v1;
+use super::convert::{entry_from_v1, entry_to_v1};
 use super::roles::is_ancestor;
 use super::validate::validate;
 use super::value::Amount;
+use super::{Format, ResourceError};
 use crate::ids::Role;
 
 /// A resource's name; the usual ones cost nothing to copy and compare.
@@ -185,6 +185,11 @@ impl Entry {
     pub fn from_v1(resource: &v1::Resource) -> Result<Entry, ResourceError> {
         validate(std::slice::from_ref(resource))?;
         Ok(entry_from_v1(resource))
+    }
+
+    /// Writes the v1 form.
+    pub fn to_v1(&self, format: Format) -> v1::Resource {
+        entry_to_v1(self, format)
     }
 
     /// The resource's name.

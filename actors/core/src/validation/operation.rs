@@ -1,12 +1,27 @@
-//! What an operation of an ACCEPT must satisfy before it is looked at in detail.
-//! Detailed rules are in `task` and `task_group`; applying operations is the master's.
+//! What an operation must satisfy: its form first, for every operation of an ACCEPT at once, then
+//! the rules of its kind when it is carried out, which operators' operations must keep as well.
+//! Launches have their rules in `task` and `task_group`; applying operations is the master's.
+//!
+//! Mesos's master appends the agent or prepends the operation's name to the texts of these rules,
+//! each caller in its own way; that is left to the callers here too.
 
 use tepui_protocol::v1::offer::Operation;
 use tepui_protocol::v1::offer::operation::Type;
 use tepui_protocol::v1::{ExecutorInfo, Resource, TaskInfo};
 
+use super::resource::describe;
 use crate::ids::AgentId;
-use crate::resources::{self, Resources};
+use crate::resources;
+
+mod disks;
+mod reservations;
+mod volumes;
+
+pub use disks::{validate_create_disk, validate_destroy_disk};
+pub use reservations::{validate_reserve, validate_unreserve};
+pub use volumes::{
+    validate_create, validate_destroy, validate_grow_volume, validate_shrink_volume,
+};
 
 /// How an operation is refused; each is answered in its own way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +222,7 @@ fn validate_feedback(
     agent_id: &AgentId,
     agent_capabilities: &[String],
 ) -> Result<(), Refusal> {
-    let has = |name: &str| agent_capabilities.iter().any(|c| c == name);
+    let has = |name: &str| is_capable(agent_capabilities, name);
     if !has("RESOURCE_PROVIDER") {
         return Err(Refusal::Operation(format!(
             "Operation requested feedback, but agent {agent_id} does not have the required \
@@ -251,8 +266,7 @@ fn required<'a, T>(
     payload.ok_or_else(|| format!("{name} must have the Offer.Operation.{field} field set{end}"))
 }
 
-fn describe(resource: &Resource) -> String {
-    Resources::from_v1(std::slice::from_ref(resource))
-        .map(|resources| resources.to_string())
-        .unwrap_or_default()
+/// Whether the agent announces this capability.
+fn is_capable(agent_capabilities: &[String], capability: &str) -> bool {
+    agent_capabilities.iter().any(|own| own == capability)
 }
