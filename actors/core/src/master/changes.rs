@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use tepui_protocol::v1::offer::Operation;
 use tepui_protocol::v1::offer::operation::Type;
-use tepui_protocol::v1::scheduler::call::Accept;
 use tepui_protocol::v1::{Filters, Resource};
 
 use super::accept::Accepted;
 use super::agents::facts_of;
 use super::messages::Effect;
-use super::model::Agent;
 use super::{Master, offers, to_allocator};
 use crate::allocator::messages::{Command, Refusal};
 use crate::ids::{AgentId, OfferId};
@@ -73,6 +71,14 @@ impl Master {
         if kind == Type::Destroy {
             let volumes = operation.destroy.as_ref().map_or(&[][..], |d| &d.volumes);
             self.rescind_volumes(&accepted.agent, volumes, out);
+        }
+        if let Some(source) = source_of(operation) {
+            let source = Resources::from_v1(std::slice::from_ref(source)).unwrap_or_default();
+            return Err(format!(
+                "Invalid {} Operation: {} does not contain {source}",
+                kind.as_str_name(),
+                accepted.remaining
+            ));
         }
         let conversions = conversions(operation).map_err(|error| error.0)?;
         let mut remaining = accepted.remaining.clone();
@@ -218,6 +224,16 @@ impl Master {
     }
 }
 
+/// The disk of CREATE_DISK or DESTROY_DISK. Only resource providers have such disks, and no agent
+/// has a resource provider, so it is never there.
+fn source_of(operation: &Operation) -> Option<&Resource> {
+    match known_type(operation) {
+        Type::CreateDisk => operation.create_disk.as_ref().map(|create| &create.source),
+        Type::DestroyDisk => operation.destroy_disk.as_ref().map(|destroy| &destroy.source),
+        _ => None,
+    }
+}
+
 /// Whether some of `wanted` is among `held`.
 pub(super) fn overlap(wanted: &Resources, held: &Resources) -> bool {
     let mut missing = wanted.clone();
@@ -231,9 +247,4 @@ fn reversed(conversion: &Conversion) -> Conversion {
         consumed: conversion.converted.unallocated(),
         converted: conversion.consumed.unallocated(),
     }
-}
-
-/// An agent as Mesos names it in messages.
-pub(super) fn name_of(agent: &Agent) -> String {
-    format!("{} at {} ({})", agent.id, agent.pid, agent.info.hostname)
 }

@@ -9,6 +9,7 @@ mod accept;
 mod agent_loss;
 mod agents;
 mod call;
+mod change_rules;
 mod changes;
 pub mod counters;
 mod deadlines;

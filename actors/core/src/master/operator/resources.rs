@@ -68,11 +68,17 @@ impl Master {
         self.check_operator_change(agent, operation, principal)?;
         let steps = conversions(operation)
             .map_err(|error| bad(format!("Invalid {name} operation: {}", error.0)))?;
+        let net = net(&steps);
+        if net.consumed.is_empty() {
+            // Mesos's process ends upon such a request; we refuse it.
+            let text = "there is nothing to change, expected resources of more than nothing";
+            return Err(bad(format!("Invalid {name} operation: {text}")));
+        }
         if agent.link().is_none() {
             // Mesos accepts the change, and the agent never hears of it.
             return Err(Answer::Refused(409, format!("agent {id} is disconnected")));
         }
-        Ok(net(&steps))
+        Ok(net)
     }
 
     /// Takes back the offers that are in the way, and has the allocator change what is free then.
@@ -160,7 +166,8 @@ impl Master {
         }
     }
 
-    fn repeat_total(&self, id: &AgentId, out: &mut Vec<Effect>) {
+    fn repeat_total(&mut self, id: &AgentId, out: &mut Vec<Effect>) {
+        self.abandon_changes(id, "another change failed", out);
         if let Some(agent) = self.agents.get(id) {
             out.push(to_allocator(Command::UpdateAgent {
                 id: id.clone(),

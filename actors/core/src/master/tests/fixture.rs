@@ -418,9 +418,10 @@ pub fn register(port: i32) -> Register {
         info: info.into(),
         version: "1.12.0".to_string(),
         link_version: tepui_protocol::link::VERSION,
-        capabilities: ["MULTI_ROLE", "RESERVATION_REFINEMENT"]
-            .map(str::to_string)
-            .to_vec(),
+        capabilities: crate::agent::CAPABILITIES
+            .iter()
+            .map(|name| name.to_string())
+            .collect(),
         checkpointed_resources: Vec::new(),
         resource_version: vec![0; 16],
     }
