@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tepui_protocol::v1::{OperationState, TaskState};
 use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{OperationState, TaskState};
 
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState};

@@ -134,7 +134,12 @@ impl Master {
     ///
     /// The result may have been changed further by later operations, which then fail too: what
     /// cannot be taken back yet is tried again when they are.
-    pub(super) fn undo(&mut self, agent_id: &AgentId, operation: &Operation, out: &mut Vec<Effect>) {
+    pub(super) fn undo(
+        &mut self,
+        agent_id: &AgentId,
+        operation: &Operation,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(agent) = self.agents.get_mut(agent_id).map(Arc::make_mut) else {
             return;
         };
@@ -229,7 +234,10 @@ impl Master {
 fn source_of(operation: &Operation) -> Option<&Resource> {
     match known_type(operation) {
         Type::CreateDisk => operation.create_disk.as_ref().map(|create| &create.source),
-        Type::DestroyDisk => operation.destroy_disk.as_ref().map(|destroy| &destroy.source),
+        Type::DestroyDisk => operation
+            .destroy_disk
+            .as_ref()
+            .map(|destroy| &destroy.source),
         _ => None,
     }
 }

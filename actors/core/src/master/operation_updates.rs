@@ -67,9 +67,8 @@ impl Master {
         status.operation_id = operation.id().cloned();
         let listener = self.listener(now, agent, operation);
         let ends = is_terminal(status.state());
-        let failed = ends
-            && !operation.is_terminal()
-            && status.state() != OperationState::OperationFinished;
+        let failed =
+            ends && !operation.is_terminal() && status.state() != OperationState::OperationFinished;
         if failed {
             let undone = operation.info.info.clone();
             self.undo(agent, &undone, out);
@@ -141,9 +140,11 @@ impl Master {
         call: AcknowledgeOperationStatus,
         out: &mut Vec<Effect>,
     ) {
-        self.counters.messages_operation_status_update_acknowledgement += 1;
+        self.counters
+            .messages_operation_status_update_acknowledgement += 1;
         let Some((agent, link, uuid, ends)) = self.acknowledged(id, &call) else {
-            self.counters.invalid_operation_status_update_acknowledgements += 1;
+            self.counters
+                .invalid_operation_status_update_acknowledgements += 1;
             return;
         };
         if ends {
@@ -197,7 +198,9 @@ impl Master {
             }
         }
         for asked in call.operations {
-            let known = framework.operation_ids.get(asked.operation_id.value.as_str());
+            let known = framework
+                .operation_ids
+                .get(asked.operation_id.value.as_str());
             let agent = known.and_then(|uuid| framework.operations.get(uuid));
             let latest = known.zip(agent);
             let event = match latest.and_then(|(uuid, agent)| self.latest(agent, *uuid)) {

@@ -300,8 +300,17 @@ impl Master {
             }
         }
         for (uuid, operation) in &report.operations {
-            if !known.contains_key(uuid) {
-                self.add_operation(id, operation.clone());
+            match known.get(uuid) {
+                None => self.add_operation(id, operation.clone()),
+                Some(known) if !known.is_terminal() => {
+                    // The resources of the report show how it ended.
+                    let agent = self.agent_mut(id);
+                    if let Some(known) = agent.and_then(|agent| agent.operations.get_mut(uuid)) {
+                        let status = operation.info.latest_status.clone();
+                        Arc::make_mut(known).info.latest_status = status;
+                    }
+                }
+                Some(_) => {}
             }
         }
     }

@@ -9,8 +9,7 @@ impl Entry {
     ///
     /// Mesos: `needCheckpointing`.
     pub fn needs_checkpointing(&self) -> bool {
-        self.provider().is_none()
-            && (self.is_dynamically_reserved() || self.is_persistent_volume())
+        self.provider().is_none() && (self.is_dynamically_reserved() || self.is_persistent_volume())
     }
 
     /// What the agent was started with, of which this was made.

@@ -53,9 +53,9 @@ pub fn validate(
     let kind = known_type(operation);
     let sources = operation.reserve.as_ref().map_or(0, |o| o.source.len());
     let sound = validate_payload(operation).and_then(|()| match kind {
-        Type::Reserve if sources > 0 => Err(
-            "Reservation updates are not yet implemented for the scheduler API.".to_string(),
-        ),
+        Type::Reserve if sources > 0 => {
+            Err("Reservation updates are not yet implemented for the scheduler API.".to_string())
+        }
         _ => Ok(()),
     });
     sound.map_err(|error| match kind {

@@ -1,6 +1,8 @@
 //! Changes of an agent's resources that an operator wants: offers that are in the way are taken
 //! back, the allocator changes what is free, and the agent carries it out. Reads no request.
 
+use std::collections::BTreeMap;
+
 use tepui_protocol::v1;
 use v1::offer::operation::Type;
 
@@ -91,7 +93,10 @@ impl Master {
         let mut missing = change.net.consumed.clone();
         missing.subtract(&self.free_on(&change.agent));
         for id in self.offers_with(&change.agent, &missing) {
-            let offered = self.offers.get(&id).map(|offer| offer.resources.unallocated());
+            let offered = self
+                .offers
+                .get(&id)
+                .map(|offer| offer.resources.unallocated());
             // What earlier offers brought may be enough, or all of this kind.
             if offered.is_some_and(|offered| changes::overlap(&missing, &offered)) {
                 self.rescind_offer(&id, out);
@@ -185,8 +190,11 @@ impl Master {
         why: &str,
         out: &mut Vec<Effect>,
     ) {
-        let abandoned = self.changes.extract_if(.., |_, change| change.agent == *agent);
-        for (_, change) in abandoned {
+        let (abandoned, kept): (BTreeMap<_, _>, _) = std::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|(_, change)| change.agent == *agent);
+        self.changes = kept;
+        for change in abandoned.into_values() {
             let text = format!("resources of agent {agent} were not changed: {why}");
             out.push(Effect::Reply(change.reply, Answer::Refused(409, text)));
         }
