@@ -25,7 +25,7 @@ use agent::Simulated;
 use ledger::Ledger;
 
 const SEEDS: u8 = 40;
-const STEPS: usize = 800;
+const STEPS: usize = 1200;
 
 struct World {
     master: Master,
@@ -37,7 +37,7 @@ struct World {
     links: BTreeSet<LinkId>,
     stored: Vec<Token>,
     unacknowledged: Vec<(FrameworkId, String, String)>,
-    /// Statuses of operations that frameworks have seen.
+    /// Statuses of operations that frameworks have to acknowledge.
     seen: Vec<(FrameworkId, v1::OperationStatus)>,
     /// Requests of operators that wait for an answer.
     asked: BTreeSet<Token>,
@@ -119,7 +119,8 @@ impl World {
                     self.streams.insert(stream.clone(), id);
                 }
                 assert!(self.streams.contains_key(&stream) || event.error.is_some());
-                if let Some(update) = event.update_operation_status {
+                let update = event.update_operation_status;
+                if let Some(update) = update.filter(|update| update.status.uuid.is_some()) {
                     let id = self.streams[&stream].clone();
                     self.seen.push((id, update.status));
                 }
@@ -199,7 +200,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.below(22) {
+        match self.below(24) {
             0 if self.agents.len() < 3 || self.below(8) == 0 => self.register(),
             0 => self.propose(),
             1 => self.subscribe(),
@@ -216,10 +217,10 @@ impl World {
             12 => self.lose_link(),
             13 => self.come_back(),
             14 => self.pass(),
-            15 | 16 => self.report_operation(),
-            17 => self.acknowledge_operation(),
-            18 => self.operate(),
-            19 | 20 => self.answer(),
+            15..=17 => self.report_operation(),
+            18 | 19 => self.acknowledge_operation(),
+            20 => self.operate(),
+            21 | 22 => self.answer(),
             _ => {
                 if let Some(token) = self.stored.pop() {
                     let result = Ok(true);
@@ -421,8 +422,10 @@ impl World {
             2 => create(list),
             _ => destroy(list),
         };
-        if self.below(2) == 0 {
-            operation["id"] = json!({"value": format!("o{}", self.below(20))});
+        if self.below(4) > 0 {
+            // Names are given twice now and then.
+            let name = format!("o{}", number - number % 3);
+            operation["id"] = json!({"value": name});
         }
         operation
     }
@@ -469,9 +472,6 @@ impl World {
         let Some((framework, status)) = self.seen.pop() else {
             return;
         };
-        if status.uuid.is_none() {
-            return;
-        }
         let status = serde_json::to_value(&status).unwrap();
         let call = json!({"type": "ACKNOWLEDGE_OPERATION_STATUS",
         "acknowledge_operation_status": {
