@@ -57,6 +57,12 @@ impl Amounts {
     }
 }
 
+impl<const N: usize> From<[i64; N]> for Amounts {
+    fn from(milli: [i64; N]) -> Self {
+        Amounts(SmallVec::from_slice(&milli))
+    }
+}
+
 impl PartialEq for Amounts {
     fn eq(&self, other: &Self) -> bool {
         self.covers(other) && other.covers(self)

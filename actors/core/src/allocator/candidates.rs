@@ -1,10 +1,12 @@
 //! Who waits for the next run: agents that changed, frameworks that changed, filters that ended.
 //! What none of this concerns was looked at before, and would be decided as it was then.
 
+use std::collections::BTreeSet;
+
 use super::Allocator;
 use super::keys::{AgentKey, KeyMap, SubKey};
 use super::run::Candidates;
-use crate::time::Now;
+use crate::time::{Mono, Now};
 
 /// When more frameworks than this wait for an agent, it is quicker to look at all of them.
 const MAX_SUBS_PER_AGENT: usize = 32;
@@ -18,8 +20,17 @@ pub(super) struct Waiting {
     subs: Vec<SubKey>,
     /// Filters that ended.
     pairs: Vec<(AgentKey, SubKey)>,
+    /// Agents of which shared volumes were offered, and when they may be offered again.
+    again: BTreeSet<(Mono, AgentKey)>,
     /// Agents of which quota kept something back: to be looked at when it allows more.
     pub held_back: Vec<AgentKey>,
+}
+
+impl Waiting {
+    /// When a shared volume may be offered again.
+    pub fn next_again(&self) -> Option<Mono> {
+        self.again.first().map(|(time, _)| *time)
+    }
 }
 
 impl Allocator {
@@ -48,8 +59,23 @@ impl Allocator {
         }
     }
 
-    pub(super) fn expire_filters(&mut self, now: Now) {
+    /// Takes note of what became due by time alone.
+    pub(super) fn collect_due(&mut self, now: Now) {
         self.waiting.pairs.extend(self.filters.expire(now.mono));
+        while let Some((time, agent)) = self.waiting.again.first().copied() {
+            if time > now.mono {
+                break;
+            }
+            self.waiting.again.pop_first();
+            self.mark(agent);
+        }
+    }
+
+    /// Shared volumes stay free when they are offered. As in Mesos the next one gets them an
+    /// interval later: at once would make a loop of offers.
+    pub(super) fn offer_again_later(&mut self, now: Now, agents: impl Iterator<Item = AgentKey>) {
+        let time = now.mono + self.config.allocation_interval;
+        self.waiting.again.extend(agents.map(|agent| (time, agent)));
     }
 
     /// Has quota's victims looked at again, if anybody may have more now.
@@ -70,8 +96,8 @@ impl Allocator {
     pub(super) fn has_candidates(&self) -> bool {
         let waiting = &self.waiting;
         let may_grow = self.ledger.quotas.has_grown() && !waiting.held_back.is_empty();
-        may_grow
-            || !(waiting.agents.is_empty() && waiting.subs.is_empty() && waiting.pairs.is_empty())
+        let has_subs = !waiting.subs.is_empty() && !self.ledger.agents.is_empty();
+        may_grow || has_subs || !(waiting.agents.is_empty() && waiting.pairs.is_empty())
     }
 
     /// Who is to be looked at in this run, and for whom.
@@ -103,7 +129,7 @@ impl Allocator {
             Some(agent) => std::mem::take(&mut agent.is_candidate) && agent.is_offerable(),
             None => false,
         });
-        let listed: std::collections::BTreeSet<AgentKey> = match pairs.is_empty() {
+        let listed: BTreeSet<AgentKey> = match pairs.is_empty() {
             true => Default::default(),
             false => agents.iter().copied().collect(),
         };
@@ -167,5 +193,6 @@ impl Allocator {
         waiting.agents.retain(|other| *other != key);
         waiting.held_back.retain(|other| *other != key);
         waiting.pairs.retain(|(agent, _)| *agent != key);
+        waiting.again.retain(|(_, agent)| *agent != key);
     }
 }

@@ -22,6 +22,11 @@ pub(super) struct Inverse {
 }
 
 impl Inverse {
+    /// Whether there is somebody to ask.
+    pub fn wants_run(&self) -> bool {
+        self.is_due && !self.agents.is_empty()
+    }
+
     /// When the next filter ends.
     pub fn next_end(&self) -> Option<Mono> {
         self.ends.first().map(|(end, _, _)| *end)

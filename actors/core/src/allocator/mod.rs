@@ -135,7 +135,7 @@ impl Allocator {
 
     /// Sets resources aside for frameworks. They stay set aside until they are released.
     pub fn allocate(&mut self, now: Now) -> Proposals {
-        self.expire_filters(now);
+        self.collect_due(now);
         if self.is_paused(now) {
             return Proposals::default();
         }
@@ -155,6 +155,8 @@ impl Allocator {
             };
             run.run(candidates);
             offers = run.proposals;
+            let shared_out = std::mem::take(&mut run.shared_out);
+            self.offer_again_later(now, shared_out.into_keys());
         }
         self.inverse.is_due |= !offers.is_empty();
         Proposals {
@@ -166,12 +168,18 @@ impl Allocator {
     /// When a filter ends next, or the wait for agents; [`Allocator::allocate`] is due then.
     pub fn next_deadline(&self) -> Option<Mono> {
         let recovery = self.recovery.as_ref().map(|recovery| recovery.deadline);
-        let ends = [self.filters.next_end(), self.inverse.next_end(), recovery];
+        let again = self.waiting.next_again();
+        let ends = [
+            self.filters.next_end(),
+            self.inverse.next_end(),
+            recovery,
+            again,
+        ];
         ends.into_iter().flatten().min()
     }
 
     /// Whether a run could propose anything now.
     pub fn wants_run(&self) -> bool {
-        self.recovery.is_none() && (self.has_candidates() || self.inverse.is_due)
+        self.recovery.is_none() && (self.has_candidates() || self.inverse.wants_run())
     }
 }
