@@ -288,7 +288,7 @@ fn meets_own(sub: &Sub, resources: &Resources, meets_minimum: bool) -> bool {
 }
 
 /// Whether an offer has at least one of the alternatives; without any, all but nothing will do.
-fn meets(resources: &Resources, minimum: &[Quantities]) -> bool {
+pub(super) fn meets(resources: &Resources, minimum: &[Quantities]) -> bool {
     !resources.is_empty()
         && (minimum.is_empty() || minimum.iter().any(|one| resources.contains_quantities(one)))
 }
