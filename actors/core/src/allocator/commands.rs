@@ -342,7 +342,6 @@ impl Allocator {
         self.filters.clear_agent(key);
         self.set_unavailability(key, None);
         self.ledger.remove_agent(key);
-        self.forget_agent(key);
         for sub in holders {
             self.ledger.drop_if_unused(sub);
         }

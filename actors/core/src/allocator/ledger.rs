@@ -120,9 +120,9 @@ impl Ledger {
 
     /// The framework's part in a role, if it has one.
     pub fn sub_key(&self, framework: FrameworkKey, role: &str) -> Option<SubKey> {
+        let role = self.role_key(role)?;
         let mut subs = self.frameworks[framework.0].subs.iter().copied();
-        // Most frameworks have one role or a few: looking at each beats a hash.
-        subs.find(|sub| *self.roles[self.subs[sub.0].role.0].path == *role)
+        subs.find(|sub| self.subs[sub.0].role == role)
     }
 
     /// The framework, created as one not known yet if need be.

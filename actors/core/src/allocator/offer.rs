@@ -196,12 +196,7 @@ impl Rules<'_> {
         }
         let quotas = &self.ledger.quotas;
         let more = quotas.allowed_beyond(role.top, &given, &left);
-        let unlimited = part.whole.iter().filter(|entry| {
-            !is_plain(entry)
-                && (!entry.is_reserved()
-                    || entry.reservation_role().is_some_and(|r| *r == role.path))
-        });
-        for entry in unlimited {
+        for entry in part.whole.iter().filter(|entry| !is_plain(entry)) {
             resources.add_entry(entry.clone());
         }
         shrink(rest.iter(), more, totals, &mut resources);

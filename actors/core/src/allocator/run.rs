@@ -79,7 +79,9 @@ impl Run<'_> {
         }
         let mut view: Option<View> = None;
         // Where nothing but what quota counts can be offered, shut roles need no second look.
-        let skip_shut = self.ledger.quotas.any() && self.only_plain_is_worth(agent);
+        let skip_shut = stage == Stage::FairShare
+            && self.ledger.quotas.any()
+            && self.only_plain_is_worth(agent);
         let Ledger {
             totals,
             role_sorter,

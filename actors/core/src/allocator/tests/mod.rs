@@ -5,6 +5,7 @@ mod capabilities;
 mod fairness;
 mod filters;
 mod properties;
+mod reasons;
 mod roles;
 
 use std::sync::Arc;
