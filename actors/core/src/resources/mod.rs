@@ -17,6 +17,7 @@ mod json;
 mod limits;
 mod parse;
 mod quantities;
+mod reservations;
 pub mod roles;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use bag::Bag;
 pub use entry::{Entry, Name, Reservation, ReservationKind};
 pub use limits::Limits;
 pub use quantities::Quantities;
+pub use reservations::common_reservations;
 pub use validate::{validate, validate_one};
 pub use value::{Amount, Ranges, TextValue, format_milli, from_milli, to_milli};
 
@@ -271,15 +273,6 @@ impl Resources {
         self.filter(Entry::is_persistent_volume)
     }
 
-    /// The same without reservations.
-    pub fn to_unreserved(&self) -> Resources {
-        let mut bag = Resources::new();
-        for entry in self.entries.iter() {
-            bag.add_entry(entry.to_unreserved());
-        }
-        bag
-    }
-
     /// The names of all entries, sorted, each once.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.entries.iter().map(Entry::name).collect();
@@ -378,6 +371,14 @@ impl PartialEq for Resources {
 }
 
 impl Eq for Resources {}
+
+impl From<Entry> for Resources {
+    fn from(entry: Entry) -> Self {
+        let mut bag = Resources::new();
+        bag.add_entry(entry);
+        bag
+    }
+}
 
 impl FromIterator<Entry> for Resources {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {

@@ -229,7 +229,7 @@ fn prints_disks() {
     ]);
     assert_eq!(
         all.to_string(),
-        "disk(reservations: [(DYNAMIC,a)])[v:/out:in:ro]<SHARED>:10; disk[RAW(org,,fast)]:10; \
+        "disk(reservations: [(DYNAMIC,a)])[v:/out:in:ro]<SHARED>:10<1>; disk[RAW(org,,fast)]:10; \
          disk[MOUNT:/m]:10; disk[BLOCK]:10"
     );
 }
