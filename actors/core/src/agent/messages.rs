@@ -129,8 +129,8 @@ pub struct MakeVolume {
     pub clear: bool,
 }
 
-/// Steps in this order, each durable before the next: directories are made, the file is replaced,
-/// data is removed. When a step before the last fails, what was made is taken back.
+/// Steps in this order: directories are made, the file is replaced durably, data is removed.
+/// When a step before the last fails, what was made is taken back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// New volumes.

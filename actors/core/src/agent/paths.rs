@@ -97,7 +97,7 @@ pub(super) fn join(directory: &str, name: &str) -> String {
 }
 
 /// A root as it was given, if absolute, else below the work directory.
-fn below(work_dir: &str, root: &str) -> String {
+pub(super) fn below(work_dir: &str, root: &str) -> String {
     match root.starts_with('/') {
         true => root.to_owned(),
         false => join(work_dir, root),

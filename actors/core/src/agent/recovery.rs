@@ -1,13 +1,14 @@
 //! What an agent's checkpoint says of its resources, held against what it is started with.
 //! Reads no file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::v1;
 use tepui_protocol::v1::resource::reservation_info::Type as ReservationType;
 
 use super::operations::OperationUuid;
+use super::paths;
 use super::volumes::{self, Volume};
 use crate::resources::{Entry, Format, Resources};
 
@@ -32,6 +33,15 @@ impl Recovered {
     /// Destroyed volumes whose data must go.
     pub fn to_remove(&self) -> impl Iterator<Item = &Volume> {
         self.removing.values().map(|(volume, _)| volume)
+    }
+
+    /// Directories below which volumes have theirs: the work directory and the roots of PATH disks.
+    pub fn roots(&self, work_dir: &str) -> BTreeSet<String> {
+        let mut roots = BTreeSet::from([work_dir.to_owned()]);
+        let disks = self.total.iter().filter_map(Entry::disk);
+        let paths = disks.filter_map(|disk| disk.source.as_ref()?.path.as_ref()?.root.as_deref());
+        roots.extend(paths.map(|root| paths::below(work_dir, root)));
+        roots
     }
 
     /// This volume's data has gone.

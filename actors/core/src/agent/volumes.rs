@@ -61,7 +61,7 @@ pub struct VolumesUpdate {
 /// The volumes among these resources, by path, each with its resource.
 ///
 /// # Errors
-/// When one of them has no path.
+/// When one of them has no path, or two have the same.
 pub(super) fn by_path(
     work_dir: &str,
     resources: &Resources,
@@ -72,7 +72,15 @@ pub(super) fn by_path(
         .filter(|entry| entry.is_persistent_volume())
     {
         let volume = volume(work_dir, entry)?;
-        found.insert(volume.path.clone(), (volume, entry.clone()));
+        let (id, path) = (volume.id.clone(), volume.path.clone());
+        if found
+            .insert(path.clone(), (volume, entry.clone()))
+            .is_some()
+        {
+            return Err(format!(
+                "two persistent volumes '{id}' would have the same directory '{path}'"
+            ));
+        }
     }
     Ok(found)
 }
