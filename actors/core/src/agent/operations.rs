@@ -474,17 +474,17 @@ impl Agent {
         operations.ended.insert(uuid, operation);
         self.forward_operation(now, uuid, out);
         if !succeeded {
-            self.correct_master(now, out);
+            self.correct_master();
         }
     }
 
-    /// The master has counted on an operation that failed: it is told what is really here.
-    fn correct_master(&mut self, now: Now, out: &mut Vec<Effect>) {
+    /// The master has counted on an operation that failed: a new registration, which follows at
+    /// once, tells it what is really here.
+    fn correct_master(&mut self) {
         self.resource_version = self.ids.uuid().as_bytes().to_vec();
         if let Link::Registered { link, epoch } = self.link {
             self.link = Link::Registering { link, epoch };
             self.pause_streams();
-            self.register(now, out);
         }
     }
 

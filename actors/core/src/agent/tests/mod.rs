@@ -5,8 +5,12 @@ mod executor_api;
 mod executors;
 mod kills;
 mod launches;
+mod operation_streams;
+mod operations;
+mod recovery;
 mod registration;
 mod updates;
+mod volumes;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,7 +21,7 @@ use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::executor::{Call, Event, call, event};
 use tepui_protocol::v1::{self, TaskState, TaskStatus, task_status::Source};
 
-use super::messages::{Answer, ConnectionId, Effect, Input, Launch, LinkNumber, Token};
+use super::messages::{Answer, Checkpoint, ConnectionId, Effect, Input, Launch, LinkNumber, Token};
 use super::model::Snapshot;
 use super::recovery::recover;
 use super::{Agent, Settings};
@@ -220,6 +224,21 @@ impl Fixture {
             Effect::Launch(launch) => *launch,
             other => panic!("no launch: {other:?}"),
         }
+    }
+
+    #[track_caller]
+    pub(super) fn checkpoint(&mut self) -> Checkpoint {
+        match self.effect() {
+            Effect::Checkpoint(order) => *order,
+            other => panic!("no checkpoint: {other:?}"),
+        }
+    }
+
+    /// Reports the last checkpoint as written.
+    pub(super) fn written(&mut self) {
+        self.input(Input::Checkpointed {
+            result: Ok(Vec::new()),
+        });
     }
 
     pub(super) fn acknowledge(&mut self, update: &StatusUpdate) {
