@@ -450,10 +450,8 @@ impl Allocator {
         };
         let agent = &self.ledger.agents[key.0];
         if !agent.free.contains(consumed) {
-            return Err(format!(
-                "free on agent {id} is {}, not {consumed}",
-                agent.free
-            ));
+            // Mesos's text, which reaches the operator.
+            return Err(format!("{} does not contain {consumed}", agent.free));
         }
         let in_use = consumed.shared().iter().any(|volume| {
             let mut held = agent.held.iter().flat_map(|holding| &holding.resources);

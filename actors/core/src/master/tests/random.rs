@@ -578,6 +578,7 @@ fn random_histories_keep_master_and_ledger_consistent() {
     assert!(finished > 100, "{finished} operations finished");
     assert!(failed > 10, "{failed} operations failed");
     assert!(acknowledged > 10, "{acknowledged} ends were acknowledged");
+    assert!(compared > 10, "{compared} agents were compared");
     assert!(
         operated > 10,
         "{operated} changes of operators were accepted"
