@@ -65,7 +65,11 @@ impl Filling {
             return Turn::NobodyIsNext;
         };
         let id = offer.framework.as_str();
-        let at = self.tenants.iter().position(|tenant| tenant.name == id).unwrap();
+        let at = self
+            .tenants
+            .iter()
+            .position(|tenant| tenant.name == id)
+            .unwrap();
         let tenant = &mut self.tenants[at];
         let task = bag(&text(tenant.demand)).allocated_to(&tenant.name);
         let mut release = Command::Release {
@@ -74,7 +78,10 @@ impl Filling {
             resources: offer.resources.clone(),
             refusal: None,
         };
-        let Command::Release { resources, refusal, .. } = &mut release else {
+        let Command::Release {
+            resources, refusal, ..
+        } = &mut release
+        else {
             unreachable!();
         };
         let turn = if offer.resources.contains(&task) {
@@ -105,7 +112,8 @@ impl Filling {
 
     /// The dominant share of so many tasks.
     fn share(&self, tenant: &Tenant, tasks: u32) -> f64 {
-        let part = |kind: usize| f64::from(tasks * tenant.demand[kind]) / f64::from(self.total[kind]);
+        let part =
+            |kind: usize| f64::from(tasks * tenant.demand[kind]) / f64::from(self.total[kind]);
         part(0).max(part(1))
     }
 }
@@ -119,7 +127,10 @@ fn the_worked_example_of_the_paper() {
     let tasks: Vec<u32> = filling.tenants.iter().map(|tenant| tenant.tasks).collect();
     assert_eq!(tasks, [3, 2]);
     let shares = filling.c.allocator.figures().dominant_shares;
-    assert!(shares.values().all(|share| *share == 2.0 / 3.0), "{shares:?}");
+    assert!(
+        shares.values().all(|share| *share == 2.0 / 3.0),
+        "{shares:?}"
+    );
 }
 
 /// Its variant with weights: twice the weight, twice the share.
@@ -139,7 +150,10 @@ fn demand() -> impl Strategy<Value = ([u32; 2], f64)> {
 }
 
 fn filling() -> impl Strategy<Value = ([u32; 2], Vec<([u32; 2], f64)>)> {
-    ([40_u32..=200, 40_u32..=200], prop::collection::vec(demand(), 2..=5))
+    (
+        [40_u32..=200, 40_u32..=200],
+        prop::collection::vec(demand(), 2..=5),
+    )
 }
 
 /// Floats that should be equal differ in their last places.

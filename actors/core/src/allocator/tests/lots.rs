@@ -54,7 +54,10 @@ fn assert_close(got: &[f64], wanted: &[f64]) {
     assert_eq!(got.len(), wanted.len());
     for (got, wanted) in got.iter().zip(wanted) {
         let deviation = (wanted * (1.0 - wanted) / DRAWS as f64).sqrt();
-        assert!((got - wanted).abs() <= 5.0 * deviation, "{got} is not {wanted}");
+        assert!(
+            (got - wanted).abs() <= 5.0 * deviation,
+            "{got} is not {wanted}"
+        );
     }
 }
 
@@ -92,7 +95,11 @@ fn the_first_is_drawn_in_proportion_to_weights_and_so_is_the_second_of_the_rest(
         others.into_iter().map(after).sum()
     };
     let rates = lots.rates(1);
-    let wanted = [second(1.0, [2.0, 5.0]), second(2.0, [1.0, 5.0]), second(5.0, [1.0, 2.0])];
+    let wanted = [
+        second(1.0, [2.0, 5.0]),
+        second(2.0, [1.0, 5.0]),
+        second(5.0, [1.0, 2.0]),
+    ];
     assert_close(&rates, &wanted);
 }
 
@@ -137,7 +144,8 @@ fn a_few_are_ordered_as_in_a_whole_order() {
     let mut first = 0;
     for _ in 0..DRAWS {
         let mut slots = [lots.slots[0], lots.slots[2]];
-        lots.sorter.order_among(&lots.totals, &mut lots.random, &mut slots);
+        lots.sorter
+            .order_among(&lots.totals, &mut lots.random, &mut slots);
         assert!(slots.contains(&lots.slots[0]) && slots.contains(&lots.slots[2]));
         first += u32::from(slots[0] == lots.slots[2]);
     }
@@ -247,7 +255,10 @@ fn agents_go_to_roles_and_frameworks_by_lot() {
     for (framework, part) in [("F", 0.75), ("G", 0.125), ("H", 0.125)] {
         let deviation = (part * (1.0 - part) / all).sqrt();
         let got = sums[framework] / all;
-        assert!((got - part).abs() < 5.0 * deviation, "{framework}: {got}, not {part}");
+        assert!(
+            (got - part).abs() < 5.0 * deviation,
+            "{framework}: {got}, not {part}"
+        );
     }
     assert_eq!(spread(1, 60), spread(1, 60));
 }

@@ -64,7 +64,10 @@ fn only_who_holds_something_is_asked() {
     let [inverse] = &proposals.inverse_offers[..] else {
         panic!("{proposals:?}");
     };
-    assert_eq!((inverse.framework.as_str(), inverse.agent.as_str()), ("F", "A"));
+    assert_eq!(
+        (inverse.framework.as_str(), inverse.agent.as_str()),
+        ("F", "A")
+    );
     assert_eq!(inverse.unavailability, at_nanos(60));
 }
 
@@ -103,7 +106,10 @@ fn generations_tell_which_agent_and_framework_are_meant() {
     let [inverse] = &proposals.inverse_offers[..] else {
         panic!("{proposals:?}");
     };
-    assert_eq!((inverse.framework_generation, inverse.agent_generation), (3, 8));
+    assert_eq!(
+        (inverse.framework_generation, inverse.agent_generation),
+        (3, 8)
+    );
 }
 
 #[test]
@@ -251,7 +257,10 @@ fn what_is_gone_is_forgotten() {
     c.apply(Command::RemoveAgent(AgentId::from("A")));
     let used = [("F", "*", "cpus:2")];
     c.add_agent_with("A", "cpus:2", agent_facts(""), &used);
-    assert!(asked(&mut c).is_empty(), "a new agent has no plan unless told");
+    assert!(
+        asked(&mut c).is_empty(),
+        "a new agent has no plan unless told"
+    );
     plan(&mut c, "A", Some(at_nanos(60)));
     assert_eq!(asked(&mut c), ["F/A"]);
     c.apply(Command::RemoveFramework(FrameworkId::from("F")));

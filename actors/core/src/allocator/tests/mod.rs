@@ -27,9 +27,9 @@ use v1::framework_info::capability::Type as Capability;
 
 use super::messages::{AgentFacts, Command, FrameworkFacts, Notice, Proposal, Refusal};
 use super::*;
-use crate::ids::{AgentId, FrameworkId};
+use crate::ids::{AgentId, FrameworkId, Role};
 use crate::quota::Quota;
-use crate::resources::{Limits, Resources};
+use crate::resources::{Limits, Name, Resources};
 
 /// Time in whole seconds.
 pub(super) fn at(seconds: u64) -> Now {
@@ -203,7 +203,10 @@ impl Cluster {
         for p in self.propose() {
             let to = format!("{}/{}/{}", p.framework, p.role, p.agent);
             let earlier = offers.insert(to, p.resources.unallocated());
-            assert_eq!(earlier, None, "two offers of one run for one role and agent");
+            assert_eq!(
+                earlier, None,
+                "two offers of one run for one role and agent"
+            );
         }
         offers
     }
@@ -216,7 +219,9 @@ impl Cluster {
     }
 
     pub fn set_weights(&mut self, weights: &[(&str, f64)]) {
-        let weights = weights.iter().map(|(role, weight)| (Role::from(*role), *weight));
+        let weights = weights
+            .iter()
+            .map(|(role, weight)| (Role::from(*role), *weight));
         self.apply(Command::UpdateWeights(weights.collect()));
     }
 

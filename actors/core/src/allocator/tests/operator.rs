@@ -2,7 +2,12 @@
 
 use super::*;
 
-fn transform_free(c: &mut Cluster, token: u64, consumed: &str, converted: &str) -> Result<(), String> {
+fn transform_free(
+    c: &mut Cluster,
+    token: u64,
+    consumed: &str,
+    converted: &str,
+) -> Result<(), String> {
     let notice = c.answer(Command::TransformFree {
         agent: AgentId::from("A"),
         consumed: bag(consumed),
@@ -10,7 +15,10 @@ fn transform_free(c: &mut Cluster, token: u64, consumed: &str, converted: &str) 
         token,
     });
     match notice {
-        Some(Notice::Transformed { token: answered, result }) => {
+        Some(Notice::Transformed {
+            token: answered,
+            result,
+        }) => {
             assert_eq!(answered, token);
             result
         }
@@ -48,8 +56,14 @@ fn what_is_not_free_is_not_transformed() {
     c.add_agent("A", "cpus:4;mem:64");
     c.expect(&[("F/a/A", "cpus:4;mem:64")]);
     c.release("F", "a", "A", "cpus:1");
-    assert!(transform_free(&mut c, 7, "cpus:2", "cpus(b):2").is_err(), "one is free");
-    assert!(transform_free(&mut c, 8, "disk:2", "disk(b):2").is_err(), "there is none");
+    assert!(
+        transform_free(&mut c, 7, "cpus:2", "cpus(b):2").is_err(),
+        "one is free"
+    );
+    assert!(
+        transform_free(&mut c, 8, "disk:2", "disk(b):2").is_err(),
+        "there is none"
+    );
     c.expect(&[("F/a/A", "cpus:1")]);
     c.release("F", "a", "A", "cpus:2;mem:64");
     assert_eq!(transform_free(&mut c, 9, "cpus:2", "cpus(b):2"), Ok(()));
@@ -68,7 +82,11 @@ fn a_refused_transformation_says_what_is_missing() {
         converted: bag("cpus(b):1"),
         token: 5,
     });
-    let Some(Notice::Transformed { token: 5, result: Err(_) }) = answer else {
+    let Some(Notice::Transformed {
+        token: 5,
+        result: Err(_),
+    }) = answer
+    else {
         panic!("{answer:?}");
     };
 }
@@ -94,7 +112,9 @@ fn a_reservation_by_an_operator_counts_for_quota() {
     // One of the agents is free; with one cpu reserved to `q` there, one less is laid away, but
     // none is left over.
     let notices = [free(&mut c, "A"), free(&mut c, "B")];
-    let done = |notice: &Option<Notice>| matches!(notice, Some(Notice::Transformed { result: Ok(()), .. }));
+    let done = |notice: &Option<Notice>| {
+        matches!(notice, Some(Notice::Transformed { result: Ok(()), .. }))
+    };
     assert_eq!(notices.iter().filter(|notice| done(notice)).count(), 1);
     c.expect(&[]);
     c.add_agent("C", "cpus(q):1");
@@ -166,7 +186,10 @@ fn oversubscribe(c: &mut Cluster, revocable_cpus: f64) {
 fn oversubscribed_resources_are_offered_to_those_who_take_them() {
     let mut c = Cluster::new();
     c.add_framework("F", &["*"]);
-    c.add_framework_with("R", framework_facts(&["*"], &[Capability::RevocableResources]));
+    c.add_framework_with(
+        "R",
+        framework_facts(&["*"], &[Capability::RevocableResources]),
+    );
     c.suppress("R", &[]);
     c.add_agent("A", "cpus:4;mem:64");
     c.expect(&[("F/*/A", "cpus:4;mem:64")]);
@@ -183,9 +206,15 @@ fn oversubscribed_resources_are_offered_to_those_who_take_them() {
 #[test]
 fn when_less_is_oversubscribed_what_comes_back_is_not_all_offered_again() {
     let mut c = Cluster::new();
-    c.add_framework_with("R", framework_facts(&["*"], &[Capability::RevocableResources]));
+    c.add_framework_with(
+        "R",
+        framework_facts(&["*"], &[Capability::RevocableResources]),
+    );
     c.add_agent_of("A", bag_with("cpus:4;mem:64", &[revocable("cpus", 5.0)]));
-    c.expect_bags(&[("R/*/A", bag_with("cpus:4;mem:64", &[revocable("cpus", 5.0)]))]);
+    c.expect_bags(&[(
+        "R/*/A",
+        bag_with("cpus:4;mem:64", &[revocable("cpus", 5.0)]),
+    )]);
     oversubscribe(&mut c, 1.0);
     c.expect(&[]);
     // The master rescinds the offer.
@@ -195,7 +224,10 @@ fn when_less_is_oversubscribed_what_comes_back_is_not_all_offered_again() {
         resources: bag_with("cpus:4;mem:64", &[revocable("cpus", 5.0)]).allocated_to("*"),
         refusal: None,
     });
-    c.expect_bags(&[("R/*/A", bag_with("cpus:4;mem:64", &[revocable("cpus", 1.0)]))]);
+    c.expect_bags(&[(
+        "R/*/A",
+        bag_with("cpus:4;mem:64", &[revocable("cpus", 1.0)]),
+    )]);
 }
 
 #[test]

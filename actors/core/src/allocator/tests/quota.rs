@@ -154,7 +154,10 @@ fn reserved_resources_are_no_headroom() {
 fn revocable_resources_are_no_headroom_and_are_not_held_back() {
     let mut c = Cluster::new();
     c.set_quota("q", "cpus:2", "");
-    c.add_framework_with("G", framework_facts(&["n"], &[Capability::RevocableResources]));
+    c.add_framework_with(
+        "G",
+        framework_facts(&["n"], &[Capability::RevocableResources]),
+    );
     c.add_agent_of("A", bag_with("cpus:2;mem:64", &[revocable("cpus", 8.0)]));
     c.expect_bags(&[("G/n/A", bag_with("mem:64", &[revocable("cpus", 8.0)]))]);
 }
@@ -163,7 +166,10 @@ fn revocable_resources_are_no_headroom_and_are_not_held_back() {
 fn limits_do_not_touch_reservations_revocable_resources_and_ports() {
     let mut c = Cluster::with(without_minimum());
     c.set_quota("q", "", "cpus:2;mem:0");
-    c.add_framework_with("F", framework_facts(&["q"], &[Capability::RevocableResources]));
+    c.add_framework_with(
+        "F",
+        framework_facts(&["q"], &[Capability::RevocableResources]),
+    );
     let rest = "cpus(q):3;disk:5;ports:[1-2]";
     c.add_agent_of(
         "A",
@@ -177,7 +183,10 @@ fn limits_do_not_touch_reservations_revocable_resources_and_ports() {
 fn revocable_resources_consume_no_quota() {
     let mut c = Cluster::new();
     c.set_quota("q", "", "cpus:2;mem:64");
-    c.add_framework_with("F", framework_facts(&["q"], &[Capability::RevocableResources]));
+    c.add_framework_with(
+        "F",
+        framework_facts(&["q"], &[Capability::RevocableResources]),
+    );
     c.add_agent_of("A", bag_with("", &[revocable("cpus", 8.0)]));
     c.expect_bags(&[("F/q/A", bag_with("", &[revocable("cpus", 8.0)]))]);
     c.add_agent("B", "cpus:4;mem:64");
@@ -404,7 +413,11 @@ fn a_limit_with_room_again_opens_other_agents() {
     c.add_agent("B", "cpus:2;mem:64");
     let first = c.propose();
     assert_eq!(first.len(), 1);
-    let other = if first[0].agent.as_str() == "A" { "B" } else { "A" };
+    let other = if first[0].agent.as_str() == "A" {
+        "B"
+    } else {
+        "A"
+    };
     c.decline("F", "q", first[0].agent.as_str(), "cpus:2;mem:64", 1000);
     c.expect(&[(&format!("F/q/{other}"), "cpus:2;mem:64")]);
 }
@@ -475,10 +488,7 @@ fn a_reservation_made_from_what_is_held_consumes_no_more() {
     c.expect(&[("F/q/B", "cpus:2;mem:64")]);
     c.release("F", "q", "B", "cpus:2;mem:64");
     c.revive("F", &[]);
-    c.expect(&[
-        ("F/q/A", "cpus(q):2;mem(q):64"),
-        ("F/q/B", "cpus:2;mem:64"),
-    ]);
+    c.expect(&[("F/q/A", "cpus(q):2;mem(q):64"), ("F/q/B", "cpus:2;mem:64")]);
     // Unreserved again, it counts because it is held.
     c.apply(transform("cpus(q):2;mem(q):64", "cpus:2;mem:64"));
     c.add_agent("C", "cpus:8;mem:640");
@@ -498,7 +508,10 @@ fn weights_order_the_roles_of_the_first_stage() {
         "A",
         "cpus:2;mem:200",
         agent_facts(""),
-        &[("P", "p", "cpus:0.5;mem:50"), ("Q", "q", "cpus:1.5;mem:150")],
+        &[
+            ("P", "p", "cpus:0.5;mem:50"),
+            ("Q", "q", "cpus:1.5;mem:150"),
+        ],
     );
     // A half by four is less than a sixth.
     c.add_agent("B", "cpus:1;mem:100");

@@ -195,7 +195,11 @@ fn an_ancestors_reservation_is_used_by_a_descendant_and_is_no_headroom() {
     c.add_agent("C", "cpus:1;mem:1024");
     let offers = c.offers();
     assert_eq!(offers.len(), 1, "the other is kept");
-    assert!(offers.iter().all(|(to, offer)| to.starts_with("G/none/") && *offer == bag("cpus:1;mem:1024")));
+    assert!(
+        offers
+            .iter()
+            .all(|(to, offer)| to.starts_with("G/none/") && *offer == bag("cpus:1;mem:1024"))
+    );
 }
 
 /// The quota of a role is charged with its subroles, but does not bind them.
@@ -240,7 +244,9 @@ fn limits_of_two_departments() {
     }
     let mut sums: BTreeMap<String, Resources> = BTreeMap::new();
     for p in c.propose() {
-        sums.entry(p.role.to_string()).or_default().add(&p.resources.unallocated());
+        sums.entry(p.role.to_string())
+            .or_default()
+            .add(&p.resources.unallocated());
     }
     assert_eq!(sums["dev"].scalar_milli("mem"), 2_048_000);
     assert_eq!(sums["test"], bag("cpus:1;mem:256;disk:512"));

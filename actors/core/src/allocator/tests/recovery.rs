@@ -71,7 +71,11 @@ fn a_factor_of_zero_or_no_agents_to_expect_waits_for_nobody() {
         agent_recovery_factor: 0.0,
         ..Default::default()
     };
-    for (expected, config) in [(10, config), (0, AllocatorConfig::default()), (1, AllocatorConfig::default())] {
+    for (expected, config) in [
+        (10, config),
+        (0, AllocatorConfig::default()),
+        (1, AllocatorConfig::default()),
+    ] {
         let mut c = recovering(expected, config);
         assert_eq!(c.allocator.next_deadline(), None);
         add(&mut c, 0..2);
@@ -103,10 +107,13 @@ fn recovered_quota_is_enforced() {
 
 #[test]
 fn what_agents_bring_counts_while_waiting() {
-    let mut c = recovering(2, AllocatorConfig {
-        agent_recovery_factor: 1.0,
-        ..Default::default()
-    });
+    let mut c = recovering(
+        2,
+        AllocatorConfig {
+            agent_recovery_factor: 1.0,
+            ..Default::default()
+        },
+    );
     let used = [("Q", "q", "cpus:1;mem:64")];
     c.add_agent_with("A", "cpus:2;mem:64", agent_facts(""), &used);
     assert_eq!(count(&mut c), 0);

@@ -97,15 +97,9 @@ fn the_weight_of_a_path_that_comes_and_changes_counts_for_its_subtree() {
     c.add_framework("F", &["a/x"]);
     c.add_framework("G", &["a/y"]);
     c.add_framework("H", &["b"]);
-    assert_eq!(
-        round(&mut c),
-        counts([("a/x", 3), ("a/y", 3), ("b", 6)])
-    );
+    assert_eq!(round(&mut c), counts([("a/x", 3), ("a/y", 3), ("b", 6)]));
     c.set_weights(&[("a", 2.0), ("a/x", 3.0)]);
-    assert_eq!(
-        round(&mut c),
-        counts([("a/x", 6), ("a/y", 2), ("b", 4)])
-    );
+    assert_eq!(round(&mut c), counts([("a/x", 6), ("a/y", 2), ("b", 4)]));
     c.set_weights(&[("a", 1.0)]);
     assert_eq!(c.propose().len(), 12);
 }
@@ -128,7 +122,10 @@ fn excluded_kinds_do_not_make_a_role_wait() {
     let try_it = |excluded: &[&str]| {
         let mut c = Cluster::with(AllocatorConfig {
             filter_gpu_resources: false,
-            fair_sharing_excluded_resource_names: excluded.iter().map(|n| (*n).to_owned()).collect(),
+            fair_sharing_excluded_resource_names: excluded
+                .iter()
+                .map(|n| (*n).to_owned())
+                .collect(),
             ..Default::default()
         });
         c.add_framework("F", &["one"]);

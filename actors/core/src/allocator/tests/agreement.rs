@@ -1,0 +1,54 @@
+//! The allocator and a slow, obvious model of it agree on random events in a small cluster.
+//!
+//! The order of agents in a run is by lot, and any is right. So the model tries all orders of
+//! both stages, and one must lead to the same offers, whole and exact: who gets what, where, in
+//! which role. Everything else is fixed, hence nothing but the lot is left open. The model also
+//! looks at all agents in each run, so agreement shows that the allocator, which looks only at
+//! what changed, misses nothing.
+
+use proptest::prelude::*;
+
+use super::events::{Event, World, events};
+
+/// Small cases are enough to meet every rule; the number keeps the suite within seconds.
+const CASES: u32 = 150;
+
+fn follow(events: &[Event]) {
+    let mut world = World::new();
+    for event in events {
+        world.perform(event);
+    }
+    world.perform(&Event::Allocate);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn without_quota_the_model_agrees(events in events(false)) {
+        follow(&events);
+    }
+
+    #[test]
+    fn with_quota_the_model_agrees(events in events(true)) {
+        follow(&events);
+    }
+}
+
+/// The model itself must be able to disagree: it is no copy of what it judges.
+#[test]
+#[should_panic(expected = "proposed")]
+fn the_model_notices_an_offer_to_the_wrong_framework() {
+    let mut world = World::new();
+    world.perform(&Event::AddAgent(0, 0));
+    let weights = vec![("y".into(), 4.0)];
+    world.perform(&Event::Allocate);
+    for model in &mut world.models {
+        model.weights.extend(weights.clone());
+        model
+            .quotas
+            .insert("x".into(), super::quota("", "cpus:0;mem:0"));
+    }
+    world.perform(&Event::AddAgent(1, 0));
+    world.perform(&Event::Allocate);
+}
