@@ -37,18 +37,27 @@ proptest! {
 
 /// The model itself must be able to disagree: it is no copy of what it judges.
 #[test]
-#[should_panic(expected = "proposed")]
-fn the_model_notices_an_offer_to_the_wrong_framework() {
+#[should_panic(expected = "the model")]
+fn the_model_notices_a_limit_that_is_not_kept() {
+    let mut world = World::new();
+    for model in &mut world.models {
+        let quota = super::quota("", "cpus:0.5");
+        model.quotas.insert("x".into(), quota);
+    }
+    world.perform(&Event::AddAgent(0, 0));
+    world.perform(&Event::Allocate);
+}
+
+#[test]
+#[should_panic(expected = "the model")]
+fn the_model_notices_who_is_next() {
     let mut world = World::new();
     world.perform(&Event::AddAgent(0, 0));
-    let weights = vec![("y".into(), 4.0)];
     world.perform(&Event::Allocate);
     for model in &mut world.models {
-        model.weights.extend(weights.clone());
-        model
-            .quotas
-            .insert("x".into(), super::quota("", "cpus:0;mem:0"));
+        model.weights.insert("x".into(), 1e9);
     }
     world.perform(&Event::AddAgent(1, 0));
+    world.perform(&Event::AddAgent(2, 0));
     world.perform(&Event::Allocate);
 }

@@ -139,10 +139,10 @@ fn the_worked_example_with_weights() {
     let demands = [([1, 4], 2.0), ([3, 1], 1.0)];
     let mut filling = Filling::new([36, 72], tenants(&demands));
     filling.fill_until_refused();
-    // Shares of tasks are 4/72 and 3/36, so 3 tasks of the first go with 1 of the second until
-    // memory ends: 12 x 3 + 1 x 1 each.
+    // A task's weighted share is 4/72 by 2 or 3/36, so 3 tasks of the first go with 1 of the
+    // second, until less memory is left than the first needs for one.
     let [first, second] = [0, 1].map(|at| filling.tenants[at].tasks);
-    assert_eq!((first, second), (16, 5));
+    assert_eq!((first, second), (16, 6));
 }
 
 fn demand() -> impl Strategy<Value = ([u32; 2], f64)> {

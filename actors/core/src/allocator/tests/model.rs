@@ -122,10 +122,7 @@ impl Model {
         if !required.is_empty() {
             more = cut(&more, |name| Some(available.get(name) - required.get(name)));
         }
-        let mut offer = free.filter(|entry| {
-            let owner = entry.reservation_role();
-            !is_plain(entry) && (!is_first_stage || owner.is_none_or(|owner| owner == role))
-        });
+        let mut offer = free.filter(|entry| !is_plain(entry));
         offer.add(&guaranteed);
         offer.add(&more);
         let is_large = |one: &Quantities| offer.contains_quantities(one);

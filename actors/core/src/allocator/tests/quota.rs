@@ -495,6 +495,17 @@ fn a_reservation_made_from_what_is_held_consumes_no_more() {
     c.expect(&[]);
 }
 
+/// A subrole takes part in the guarantee of its top-level role; its ancestors' reservations come
+/// in the same offer.
+#[test]
+fn a_subrole_gets_one_offer_of_both_stages() {
+    let mut c = Cluster::new();
+    c.set_quota("q", "cpus:2;mem:96", "cpus:2;mem:96");
+    c.add_framework("F", &["q/s"]);
+    c.add_agent("A", "cpus:6;mem:320;cpus(q):1");
+    c.expect(&[("F/q/s/A", "cpus:1;mem:96;cpus(q):1")]);
+}
+
 #[test]
 fn weights_order_the_roles_of_the_first_stage() {
     let mut c = Cluster::new();

@@ -202,9 +202,10 @@ fn an_ancestors_reservation_is_used_by_a_descendant_and_is_no_headroom() {
     );
 }
 
-/// The quota of a role is charged with its subroles, but does not bind them.
+/// Mesos charges a role with what its subroles have, but cuts only the role itself; here the
+/// limit binds the subroles too, so that nobody gets around it.
 #[test]
-fn a_subrole_is_charged_but_not_bound() {
+fn a_subrole_is_charged_and_bound() {
     let mut c = Cluster::new();
     c.add_framework("F", &["a/b"]);
     c.add_agent("A", "cpus:1;mem:1024");
@@ -212,7 +213,9 @@ fn a_subrole_is_charged_but_not_bound() {
     set_both(&mut c, "a", "cpus:1;mem:1024");
     c.add_framework("G", &["a"]);
     c.add_agent("B", "cpus:1;mem:1024");
-    c.expect(&[("F/a/b/B", "cpus:1;mem:1024")]);
+    c.expect(&[]);
+    set_both(&mut c, "a", "cpus:1.5;mem:1024");
+    c.expect(&[("G/a/B", "cpus:0.5")]);
 }
 
 #[test]

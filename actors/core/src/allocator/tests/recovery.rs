@@ -40,6 +40,19 @@ fn allocation_waits_for_the_agents_of_the_registry() {
 }
 
 #[test]
+fn an_agent_that_comes_twice_counts_once() {
+    let mut c = recovering(4, AllocatorConfig::default());
+    add(&mut c, 0..1);
+    add(&mut c, 0..1);
+    c.apply(Command::RemoveAgent(AgentId::from("A0")));
+    add(&mut c, 0..1);
+    add(&mut c, 1..2);
+    assert_eq!(count(&mut c), 0, "two of three are there");
+    add(&mut c, 2..3);
+    assert_eq!(c.offers().len(), 3);
+}
+
+#[test]
 fn the_part_to_wait_for_is_rounded_down() {
     // Eight tenths of 3 are 2.
     let mut c = recovering(3, AllocatorConfig::default());
