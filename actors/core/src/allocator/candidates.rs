@@ -11,7 +11,8 @@ use crate::time::{Mono, Now};
 /// When more frameworks than this wait for an agent, it is quicker to look at all of them.
 const MAX_SUBS_PER_AGENT: usize = 32;
 
-/// Who waits.
+/// Who waits. Keys may be of those that are gone, or of others in their place by now: flags of
+/// agents and subscriptions say who is meant, and a look too many does no harm.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     /// Agents that changed: everybody may want them now.
@@ -84,7 +85,6 @@ impl Allocator {
             return;
         }
         for key in std::mem::take(&mut self.waiting.held_back) {
-            // A key may name a later agent in the same place.
             if let Some(agent) = self.ledger.agents.get_mut(key.0)
                 && std::mem::take(&mut agent.held_back)
             {
@@ -125,7 +125,6 @@ impl Allocator {
         }
         let mut agents = std::mem::take(&mut self.waiting.agents);
         agents.retain(|key| match self.ledger.agents.get_mut(key.0) {
-            // A key may name a later agent in the same place, or be listed twice.
             Some(agent) => std::mem::take(&mut agent.is_candidate) && agent.is_offerable(),
             None => false,
         });
@@ -172,8 +171,8 @@ impl Allocator {
     pub(super) fn check_waiting(&self) -> Result<(), String> {
         for (key, agent) in &self.ledger.agents {
             let key = AgentKey(key);
-            if agent.is_candidate != self.waiting.agents.contains(&key) {
-                return Err(format!("agent {}: candidate flag is wrong", agent.id));
+            if agent.is_candidate && !self.waiting.agents.contains(&key) {
+                return Err(format!("agent {}: candidate but not listed", agent.id));
             }
             if agent.held_back && !self.waiting.held_back.contains(&key) {
                 return Err(format!("agent {}: held back but not listed", agent.id));
@@ -185,14 +184,5 @@ impl Allocator {
             }
         }
         Ok(())
-    }
-
-    /// An agent is gone; its key may be given to another.
-    pub(super) fn forget_agent(&mut self, key: AgentKey) {
-        let waiting = &mut self.waiting;
-        waiting.agents.retain(|other| *other != key);
-        waiting.held_back.retain(|other| *other != key);
-        waiting.pairs.retain(|(agent, _)| *agent != key);
-        waiting.again.retain(|(_, agent)| *agent != key);
     }
 }

@@ -181,6 +181,13 @@ fn check_subs(ledger: &Ledger) -> Result<(), String> {
             return Err(format!("role {} cannot be found", role.path));
         }
         role.sorter.sanity_check(&ledger.totals)?;
+        let own = ledger
+            .subs
+            .iter()
+            .filter(|(_, sub)| sub.role == key && sub.minimum.is_some());
+        if own.count() != role.own_minimums {
+            return Err(format!("role {}: own minimums are miscounted", role.path));
+        }
     }
     for (key, framework) in &ledger.frameworks {
         if ledger.framework_key(&framework.id).map(|found| found.0) != Some(key) {

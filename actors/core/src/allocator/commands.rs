@@ -197,10 +197,10 @@ impl Allocator {
             let entry = &mut self.ledger.subs[sub.0];
             entry.subscribed = true;
             entry.suppressed = suppressed;
-            entry.minimum = own_minimum(facts, role);
             // Kept only where it can exclude an agent, so that a run asks no other.
             let constraints = facts.constraints.as_ref();
             entry.constraints = constraints.filter(|c| c.constrains(role)).cloned();
+            self.ledger.set_minimum(sub, own_minimum(facts, role));
             // No longer suppressing a role revives it.
             if was_suppressed && !suppressed {
                 self.filters.clear_sub(sub);
@@ -214,6 +214,7 @@ impl Allocator {
             if !facts.roles.contains(role) {
                 entry.subscribed = false;
                 entry.suppressed = false;
+                self.ledger.set_minimum(sub, None);
                 self.filters.clear_sub(sub);
             }
             self.ledger.update_listing(sub);
@@ -341,7 +342,6 @@ impl Allocator {
         self.filters.clear_agent(key);
         self.set_unavailability(key, None);
         self.ledger.remove_agent(key);
-        self.forget_agent(key);
         for sub in holders {
             self.ledger.drop_if_unused(sub);
         }

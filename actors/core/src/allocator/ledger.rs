@@ -62,6 +62,8 @@ pub(super) struct RoleEntry {
     pub sorter: Box<dyn Sorter>,
     pub subs: usize,
     pub listed: usize,
+    /// Subscriptions with an idea of their own of the smallest offer.
+    pub own_minimums: usize,
 }
 
 /// All of it. Slots are found by key; ids only where messages come in.
@@ -118,9 +120,9 @@ impl Ledger {
 
     /// The framework's part in a role, if it has one.
     pub fn sub_key(&self, framework: FrameworkKey, role: &str) -> Option<SubKey> {
+        let role = self.role_key(role)?;
         let mut subs = self.frameworks[framework.0].subs.iter().copied();
-        // Most frameworks have one role or a few: looking at each beats a hash.
-        subs.find(|sub| *self.roles[self.subs[sub.0].role.0].path == *role)
+        subs.find(|sub| self.subs[sub.0].role == role)
     }
 
     /// The framework, created as one not known yet if need be.
@@ -191,6 +193,15 @@ impl Ledger {
         listed
     }
 
+    /// The subscription's alternatives for the smallest offer, or none of its own.
+    pub fn set_minimum(&mut self, key: SubKey, minimum: Option<Vec<Quantities>>) {
+        let sub = &mut self.subs[key.0];
+        let role = &mut self.roles[sub.role.0];
+        role.own_minimums -= usize::from(sub.minimum.is_some());
+        role.own_minimums += usize::from(minimum.is_some());
+        sub.minimum = minimum;
+    }
+
     /// Forgets the subscription if nothing speaks for it, and then its role and framework.
     pub fn drop_if_unused(&mut self, key: SubKey) {
         let sub = &self.subs[key.0];
@@ -201,6 +212,7 @@ impl Ledger {
         let role = &mut self.roles[sub.role.0];
         role.sorter.remove(sub.slot, &self.totals);
         role.subs -= 1;
+        role.own_minimums -= usize::from(sub.minimum.is_some());
         if role.subs == 0 {
             let role = self.roles.remove(sub.role.0);
             self.role_sorter.remove(role.slot, &self.totals);
@@ -240,6 +252,7 @@ impl Ledger {
             sorter,
             subs: 0,
             listed: 0,
+            own_minimums: 0,
         });
         self.role_keys.insert(path.clone(), key);
         key

@@ -152,6 +152,7 @@ impl Allocator {
                 held_back: &mut self.waiting.held_back,
                 proposals: Vec::new(),
                 shared_out: Default::default(),
+                shut: Vec::new(),
             };
             run.run(candidates);
             offers = run.proposals;

@@ -196,12 +196,7 @@ impl Rules<'_> {
         }
         let quotas = &self.ledger.quotas;
         let more = quotas.allowed_beyond(role.top, &given, &left);
-        let unlimited = part.whole.iter().filter(|entry| {
-            !is_plain(entry)
-                && (!entry.is_reserved()
-                    || entry.reservation_role().is_some_and(|r| *r == role.path))
-        });
-        for entry in unlimited {
+        for entry in part.whole.iter().filter(|entry| !is_plain(entry)) {
             resources.add_entry(entry.clone());
         }
         shrink(rest.iter(), more, totals, &mut resources);
@@ -288,7 +283,7 @@ fn meets_own(sub: &Sub, resources: &Resources, meets_minimum: bool) -> bool {
 }
 
 /// Whether an offer has at least one of the alternatives; without any, all but nothing will do.
-fn meets(resources: &Resources, minimum: &[Quantities]) -> bool {
+pub(super) fn meets(resources: &Resources, minimum: &[Quantities]) -> bool {
     !resources.is_empty()
         && (minimum.is_empty() || minimum.iter().any(|one| resources.contains_quantities(one)))
 }

@@ -188,6 +188,17 @@ impl Quotas {
         cut.map(|cut| (allowed, cut))
     }
 
+    /// Whether the role may get nothing at all of any of the first `kinds` kinds. Within a run
+    /// this stays so: what a role has only grows then, and what is free only shrinks.
+    pub fn is_shut(&self, key: TopKey, kinds: usize) -> bool {
+        let top = &self.tops[key.0];
+        (0..kinds).all(|kind| {
+            let mut limits = top.limits.iter();
+            limits.any(|(of, limit)| *of == kind && top.consumed(kind) >= *limit)
+                || (self.is_any_required && self.free.get(kind) <= self.required.get(kind))
+        })
+    }
+
     /// How much of `left` the role may get on top of `given`, which goes towards its guarantees:
     /// that reduces what is free and what is required alike.
     pub fn allowed_beyond(&self, key: TopKey, given: &Amounts, left: &Amounts) -> Amounts {

@@ -3,10 +3,11 @@
 
 use super::AllocatorConfig;
 use super::filters::Filters;
+use super::holdings::is_plain;
 use super::keys::{AgentKey, KeyMap, RoleKey, SubKey};
 use super::ledger::Ledger;
 use super::messages::Proposal;
-use super::offer::{Rules, Stage, View};
+use super::offer::{Rules, Stage, View, meets};
 use super::reasons::Reason;
 use super::sorter::Walk;
 use crate::ids::IdSource;
@@ -39,6 +40,8 @@ pub(super) struct Run<'a> {
     pub proposals: Vec<Proposal>,
     /// Shared volumes go to one framework per run; the next run may offer them again.
     pub shared_out: KeyMap<AgentKey, Resources>,
+    /// Roles that quota allows nothing more in this run, whatever the agent.
+    pub shut: Vec<bool>,
 }
 
 /// How to go on after a framework was looked at.
@@ -75,6 +78,10 @@ impl Run<'_> {
             return;
         }
         let mut view: Option<View> = None;
+        // Where nothing but what quota counts can be offered, shut roles need no second look.
+        let skip_shut = stage == Stage::FairShare
+            && self.ledger.quotas.any()
+            && self.only_plain_is_worth(agent);
         let Ledger {
             totals,
             role_sorter,
@@ -83,6 +90,10 @@ impl Run<'_> {
         role_sorter.begin(totals, self.random, roles);
         while let Some(role) = self.ledger.role_sorter.next(roles).map(RoleKey) {
             if stage == Stage::Guarantees && !self.has_unmet(role) {
+                continue;
+            }
+            if skip_shut && self.is_shut(role) {
+                self.note_held_back(agent);
                 continue;
             }
             self.begin_role(agent, role, &mut view, subs);
@@ -95,6 +106,32 @@ impl Run<'_> {
                 return;
             }
         }
+    }
+
+    /// Whether what is free besides what quota counts is too little for an offer.
+    fn only_plain_is_worth(&self, agent: AgentKey) -> bool {
+        let free = &self.ledger.agents[agent.0].free;
+        let is_reserved = free.iter().any(Entry::is_reserved);
+        let minimum = &self.config.min_allocatable_resources;
+        !is_reserved && !meets(&free.filter(|entry| !is_plain(entry)), minimum)
+    }
+
+    fn is_shut(&mut self, role: RoleKey) -> bool {
+        if self.shut.len() <= role.0 {
+            self.shut.resize(role.0 + 1, false);
+        }
+        if self.shut[role.0] {
+            return true;
+        }
+        let Ledger {
+            roles,
+            totals,
+            quotas,
+            ..
+        } = &*self.ledger;
+        let entry = &roles[role.0];
+        self.shut[role.0] = entry.own_minimums == 0 && quotas.is_shut(entry.top, totals.kinds());
+        self.shut[role.0]
     }
 
     /// As if everybody was asked, when all but these have nothing new to say.

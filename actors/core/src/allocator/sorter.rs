@@ -90,6 +90,11 @@ impl Totals {
         self.names.iter().zip(self.milli.iter().copied())
     }
 
+    /// How many kinds there are.
+    pub fn kinds(&self) -> usize {
+        self.names.len()
+    }
+
     /// The largest part of any one kind that `amounts` make up, from 0 to 1.
     pub fn dominant_share(&self, amounts: &Amounts) -> f64 {
         let mut share = 0.0_f64;

@@ -15,6 +15,7 @@ mod properties;
 mod quota;
 mod quota_examples;
 mod quota_properties;
+mod reasons;
 mod recovery;
 mod roles;
 mod weights;
