@@ -10,9 +10,6 @@ use proptest::prelude::*;
 
 use super::events::{Event, World, events};
 
-/// Small cases are enough to meet every rule; the number keeps the suite within seconds.
-const CASES: u32 = 150;
-
 fn follow(events: &[Event]) {
     let mut world = World::new();
     for event in events {
@@ -22,7 +19,7 @@ fn follow(events: &[Event]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(CASES))]
+    #![proptest_config(super::cases(150))]
 
     #[test]
     fn without_quota_the_model_agrees(events in events(false)) {
@@ -52,12 +49,17 @@ fn the_model_notices_a_limit_that_is_not_kept() {
 #[should_panic(expected = "the model")]
 fn the_model_notices_who_is_next() {
     let mut world = World::new();
-    world.perform(&Event::AddAgent(0, 0));
-    world.perform(&Event::Allocate);
-    for model in &mut world.models {
-        model.weights.insert("x".into(), 1e9);
+    // Only two roles are left, and each gets an agent.
+    for (framework, role) in [(2, 2), (2, 3), (3, 4)] {
+        world.perform(&Event::Suppress(framework, role));
     }
-    world.perform(&Event::AddAgent(1, 0));
+    for agent in [0, 1] {
+        world.perform(&Event::AddAgent(agent, 0));
+        world.perform(&Event::Allocate);
+    }
+    for model in &mut world.models {
+        model.weights.insert("y".into(), 2.0);
+    }
     world.perform(&Event::AddAgent(2, 0));
     world.perform(&Event::Allocate);
 }

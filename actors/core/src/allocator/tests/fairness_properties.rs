@@ -160,7 +160,7 @@ fn filling() -> impl Strategy<Value = ([u32; 2], Vec<([u32; 2], f64)>)> {
 const ROUNDING: f64 = 1e-9;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(cases(60))]
 
     /// Whoever was served last had the smallest weighted share before.
     #[test]

@@ -32,6 +32,14 @@ use crate::ids::{AgentId, FrameworkId, Role};
 use crate::quota::Quota;
 use crate::resources::{Limits, Name, Resources};
 
+/// So many cases of a property, or as many as `PROPTEST_CASES` says, for a long search.
+pub(super) fn cases(count: u32) -> proptest::test_runner::Config {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => proptest::test_runner::Config::default(),
+        None => proptest::test_runner::Config::with_cases(count),
+    }
+}
+
 /// Time in whole seconds.
 pub(super) fn at(seconds: u64) -> Now {
     Now {

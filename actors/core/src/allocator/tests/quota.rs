@@ -495,6 +495,23 @@ fn a_reservation_made_from_what_is_held_consumes_no_more() {
     c.expect(&[]);
 }
 
+/// Where quota allows nothing more, there may still be what quota does not count.
+#[test]
+fn a_role_at_its_limit_gets_ports_if_its_framework_takes_them_alone() {
+    let minimum = v1::offer_filters::MinAllocatableResources::default();
+    let filters = v1::OfferFilters {
+        min_allocatable_resources: Some(minimum),
+    };
+    let mut facts = framework_facts(&["q"], &[]);
+    Arc::make_mut(&mut facts.info).offer_filters = [("q".to_owned(), filters)].into();
+    let mut c = Cluster::new();
+    c.set_quota("q", "", "cpus:0;mem:0;disk:0");
+    c.add_framework("E", &["q"]);
+    c.add_framework_with("F", facts);
+    c.add_agent("A", "cpus:2;mem:64;disk:9;ports:[1-2]");
+    c.expect(&[("F/q/A", "ports:[1-2]")]);
+}
+
 /// A subrole takes part in the guarantee of its top-level role; its ancestors' reservations come
 /// in the same offer.
 #[test]

@@ -8,7 +8,7 @@ use super::model::is_plain;
 use super::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn no_run_exceeds_a_limit(events in events(true)) {
