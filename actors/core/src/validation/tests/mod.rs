@@ -12,6 +12,7 @@ mod framework;
 mod normalise;
 mod operation;
 mod operation_disks;
+mod operation_properties;
 mod operation_reservations;
 mod operation_volumes;
 mod properties;
