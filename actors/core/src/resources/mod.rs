@@ -9,6 +9,7 @@ use crate::ids::Role;
 
 pub mod attributes;
 mod bag;
+mod checkpointed;
 pub mod conversion;
 mod convert;
 mod display;

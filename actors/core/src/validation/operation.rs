@@ -9,7 +9,6 @@ use tepui_protocol::v1::offer::Operation;
 use tepui_protocol::v1::offer::operation::Type;
 use tepui_protocol::v1::{ExecutorInfo, Resource, TaskInfo};
 
-use super::resource::describe;
 use crate::ids::AgentId;
 use crate::resources;
 
@@ -52,7 +51,14 @@ pub fn validate(
     agent_capabilities: &[String],
 ) -> Result<(), Refusal> {
     let kind = known_type(operation);
-    validate_resources(operation, kind).map_err(|error| match kind {
+    let sources = operation.reserve.as_ref().map_or(0, |o| o.source.len());
+    let sound = validate_payload(operation).and_then(|()| match kind {
+        Type::Reserve if sources > 0 => {
+            Err("Reservation updates are not yet implemented for the scheduler API.".to_string())
+        }
+        _ => Ok(()),
+    });
+    sound.map_err(|error| match kind {
         Type::Launch => Refusal::Tasks(error),
         Type::LaunchGroup => Refusal::TaskGroup(error),
         Type::Unknown => Refusal::Unknown,
@@ -75,43 +81,6 @@ pub fn validate(
     }
 }
 
-/// The message of the OPERATION_ERROR for an operation that changes resources.
-///
-/// This master does not carry out operations on reservations, volumes and disks yet. It answers
-/// as Mesos's master answers for an agent without the capability that the operation needs. For
-/// RESERVE, UNRESERVE, CREATE and DESTROY, which any agent of Mesos can do, there is no such text;
-/// theirs follows the same pattern. LAUNCH and LAUNCH_GROUP are supported and give `None`.
-pub fn unsupported(operation: &Operation, agent_id: &AgentId) -> Option<String> {
-    let kind = known_type(operation);
-    match kind {
-        Type::Launch | Type::LaunchGroup | Type::Unknown => None,
-        Type::GrowVolume => {
-            let volume = operation.grow_volume.as_ref().map(|grow| &grow.volume);
-            let volume = volume.map(describe).unwrap_or_default();
-            Some(format!(
-                "Volume {volume} cannot be grown on an agent without RESIZE_VOLUME capability"
-            ))
-        }
-        Type::ShrinkVolume => {
-            let volume = operation
-                .shrink_volume
-                .as_ref()
-                .map(|shrink| &shrink.volume);
-            let volume = volume.map(describe).unwrap_or_default();
-            Some(format!(
-                "Volume {volume} cannot be shrunk on an agent without RESIZE_VOLUME capability"
-            ))
-        }
-        Type::CreateDisk | Type::DestroyDisk => {
-            Some("'source' is not managed by a resource provider".to_string())
-        }
-        Type::Reserve | Type::Unreserve | Type::Create | Type::Destroy => Some(format!(
-            "{} operation is not supported on agent {agent_id}",
-            kind.as_str_name()
-        )),
-    }
-}
-
 /// What is prefixed to a message when the offers of an ACCEPT are not valid.
 ///
 /// Tasks then get TASK_DROPPED or TASK_LOST, other operations an OPERATION_ERROR.
@@ -123,7 +92,11 @@ pub fn invalid_offers_message(kind: Type, error: &str) -> String {
 }
 
 /// Checks the payload and each entry's form in every list of resources of an operation.
-fn validate_resources(operation: &Operation, kind: Type) -> Result<(), String> {
+///
+/// # Errors
+/// The text of Mesos's `validateAndUpgradeResources`.
+pub fn validate_payload(operation: &Operation) -> Result<(), String> {
+    let kind = known_type(operation);
     let reserve = operation.reserve.as_ref();
     let unreserve = operation.unreserve.as_ref();
     let create = operation.create.as_ref();
@@ -137,14 +110,7 @@ fn validate_resources(operation: &Operation, kind: Type) -> Result<(), String> {
         Type::Reserve => {
             let reserve = required(reserve, "A RESERVE offer operation", "reserve", ".")?;
             validate_form(&reserve.resources)?;
-            validate_form(&reserve.source)?;
-            if !reserve.source.is_empty() {
-                return Err(
-                    "Reservation updates are not yet implemented for the scheduler API."
-                        .to_string(),
-                );
-            }
-            Ok(())
+            validate_form(&reserve.source)
         }
         Type::Unreserve => {
             let payload = required(unreserve, "An UNRESERVE offer operation", "unreserve", ".")?;
