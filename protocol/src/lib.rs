@@ -11,6 +11,7 @@ pub use generated::google::protobuf::Duration;
 pub use generated::mesos::v1;
 pub use prost;
 
+pub mod checkpoint;
 pub mod json;
 pub mod link;
 pub mod media;

@@ -13,6 +13,7 @@ use tepui_core::time::Mono;
 use tepui_protocol::v1::executor;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Checkpoints;
 use super::launcher::{Launcher, Spawned};
 use super::link::{self, LinkHandle};
 use crate::clock::Clock;
@@ -52,6 +53,7 @@ pub(super) struct AgentActor {
     clock: Clock,
     master: String,
     launcher: Launcher,
+    checkpoints: Checkpoints,
     link: Option<(LinkNumber, LinkHandle)>,
     streams: HashMap<ConnectionId, mpsc::Sender<executor::Event>>,
     replies: HashMap<Token, oneshot::Sender<Answer>>,
@@ -73,6 +75,7 @@ impl AgentActor {
             clock,
             master: master.to_owned(),
             launcher: Launcher::start(work_dir)?,
+            checkpoints: Checkpoints::start(work_dir)?,
             link: None,
             streams: HashMap::new(),
             replies: HashMap::new(),
@@ -133,6 +136,8 @@ impl AgentActor {
                 }
             }
             Effect::Launch(launch) => self.launcher.launch(*launch, ctx.address()),
+            Effect::UpdateVolumes(order) => self.launcher.update_volumes(order, ctx.address()),
+            Effect::Checkpoint(order) => self.checkpoints.write(order, ctx.address()),
             Effect::Kill(container) => self.launcher.kill(&container),
             Effect::Admitted(agent) => self.launcher.link_latest(agent),
             Effect::Exit(reason) => self.end(reason),

@@ -20,7 +20,7 @@ pub(super) const MAX_READ_BYTES: u64 = 16 * 4096;
 /// Entries of a directory listed at most.
 pub(super) const MAX_LISTED: usize = 100_000;
 
-/// A file or directory within a sandbox.
+/// A file or directory within a sandbox or a volume shown there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     sandbox: PathBuf,
@@ -91,9 +91,21 @@ pub(super) fn find(snapshot: &Snapshot, work_dir: &Path, path: &str) -> Option<P
         _ => return None,
     };
     let found = executor_run(snapshot, framework, executor, run)?;
-    Some(Place {
-        sandbox: PathBuf::from(&found.directory),
-        inner: parts.as_path().to_owned(),
+    let inner = parts.as_path().to_owned();
+    // A persistent volume is outside of the sandbox, but belongs to what is to be seen there.
+    let volume = match parts.next() {
+        Some(Component::Normal(name)) => name.to_str().and_then(|name| found.volumes.get(name)),
+        _ => None,
+    };
+    Some(match volume {
+        Some(path) => Place {
+            sandbox: PathBuf::from(path),
+            inner: parts.as_path().to_owned(),
+        },
+        None => Place {
+            sandbox: PathBuf::from(&found.directory),
+            inner,
+        },
     })
 }
 

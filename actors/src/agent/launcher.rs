@@ -12,12 +12,14 @@ use std::sync::mpsc;
 use actix::{Addr, Message};
 use nix::unistd::{Gid, Group, Uid, User};
 use tepui_core::agent::messages::{Input, Launch};
+use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
 use tokio::process::{Child, Command};
 
 use super::actor::{AgentActor, Tell};
 use super::process_tree;
 use super::sandbox::{self, Owner};
+use super::volumes;
 
 /// Stack of the launcher's thread in bytes; it only makes directories and starts processes.
 const STACK_BYTES: usize = 256 * 1024;
@@ -32,6 +34,7 @@ pub(super) struct Spawned {
 
 enum Job {
     Launch(Box<Launch>, Addr<AgentActor>),
+    Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
     LinkLatest(AgentId),
 }
 
@@ -82,6 +85,15 @@ impl Launcher {
         {
             let result = Err("the launcher's thread has ended".to_owned());
             actor.do_send(Spawned { container, result });
+        }
+    }
+
+    /// Changes the links to volumes in a sandbox, after all that was ordered before.
+    pub(super) fn update_volumes(&self, order: Box<VolumesUpdate>, actor: Addr<AgentActor>) {
+        let container = order.container.clone();
+        if self.jobs.send(Job::Volumes(order, actor.clone())).is_err() {
+            let result = Err("the launcher's thread has ended".to_owned());
+            actor.do_send(Tell(Input::VolumesUpdated { container, result }));
         }
     }
 
@@ -148,6 +160,11 @@ fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path) {
                 }
                 actor.do_send(Spawned { container, result });
             }
+            Job::Volumes(order, actor) => {
+                let result = volumes::update(&order);
+                let container = order.container;
+                actor.do_send(Tell(Input::VolumesUpdated { container, result }));
+            }
             Job::LinkLatest(agent) => {
                 if let Err(error) = sandbox::link_latest(work_dir, &agent) {
                     tracing::error!(%agent, %error, "cannot make the agent's directory");
@@ -162,6 +179,9 @@ fn spawn(launch: &Launch) -> Result<(u32, Child), String> {
     let directory = PathBuf::from(&launch.directory);
     let output = sandbox::make(&directory, owner)
         .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
+    for link in &launch.volumes {
+        volumes::show(&directory, link)?;
+    }
     let mut command = Command::new(&launch.program);
     // The first argument is the program's own name.
     if let Some((name, arguments)) = launch.arguments.split_first() {

@@ -2,6 +2,7 @@
 //! Takes no decision of its own.
 
 mod actor;
+mod checkpoint;
 pub mod config;
 mod detect;
 mod files;
@@ -11,6 +12,7 @@ mod link;
 mod process_tree;
 mod sandbox;
 mod state;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use crate::clock::Clock;
 use crate::http::body::Memory;
 use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Tell};
+pub use checkpoint::RecoverError;
 use config::AgentConfig;
 
 /// Why an agent could not start.
@@ -49,6 +52,9 @@ pub enum StartError {
     /// `--attributes` cannot be read.
     #[error("cannot read --attributes: {0}")]
     Attributes(String),
+    /// Reservations and volumes of an earlier run cannot be taken over.
+    #[error(transparent)]
+    Checkpoint(#[from] RecoverError),
     /// The operating system refused something else.
     #[error("cannot start the agent: {0}")]
     System(#[from] std::io::Error),
@@ -129,7 +135,8 @@ pub fn run_in_foreground(
 /// Starts an agent; must be called within an actix system.
 ///
 /// # Errors
-/// When the work directory, the address, the resources or the attributes cannot be used.
+/// When the work directory, the address, the resources, the attributes or the checkpoint of an
+/// earlier run cannot be used.
 pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
     let work_dir = directory(&config.work_dir)?;
     let listen = SocketAddr::new(config.ip, config.port);
@@ -138,11 +145,12 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
     let address = listener.local_addr()?;
     let told = advertise::address(address, &config.hostname);
     let settings = settings(&config, &work_dir, told)?;
+    let recovered = checkpoint::recover(&work_dir, &settings.info.resources)?;
     tracing::info!(%address, resources = %shown(&settings.info), "agent started");
 
     let clock = Clock::start();
     let (ended, has_ended) = oneshot::channel();
-    let core = Agent::new(settings, seed()?, clock.now());
+    let core = Agent::new(settings, recovered, seed()?, clock.now());
     let actor = AgentActor::new(core, clock, &config.master, &work_dir, ended)?.start();
     let server = http::serve(
         listener,

@@ -17,7 +17,7 @@ const ALWAYS_SHOWN: &[&str] = &["cpus", "disk", "gpus", "mem"];
 /// The agent as a whole; `pid` is `slave(1)@ip:port`.
 pub(super) fn agent(snapshot: &Snapshot, flags: &BTreeMap<String, String>, pid: &str) -> Value {
     let version = version::version();
-    let total = bag(&snapshot.info.resources);
+    let total = &snapshot.total;
     let used = used(snapshot);
     let mut state = json!({
         "version": version.version,
@@ -31,10 +31,10 @@ pub(super) fn agent(snapshot: &Snapshot, flags: &BTreeMap<String, String>, pid: 
         "pid": pid,
         "hostname": snapshot.info.hostname,
         "capabilities": CAPABILITIES,
-        "resources": totals(&total),
-        "reserved_resources": by_role(&total, totals),
+        "resources": totals(total),
+        "reserved_resources": by_role(total, totals),
         "unreserved_resources": totals(&total.unreserved()),
-        "reserved_resources_full": by_role(&total, full),
+        "reserved_resources_full": by_role(total, full),
         "unreserved_resources_full": full(&total.unreserved()),
         "reserved_resources_allocated": by_role(&used, totals),
         "unreserved_resources_allocated": totals(&used.unreserved()),

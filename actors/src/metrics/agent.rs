@@ -55,7 +55,7 @@ pub fn agent(snapshot: &Snapshot, used: &Resources, now: Wall, system: &System) 
     for (key, count) in tasks(snapshot).into_iter().chain(executors(snapshot)) {
         put(key, count as f64, &mut out);
     }
-    let total = Resources::from_v1(&snapshot.info.resources).unwrap_or_default();
+    let total = &snapshot.total;
     resources("", &total.non_revocable(), &used.non_revocable(), &mut out);
     resources(
         "_revocable",

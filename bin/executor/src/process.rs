@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, chown, getpgid, getpid, getsid};
+use tepui_protocol::v1::TaskInfo;
 
 use crate::command::{self, Place};
 use crate::config::Config;
@@ -87,6 +88,7 @@ impl Processes {
                 &mut command,
             )
             .map_err(|error| format!("Failed to make the sandbox of task '{id}': {error}"))?;
+            show_volumes(&config.sandbox, &sandbox, &start.task)?;
         }
         let child = spawn::spawn(&mut command, identity).map_err(|error| {
             StartError::Execute(format!("Failed to execute '{}': {error}", planned.program))
@@ -189,7 +191,7 @@ fn make_sandbox(
     identity: Option<&Identity>,
     command: &mut Command,
 ) -> io::Result<()> {
-    if task.is_empty() || task == "." || task == ".." || task.contains(['/', '\0']) {
+    if !is_file_name(task) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "its id cannot name a file",
@@ -221,6 +223,32 @@ fn make_sandbox(
         }
     }
     Ok(())
+}
+
+/// Shows a task's persistent volumes in its own sandbox: the agent has linked them in the
+/// executor's, by the same name.
+fn show_volumes(executor: &Path, sandbox: &Path, task: &TaskInfo) -> Result<(), String> {
+    let disks = task
+        .resources
+        .iter()
+        .filter_map(|resource| resource.disk.as_ref());
+    let volumes = disks.filter(|disk| disk.persistence.is_some());
+    for volume in volumes.filter_map(|disk| disk.volume.as_ref()) {
+        let name = &volume.container_path;
+        let made = match is_file_name(name) {
+            true => symlink(executor.join(name), sandbox.join(name)),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "its container path cannot name a file",
+            )),
+        };
+        made.map_err(|error| format!("Failed to link the persistent volume '{name}': {error}"))?;
+    }
+    Ok(())
+}
+
+fn is_file_name(name: &str) -> bool {
+    !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
 }
 
 fn output(path: &PathBuf) -> io::Result<File> {

@@ -4,7 +4,9 @@
 mod support;
 
 use support::{Run, shell};
-use tepui_protocol::v1::{TaskState, TaskStatus};
+use tepui_protocol::v1::resource::DiskInfo;
+use tepui_protocol::v1::resource::disk_info::Persistence;
+use tepui_protocol::v1::{Resource, TaskInfo, TaskState, TaskStatus, Volume};
 
 /// The container id of a task of a group, whose parent is the executor's container.
 fn container(status: &TaskStatus) -> String {
@@ -128,4 +130,59 @@ fn a_task_id_cannot_lead_out_of_the_sandbox() {
     let message = "Failed to make the sandbox of task '../x': its id cannot name a file";
     assert_eq!(failed.message(), message);
     assert_eq!(run.exit_code(), Some(0));
+}
+
+/// A disk with a persistent volume that is to be seen as `name`.
+fn volume(name: &str) -> Resource {
+    Resource {
+        name: "disk".into(),
+        disk: Some(Box::new(DiskInfo {
+            persistence: Some(Persistence {
+                id: "v1".into(),
+                ..Default::default()
+            }),
+            volume: Some(Volume {
+                container_path: name.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_persistent_volume_is_seen_in_the_sandbox_of_each_member() {
+    let mut run = Run::subscribed(&[]);
+    let data = tempfile::tempdir().unwrap();
+    // The agent links volumes in the executor's sandbox before it hands a task over.
+    std::os::unix::fs::symlink(data.path(), run.path("data")).unwrap();
+    let writer = TaskInfo {
+        resources: vec![volume("data")],
+        ..shell("g1", "echo kept >data/file")
+    };
+    run.launch_group(vec![writer]);
+    run.expect("g1", TaskState::TaskStarting);
+    run.expect("g1", TaskState::TaskRunning);
+    run.expect("g1", TaskState::TaskFinished);
+    let kept = std::fs::read_to_string(data.path().join("file")).unwrap();
+    assert_eq!(kept, "kept\n");
+    assert_eq!(run.exit_code(), Some(0));
+}
+
+#[test]
+fn a_volume_that_would_lead_out_of_the_sandbox_fails_the_task() {
+    for name in ["../up", "/abs", "stdout"] {
+        let mut run = Run::subscribed(&[]);
+        let task = TaskInfo {
+            resources: vec![volume(name)],
+            ..shell("g1", "true")
+        };
+        run.launch_group(vec![task]);
+        run.expect("g1", TaskState::TaskStarting);
+        let failed = run.expect("g1", TaskState::TaskFailed);
+        let text = format!("Failed to link the persistent volume '{name}'");
+        assert!(failed.message().contains(&text), "{}", failed.message());
+        assert_eq!(run.exit_code(), Some(0), "{name}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Launching tasks and groups: the checks before, the executor they need, their delivery.
 //! Starts no process itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
@@ -14,9 +15,11 @@ use super::model::{
     Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
     staged,
 };
+use super::recovery::needs_checkpointing;
 use super::updates::AgentStatus;
 use super::{Agent, Life, Timer, executor_info, paths};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::resources::Resources;
 use crate::time::Now;
 
 /// One order to launch: a task or a group, and the executor it is for.
@@ -161,6 +164,9 @@ impl Agent {
                 names_executor: true,
             });
         }
+        if let Some(dropped) = self.unknown_resources(order) {
+            return Err(dropped);
+        }
         let mut failed = None;
         match framework
             .executors
@@ -198,12 +204,47 @@ impl Agent {
             }
             Some(ExecutorState::Registering | ExecutorState::Running(_)) => {}
         }
+        let joins = self
+            .executor(&order.framework_id, &order.executor_id)
+            .is_some()
+            && !order.launch_executor;
         self.enqueue(order);
+        if joins {
+            self.add_links(&order.framework_id, &order.executor_id, out);
+        }
         self.deliver(&order.framework_id, &order.executor_id, out);
         if let Some((container, why)) = failed {
             self.container_launched(now, &container, Err(why), out);
         }
         Ok(())
+    }
+
+    /// Why the order cannot be carried out, when it counts on reservations or volumes that the
+    /// agent has not checkpointed.
+    fn unknown_resources(&self, order: &Order) -> Option<Dropped> {
+        let checkpointed = self.operations.checkpointed();
+        let is_known = |resource: &v1::Resource| match Resources::from_v1(&[resource.clone()]) {
+            Ok(one) => checkpointed.contains(&one.unallocated().filter(needs_checkpointing)),
+            Err(_) => false,
+        };
+        let unknown = |message| Dropped {
+            reason: Reason::ResourcesUnknown,
+            message,
+            names_executor: true,
+        };
+        let mut tasks = order.work.tasks().iter();
+        if !tasks.all(|task| task.resources.iter().all(is_known)) {
+            return Some(unknown(
+                "The checkpointed resources being used by the task or task group are unknown to \
+                 the agent",
+            ));
+        }
+        if !order.executor.resources.iter().all(is_known) {
+            return Some(unknown(
+                "The checkpointed resources being used by the executor are unknown to the agent",
+            ));
+        }
+        None
     }
 
     /// The master counted a new executor where one exists: its books are put right.
@@ -293,6 +334,8 @@ impl Agent {
             completed: Vector::new(),
             termination: None,
             ever_sent: false,
+            volumes: BTreeMap::new(),
+            linking: 0,
         };
         let key = (order.framework_id.clone(), order.executor_id.clone());
         if let Some(framework) = self.framework_mut(&key.0) {
@@ -307,6 +350,13 @@ impl Agent {
         );
         match self.launch_order(order, container.clone(), directory) {
             Ok(launch) => {
+                let key = (&order.framework_id, &order.executor_id);
+                if let Some(executor) = self.executor_mut(key.0, key.1) {
+                    let shown = launch.volumes.iter();
+                    executor.volumes = shown
+                        .map(|link| (link.name.clone(), link.volume.path.clone()))
+                        .collect();
+                }
                 out.push(Effect::Launch(Box::new(launch)));
                 None
             }
@@ -344,6 +394,7 @@ impl Agent {
             arguments,
             environment,
             user: self.settings.switch_user.then(own_user),
+            volumes: self.first_links(info, &order.work)?,
         })
     }
 
@@ -378,7 +429,7 @@ impl Agent {
         let Some(executor) = self.executor_mut(framework_id, executor_id) else {
             return;
         };
-        if !matches!(executor.state, ExecutorState::Running(Some(_))) {
+        if !matches!(executor.state, ExecutorState::Running(Some(_))) || executor.linking > 0 {
             return;
         }
         let queued = std::mem::take(&mut executor.queued);

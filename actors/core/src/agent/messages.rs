@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
 use tepui_protocol::v1::executor;
 
+use super::volumes::{Volume, VolumeLink, VolumesUpdate};
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId};
 
 /// One attempt to reach the master, numbered by the agent and rising.
@@ -63,6 +65,19 @@ pub enum Input {
         /// Wait status as given by the kernel; `None` when it could not be had.
         status: Option<i32>,
     },
+    /// The checkpoint that was ordered last is written and durable, with the paths of destroyed
+    /// volumes whose data could not be removed; or it is not, and nothing has changed.
+    Checkpointed {
+        /// What became of it.
+        result: Result<Vec<String>, String>,
+    },
+    /// The links of an `UpdateVolumes` were made or removed, or could not be.
+    VolumesUpdated {
+        /// The container.
+        container: ContainerId,
+        /// Why not.
+        result: Result<(), String>,
+    },
     /// End executors, then this agent; the master is not told that the agent leaves.
     Stop,
     /// Leave the cluster for good, ending every executor.
@@ -101,6 +116,29 @@ pub struct Launch {
     pub environment: BTreeMap<String, String>,
     /// User to run as; `None` means the agent's own.
     pub user: Option<String>,
+    /// Persistent volumes to be seen in the sandbox before the program starts.
+    pub volumes: Vec<VolumeLink>,
+}
+
+/// A volume whose directory is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeVolume {
+    /// The volume; what is at its path already is kept.
+    pub volume: Volume,
+    /// Whether data of a destroyed volume may be at its path, which must go first.
+    pub clear: bool,
+}
+
+/// Steps in this order: directories are made, the file is replaced durably, data is removed.
+/// When a step before the last fails, what was made is taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// New volumes.
+    pub make: Vec<MakeVolume>,
+    /// What the file says from now on.
+    pub state: ResourcesAndOperations,
+    /// Destroyed volumes.
+    pub remove: Vec<Volume>,
 }
 
 /// Something the agent wants done.
@@ -120,6 +158,11 @@ pub enum Effect {
     Reply(Token, Answer),
     /// Start a container and report `Launched`.
     Launch(Box<Launch>),
+    /// Change the links to volumes in a sandbox and report `VolumesUpdated`.
+    UpdateVolumes(Box<VolumesUpdate>),
+    /// Write the checkpoint of resources and operations and report `Checkpointed`; there is never
+    /// more than one at a time.
+    Checkpoint(Box<Checkpoint>),
     /// Kill a container's whole process group and report `Exited` as ever.
     Kill(ContainerId),
     /// The agent has this id: point `slaves/latest` to its directory.

@@ -9,11 +9,14 @@ mod kill;
 mod launch;
 pub mod messages;
 pub mod model;
+mod operations;
 pub mod paths;
+pub mod recovery;
 mod registration;
 mod status_updates;
 mod timers;
 mod updates;
+pub mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -28,12 +31,15 @@ use tepui_protocol::v1;
 
 pub use counters::Counters;
 pub use executor_info::{EXECUTOR_PROGRAM, duration_text};
+pub use operations::{MAX_DEFERRED, MAX_REMEMBERED_OPERATIONS};
 pub use status_updates::{MAX_PENDING, RETRY_MAX, RETRY_MIN};
 
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
 use crate::time::{Mono, Now, Wall};
 use messages::{ConnectionId, Effect, Input, LinkNumber};
 use model::{Executor, Framework, Snapshot};
+use operations::{OperationUuid, Operations};
+use recovery::Recovered;
 use registration::Link;
 use status_updates::{Key, Streams};
 use timers::Timers;
@@ -104,6 +110,7 @@ enum Timer {
     Register,
     Silence,
     Resend(Key),
+    ResendOperation(OperationUuid),
     Subscribe(ContainerId),
     Shutdown(ContainerId),
     Heartbeat(ConnectionId),
@@ -129,15 +136,17 @@ pub struct Agent {
     completed_frameworks: Vector<Arc<Framework>>,
     containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
     connections: BTreeMap<ConnectionId, (FrameworkId, ExecutorId)>,
-    streams: Streams,
+    streams: Streams<Key, v1::TaskStatus>,
+    operations: Operations,
     timers: Timers<Timer>,
     counters: Counters,
     start_time: Wall,
 }
 
 impl Agent {
-    /// An agent that will try to reach its master after a random delay.
-    pub fn new(settings: Settings, seed: [u8; 32], now: Now) -> Self {
+    /// An agent that will try to reach its master after a random delay; `recovered` is what
+    /// [`recovery::recover`] made of its checkpoint.
+    pub fn new(settings: Settings, recovered: Recovered, seed: [u8; 32], now: Now) -> Self {
         let mut ids = IdSource::from_seed(seed);
         let resource_version = ids.uuid().as_bytes().to_vec();
         let mut agent = Agent {
@@ -158,6 +167,7 @@ impl Agent {
             containers: BTreeMap::new(),
             connections: BTreeMap::new(),
             streams: Streams::default(),
+            operations: Operations::new(recovered),
             timers: Timers::new(),
             counters: Counters::default(),
             start_time: now.wall,
@@ -185,6 +195,10 @@ impl Agent {
             Input::Exited { container, status } => {
                 self.container_exited(now, &container, status, out);
             }
+            Input::Checkpointed { result } => self.checkpointed(now, result, out),
+            Input::VolumesUpdated { container, result } => {
+                self.volumes_updated(&container, result, out);
+            }
             Input::Stop => self.stop(now, out),
             Input::Leave => self.leave(now, "told to leave the cluster", out),
             Input::Tick => {}
@@ -205,6 +219,7 @@ impl Agent {
         Snapshot {
             info: self.info.clone(),
             agent_id: self.agent_id.clone(),
+            total: self.operations.total().clone(),
             start_time: self.start_time,
             master: self.master.clone(),
             registered: matches!(self.link, Link::Registered { .. }),
@@ -220,6 +235,7 @@ impl Agent {
             Timer::Register => self.register(now, out),
             Timer::Silence => self.silence(now, out),
             Timer::Resend(key) => self.forward(now, &key, out),
+            Timer::ResendOperation(uuid) => self.forward_operation(now, uuid, out),
             Timer::Subscribe(container) => self.subscribe_overdue(&container, out),
             Timer::Shutdown(container) => out.push(Effect::Kill(container)),
             Timer::Heartbeat(connection) => self.heartbeat(now, connection, out),

@@ -1,6 +1,7 @@
 //! What the agent knows: frameworks, executors, tasks.
 //! Cheap to copy: readers get a [`Snapshot`] that shares memory with the live state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
@@ -9,6 +10,7 @@ use tepui_protocol::v1::{self, TaskState};
 use super::counters::Counters;
 use super::messages::ConnectionId;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::resources::Resources;
 use crate::time::Wall;
 
 /// Completed frameworks remembered.
@@ -132,6 +134,10 @@ pub struct Executor {
     pub termination: Option<Termination>,
     /// Whether any task was ever delivered to it.
     pub ever_sent: bool,
+    /// Persistent volumes linked in its sandbox: name there, and the volume's path.
+    pub volumes: BTreeMap<String, String>,
+    /// Changes of those links that are under way; no task is delivered meanwhile.
+    pub linking: u32,
 }
 
 impl Executor {
@@ -212,6 +218,8 @@ pub struct Snapshot {
     pub info: Arc<v1::AgentInfo>,
     /// Its id, once it has one.
     pub agent_id: Option<AgentId>,
+    /// All its resources: those it was started with, and what was reserved and created since.
+    pub total: Resources,
     /// When this agent process started.
     pub start_time: Wall,
     /// The master it is registered with, or was last.

@@ -13,6 +13,7 @@ use super::model::{ExecutorKind, ExecutorState, FrameworkState, staged};
 use super::updates::AgentStatus;
 use super::{Agent, CAPABILITIES, Life, Timer, next_link, paths};
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::resources::Format;
 use crate::time::Now;
 
 /// Longest random delay between two attempts to reach or register with the master.
@@ -109,7 +110,25 @@ impl Agent {
             return;
         }
         self.last_heard = now.mono;
-        self.obey(now, link, message, out);
+        let is_ping = matches!(message, MasterToAgent::Ping { .. });
+        // Later orders count on what is being checkpointed; only pings do not.
+        match self.operations.is_writing() && !is_ping {
+            true => self.defer(now, link, message, out),
+            false => self.obey(now, link, message, out),
+        }
+    }
+
+    /// Obeys what was said before, unless its link has gone.
+    pub(super) fn obey_on(
+        &mut self,
+        now: Now,
+        link: LinkNumber,
+        message: MasterToAgent,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.link.number() == Some(link) && self.life != Life::Ended {
+            self.obey(now, link, message, out);
+        }
     }
 
     fn obey(&mut self, now: Now, link: LinkNumber, message: MasterToAgent, out: &mut Vec<Effect>) {
@@ -173,8 +192,18 @@ impl Agent {
                     (FrameworkId::new(framework_id), ExecutorId::new(executor_id));
                 self.message_to_executor(&framework, &executor, data, out);
             }
-            // The master refuses operations itself until agents can carry them out.
-            MasterToAgent::ApplyOperation { .. } | MasterToAgent::AcknowledgeOperation { .. } => {}
+            MasterToAgent::ApplyOperation {
+                framework_id,
+                operation,
+                operation_uuid,
+            } => {
+                let framework = framework_id.map(FrameworkId::new);
+                self.apply_operation(now, framework, operation.0, &operation_uuid, out);
+            }
+            MasterToAgent::AcknowledgeOperation {
+                status_uuid,
+                operation_uuid,
+            } => self.acknowledge_operation(&operation_uuid, &status_uuid, out),
         }
     }
 
@@ -215,15 +244,21 @@ impl Agent {
         let Link::Registering { link, epoch } = self.link else {
             return;
         };
-        if self.life != Life::Active {
+        // What is being checkpointed belongs into the registration, which follows then.
+        if self.life != Life::Active || self.operations.is_writing() {
             return;
         }
+        let checkpointed = self.operations.checkpointed();
         let register = link::Register {
             info: Pb((*self.info).clone()),
             version: self.settings.version.clone(),
             link_version: link::VERSION,
             capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
-            checkpointed_resources: Vec::new(),
+            checkpointed_resources: checkpointed
+                .to_v1(Format::PostRefinement)
+                .into_iter()
+                .map(Pb)
+                .collect(),
             resource_version: self.resource_version.clone(),
         };
         let body = match self.agent_id {
@@ -242,7 +277,7 @@ impl Agent {
             executors: Vec::new(),
             frameworks: Vec::new(),
             completed_frameworks: Vec::new(),
-            operations: Vec::new(),
+            operations: self.reported_operations(),
         };
         for framework in self.frameworks.values() {
             message.frameworks.push(Pb((*framework.info).clone()));
@@ -306,6 +341,9 @@ impl Agent {
             .set(Timer::Silence, now.mono + self.ping_timeout);
         for key in self.streams.resume() {
             self.forward(now, &key, out);
+        }
+        for uuid in self.operations.resume() {
+            self.forward_operation(now, uuid, out);
         }
     }
 

@@ -1,10 +1,10 @@
-//! Status-update streams: every update of a task reaches the framework, in order, at least once.
-//! Keeps no task state and sends nothing itself: it says which update is to be sent.
+//! Status-update streams: every update of a task or operation reaches the one who asked, in order,
+//! at least once. Keeps no other state and sends nothing: it says which update is to be sent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use tepui_protocol::v1::TaskStatus;
+use tepui_protocol::v1::{OperationStatus, TaskStatus};
 
 use super::model::is_terminal;
 use crate::ids::{FrameworkId, TaskId};
@@ -15,15 +15,44 @@ pub const RETRY_MIN: Duration = Duration::from_secs(10);
 /// Longest time between two attempts.
 pub const RETRY_MAX: Duration = Duration::from_secs(600);
 
-/// Updates of one task that may wait for acknowledgement; further ones that are not terminal are
+/// Updates of one stream that may wait for acknowledgement; further ones that are not terminal are
 /// refused, and the executor keeps them.
 pub const MAX_PENDING: usize = 1_000;
 
-/// Acknowledged updates of one task whose ids are remembered to recognise repetitions.
+/// Acknowledged updates of one stream whose ids are remembered to recognise repetitions.
 pub const MAX_REMEMBERED: usize = 1_000;
 
-/// Names one stream.
+/// Names the stream of a task.
 pub(super) type Key = (FrameworkId, TaskId);
+
+/// What a stream carries.
+pub(super) trait Update {
+    /// What it is acknowledged by.
+    fn uuid(&self) -> &[u8];
+    /// Whether nothing can follow it.
+    fn is_last(&self) -> bool;
+}
+
+impl Update for TaskStatus {
+    fn uuid(&self) -> &[u8] {
+        self.uuid.as_deref().unwrap_or_default()
+    }
+
+    fn is_last(&self) -> bool {
+        is_terminal(self.state())
+    }
+}
+
+impl Update for OperationStatus {
+    fn uuid(&self) -> &[u8] {
+        self.uuid.as_ref().map_or(&[], |uuid| &uuid.value)
+    }
+
+    /// The agent reports an operation once, when it has ended.
+    fn is_last(&self) -> bool {
+        true
+    }
+}
 
 /// What became of an update that was handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,33 +81,41 @@ pub(super) enum Acknowledged {
 }
 
 #[derive(Debug)]
-struct Stream {
-    pending: VecDeque<TaskStatus>,
+struct Stream<U> {
+    pending: VecDeque<U>,
     seen: BTreeSet<Vec<u8>>,
     acknowledged: VecDeque<Vec<u8>>,
     retry: Duration,
 }
 
-/// All streams of an agent.
-#[derive(Debug, Default)]
-pub(super) struct Streams {
-    streams: BTreeMap<Key, Stream>,
+/// All streams of one kind of an agent.
+#[derive(Debug)]
+pub(super) struct Streams<K, U> {
+    streams: BTreeMap<K, Stream<U>>,
 }
 
-impl Streams {
-    /// Takes an update over; its `uuid` must be set.
-    pub(super) fn update(&mut self, key: &Key, status: TaskStatus) -> Taken {
+impl<K, U> Default for Streams<K, U> {
+    fn default() -> Self {
+        Streams {
+            streams: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord + Clone, U: Update> Streams<K, U> {
+    /// Takes an update over; its uuid must be set.
+    pub(super) fn update(&mut self, key: &K, status: U) -> Taken {
         let stream = self.streams.entry(key.clone()).or_insert_with(|| Stream {
             pending: VecDeque::new(),
             seen: BTreeSet::new(),
             acknowledged: VecDeque::new(),
             retry: RETRY_MIN,
         });
-        let uuid = status.uuid.clone().unwrap_or_default();
+        let uuid = status.uuid().to_vec();
         if stream.seen.contains(&uuid) {
             return Taken::Duplicate;
         }
-        if stream.pending.len() >= MAX_PENDING && !is_terminal(status.state()) {
+        if stream.pending.len() >= MAX_PENDING && !status.is_last() {
             return Taken::Full;
         }
         stream.seen.insert(uuid);
@@ -91,12 +128,12 @@ impl Streams {
     }
 
     /// The update that is in flight, or is to be sent, on this stream.
-    pub(super) fn head(&self, key: &Key) -> Option<&TaskStatus> {
+    pub(super) fn head(&self, key: &K) -> Option<&U> {
         self.streams.get(key)?.pending.front()
     }
 
     /// Time to wait for the acknowledgement of the head just sent; doubles with every call.
-    pub(super) fn retry_after(&mut self, key: &Key) -> Duration {
+    pub(super) fn retry_after(&mut self, key: &K) -> Duration {
         let Some(stream) = self.streams.get_mut(key) else {
             return RETRY_MIN;
         };
@@ -105,18 +142,18 @@ impl Streams {
         delay
     }
 
-    /// The framework has seen the update `uuid`.
-    pub(super) fn acknowledge(&mut self, key: &Key, uuid: &[u8]) -> Acknowledged {
+    /// The one who asked has seen the update `uuid`.
+    pub(super) fn acknowledge(&mut self, key: &K, uuid: &[u8]) -> Acknowledged {
         let Some(stream) = self.streams.get_mut(key) else {
             return Acknowledged::Unknown;
         };
-        if stream.pending.front().and_then(|head| head.uuid.as_deref()) != Some(uuid) {
+        if stream.pending.front().map(U::uuid) != Some(uuid) {
             return Acknowledged::Unknown;
         }
         let Some(head) = stream.pending.pop_front() else {
             return Acknowledged::Unknown;
         };
-        if is_terminal(head.state()) {
+        if head.is_last() {
             self.streams.remove(key);
             return Acknowledged::Closed;
         }
@@ -135,7 +172,7 @@ impl Streams {
     }
 
     /// Starts the retries of all streams afresh and names those with something to send.
-    pub(super) fn resume(&mut self) -> Vec<Key> {
+    pub(super) fn resume(&mut self) -> Vec<K> {
         let mut due = Vec::new();
         for (key, stream) in &mut self.streams {
             stream.retry = RETRY_MIN;
@@ -147,14 +184,16 @@ impl Streams {
     }
 
     /// Streams with something unacknowledged.
-    pub(super) fn pending_keys(&self) -> Vec<Key> {
+    pub(super) fn pending_keys(&self) -> Vec<K> {
         let waiting = self
             .streams
             .iter()
             .filter(|(_, stream)| !stream.pending.is_empty());
         waiting.map(|(key, _)| key.clone()).collect()
     }
+}
 
+impl Streams<Key, TaskStatus> {
     /// Whether any update of this framework waits for acknowledgement.
     pub(super) fn is_waiting(&self, framework: &FrameworkId) -> bool {
         self.of(framework)
@@ -170,7 +209,7 @@ impl Streams {
         keys
     }
 
-    fn of(&self, framework: &FrameworkId) -> impl Iterator<Item = (&Key, &Stream)> {
+    fn of(&self, framework: &FrameworkId) -> impl Iterator<Item = (&Key, &Stream<TaskStatus>)> {
         let first = (framework.clone(), TaskId::new(""));
         self.streams
             .range(first..)

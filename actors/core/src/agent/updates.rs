@@ -70,6 +70,7 @@ impl Agent {
             return;
         };
         let uuid = status.uuid.clone().unwrap_or_default();
+        let state = status.state();
         let from_executor = status.source() == Source::Executor;
         if from_executor {
             fill_container_status(&mut status, &executor, &self.settings.ip);
@@ -82,6 +83,9 @@ impl Agent {
                 Taken::Duplicate
             }
         };
+        if is_terminal(state) {
+            self.remove_links(&key.0, &executor.id, out);
+        }
         if from_executor && taken != Taken::Full {
             let acknowledged = event::Acknowledged {
                 task_id: key.1.to_v1(),
@@ -162,6 +166,9 @@ impl Agent {
     pub(super) fn pause_streams(&mut self) {
         for key in self.streams.pending_keys() {
             self.timers.cancel(&Timer::Resend(key));
+        }
+        for uuid in self.operations.pending_keys() {
+            self.timers.cancel(&Timer::ResendOperation(uuid));
         }
     }
 

@@ -10,10 +10,11 @@ use v1::value::Type as ValueType;
 
 use super::validate::reservation_type;
 use super::value::{format_milli, to_milli, write_ranges, write_set};
-use super::{Format, Resources, convert};
+use super::{Entry, Format, Resources, convert};
 
 impl fmt::Display for Resources {
-    /// Mesos's text form, e.g. `cpus(allocated: *):0.1; mem(allocated: *):32`.
+    /// Mesos's text form, e.g. `cpus(allocated: *):0.1; mem(allocated: *):32`; the number of
+    /// copies follows shared ones: `disk(reservations: [(STATIC,a)])[v:data]<SHARED>:64<2>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("{}");
@@ -22,9 +23,19 @@ impl fmt::Display for Resources {
             if i > 0 {
                 f.write_str("; ")?;
             }
-            write_resource(f, &convert::entry_to_v1(entry, Format::PostRefinement))?;
+            write!(f, "{entry}")?;
+            if entry.is_shared() {
+                write!(f, "<{}>", entry.copies)?;
+            }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    /// One resource in Mesos's text form, without the number of copies of a shared one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_resource(f, &convert::entry_to_v1(self, Format::PostRefinement))
     }
 }
 

@@ -7,8 +7,11 @@ use tepui_protocol::v1;
 use v1::resource::disk_info::source::Type as SourceType;
 use v1::resource::{DiskInfo, disk_info};
 
+use super::convert::{entry_from_v1, entry_to_v1};
 use super::roles::is_ancestor;
+use super::validate::validate;
 use super::value::Amount;
+use super::{Format, ResourceError};
 use crate::ids::Role;
 
 /// A resource's name; the usual ones cost nothing to copy and compare.
@@ -175,6 +178,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Reads one resource of the v1 form, pre- or post-refinement, and validates it.
+    ///
+    /// # Errors
+    /// When it breaks a rule; the error names it as Mesos does.
+    pub fn from_v1(resource: &v1::Resource) -> Result<Entry, ResourceError> {
+        validate(std::slice::from_ref(resource))?;
+        Ok(entry_from_v1(resource))
+    }
+
+    /// Writes the v1 form.
+    pub fn to_v1(&self, format: Format) -> v1::Resource {
+        entry_to_v1(self, format)
+    }
+
     /// The resource's name.
     pub fn name(&self) -> &str {
         self.name.as_str()
@@ -196,6 +213,11 @@ impl Entry {
             Amount::Scalar(milli) => Some(milli),
             _ => None,
         }
+    }
+
+    /// How often a shared entry is held; 1 for all others.
+    pub fn copies(&self) -> u32 {
+        self.copies
     }
 
     /// The role it is allocated to.
@@ -267,21 +289,27 @@ impl Entry {
             .and_then(|extra| extra.provider.as_deref())
     }
 
-    /// The same without reservations.
-    pub fn to_unreserved(&self) -> Entry {
-        let mut entry = self.clone();
-        if let Some(extra) = entry
-            .extra
-            .as_mut()
-            .filter(|extra| !extra.reservations.is_empty())
-        {
-            let bare = Extra {
-                reservations: Vec::new(),
-                ..Extra::clone(extra)
-            };
-            entry.extra = (!bare.is_plain()).then(|| Arc::new(bare));
-        }
+    /// The same without the persistent volume on it: neither persistence, nor a way to mount it,
+    /// nor sharing, which only volumes can have. The disk's source stays.
+    pub fn without_persistence(&self) -> Entry {
+        let mut entry = self.with_extra(|extra| {
+            extra.shared = false;
+            extra.disk = extra.disk.take().filter(|disk| disk.source.is_some());
+            if let Some(disk) = &mut extra.disk {
+                disk.persistence = None;
+                disk.volume = None;
+            }
+        });
+        entry.copies = 1;
         entry
+    }
+
+    /// The same with another amount of a scalar, in thousandths.
+    pub fn with_milli(&self, milli: i64) -> Entry {
+        Entry {
+            amount: Amount::Scalar(milli),
+            ..self.clone()
+        }
     }
 
     /// The same with another allocation role, or none.
@@ -303,6 +331,19 @@ impl Entry {
     /// Whether both are the same resource and amount; copies of shared ones do not count.
     pub fn is_same(&self, other: &Entry) -> bool {
         self.equals(other)
+    }
+
+    /// The same with its rarer properties changed.
+    pub(super) fn with_extra(&self, change: impl FnOnce(&mut Extra)) -> Entry {
+        let mut extra = self.extra.as_deref().cloned().unwrap_or_default();
+        change(&mut extra);
+        Entry {
+            name: self.name.clone(),
+            amount: self.amount.clone(),
+            allocation: self.allocation.clone(),
+            extra: (!extra.is_plain()).then(|| Arc::new(extra)),
+            copies: self.copies,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -328,7 +369,7 @@ impl Entry {
 
     /// Whether both make one entry when added. MOUNT and BLOCK disks, RAW disks with an
     /// identity and persistent volumes stay apart: they are exclusive.
-    pub(super) fn can_add(&self, other: &Entry) -> bool {
+    pub fn can_add(&self, other: &Entry) -> bool {
         if self.is_shared() {
             return self.equals(other);
         }

@@ -9,24 +9,28 @@ use crate::ids::Role;
 
 pub mod attributes;
 mod bag;
+mod checkpointed;
 pub mod conversion;
 mod convert;
 mod display;
 mod entry;
-mod json;
+mod format;
 mod limits;
 mod parse;
 mod quantities;
+mod reservations;
 pub mod roles;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod validate;
 mod value;
 
 use bag::Bag;
 pub use entry::{Entry, Name, Reservation, ReservationKind};
+pub use format::{Format, downgrade, upgrade};
 pub use limits::Limits;
 pub use quantities::Quantities;
+pub use reservations::common_reservations;
 pub use validate::{validate, validate_one};
 pub use value::{Amount, Ranges, TextValue, format_milli, from_milli, to_milli};
 
@@ -34,17 +38,6 @@ pub use value::{Amount, Ranges, TextValue, format_milli, from_milli, to_milli};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ResourceError(pub String);
-
-/// In which of Mesos's forms resources are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// `reservations` stack (frameworks with RESERVATION_REFINEMENT).
-    PostRefinement,
-    /// `role` and `reservation` fields (all others).
-    PreRefinement,
-    /// Both at once, as the operator endpoints write them.
-    Endpoint,
-}
 
 /// A bag of resources, kept canonical: like entries merged, empty ones dropped.
 ///
@@ -142,6 +135,10 @@ impl Resources {
 
     /// Takes `other` away; what is not there is ignored.
     pub fn subtract(&mut self, other: &Resources) {
+        if self.is_same_copy(other) {
+            *self = Resources::new();
+            return;
+        }
         for entry in other.entries.iter() {
             self.subtract_entry(entry);
         }
@@ -165,15 +162,15 @@ impl Resources {
         }
     }
 
-    /// The entries for which `keep` is true.
+    /// The entries for which `keep` is true; when that is all of them, the copy costs nothing.
     pub fn filter(&self, keep: impl Fn(&Entry) -> bool) -> Resources {
+        let Some(kept) = self.entries.iter().position(|entry| !keep(entry)) else {
+            return self.clone();
+        };
+        let (before, after) = self.entries.split_at(kept);
+        let after = after.iter().skip(1).filter(|entry| keep(entry));
         Resources {
-            entries: self
-                .entries
-                .iter()
-                .filter(|entry| keep(entry))
-                .cloned()
-                .collect(),
+            entries: before.iter().chain(after).cloned().collect(),
         }
     }
 
@@ -271,15 +268,6 @@ impl Resources {
         self.filter(Entry::is_persistent_volume)
     }
 
-    /// The same without reservations.
-    pub fn to_unreserved(&self) -> Resources {
-        let mut bag = Resources::new();
-        for entry in self.entries.iter() {
-            bag.add_entry(entry.to_unreserved());
-        }
-        bag
-    }
-
     /// The names of all entries, sorted, each once.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.entries.iter().map(Entry::name).collect();
@@ -339,6 +327,9 @@ impl Resources {
     }
 
     fn with_allocation(&self, role: Option<&Role>) -> Resources {
+        if self.iter().all(|entry| entry.allocation.as_ref() == role) {
+            return self.clone();
+        }
         let mut bag = Resources {
             entries: Bag::with_capacity(self.entries.len()),
         };
@@ -378,6 +369,14 @@ impl PartialEq for Resources {
 }
 
 impl Eq for Resources {}
+
+impl From<Entry> for Resources {
+    fn from(entry: Entry) -> Self {
+        let mut bag = Resources::new();
+        bag.add_entry(entry);
+        bag
+    }
+}
 
 impl FromIterator<Entry> for Resources {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {

@@ -1,9 +1,12 @@
 //! Tests of the agent's skin: a real agent, real processes, real sockets, a master of a few lines.
 //! This file holds the fixture only.
 
+mod checkpoint;
 mod executor_api;
+mod operations;
 mod processes;
 mod reads;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +14,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tepui_protocol::link::{self, AgentToMaster, Frame, MasterToAgent, RunTask, StatusUpdate};
+use tepui_protocol::link::{
+    self, AgentToMaster, Frame, MasterToAgent, Register, RunTask, StatusUpdate,
+};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +36,8 @@ pub(super) struct Fixture {
     pub(super) work: tempfile::TempDir,
     master: WebSocketStream<TcpStream>,
     pub(super) client: reqwest::Client,
+    /// What the agent said when it registered.
+    pub(super) registration: Option<Box<Register>>,
 }
 
 pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
@@ -60,8 +67,15 @@ impl Fixture {
     }
 
     pub(super) async fn start_with(change: impl FnOnce(&mut AgentConfig)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// An agent in a work directory that an earlier one may have used.
+    pub(super) async fn start_in(
+        work: tempfile::TempDir,
+        change: impl FnOnce(&mut AgentConfig),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let work = tempfile::tempdir().unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let mut config = config(address, work.path().to_owned());
         change(&mut config);
@@ -74,6 +88,7 @@ impl Fixture {
             work,
             master,
             client,
+            registration: None,
         };
         fixture.admit().await;
         fixture
@@ -98,6 +113,7 @@ impl Fixture {
             register.info.port,
             Some(i32::from(self.agent.address().port()))
         );
+        self.registration = Some(register);
         let registered = MasterToAgent::Registered {
             agent_id: AGENT.into(),
             ping_timeout_ms: 75_000,
@@ -163,6 +179,31 @@ impl Fixture {
     }
 
     pub(super) async fn run_command(&mut self, command: v1::CommandInfo) {
+        self.run_using(command, Vec::new()).await;
+    }
+
+    /// Runs task `t1`, which uses these resources, on an executor of this command.
+    pub(super) async fn run_using(
+        &mut self,
+        command: v1::CommandInfo,
+        resources: Vec<v1::Resource>,
+    ) {
+        self.run_task("t1", command, resources, true).await;
+    }
+
+    /// Runs one more task on the executor that is there.
+    pub(super) async fn run_another(&mut self, task: &str, resources: Vec<v1::Resource>) {
+        self.run_task(task, v1::CommandInfo::default(), resources, false)
+            .await;
+    }
+
+    async fn run_task(
+        &mut self,
+        task: &str,
+        command: v1::CommandInfo,
+        resources: Vec<v1::Resource>,
+        launch_executor: bool,
+    ) {
         let executor = v1::ExecutorInfo {
             r#type: Some(v1::executor_info::Type::Custom as i32),
             executor_id: v1::ExecutorId { value: "ex".into() },
@@ -171,11 +212,12 @@ impl Fixture {
         };
         let task = v1::TaskInfo {
             name: "t".into(),
-            task_id: v1::TaskId { value: "t1".into() },
+            task_id: v1::TaskId { value: task.into() },
             agent_id: v1::AgentId {
                 value: AGENT.into(),
             },
             executor: Some(Box::new(executor)),
+            resources,
             ..Default::default()
         };
         let framework = v1::FrameworkInfo {
@@ -189,7 +231,7 @@ impl Fixture {
         self.send(MasterToAgent::RunTask(Box::new(RunTask {
             framework: Pb(framework),
             task: Pb(task),
-            launch_executor: true,
+            launch_executor,
         })))
         .await;
     }
@@ -260,6 +302,13 @@ impl Fixture {
     pub(super) async fn stop(mut self) {
         self.agent.stop();
         self.agent.ended().await;
+    }
+
+    /// Ends the agent and leaves its work directory.
+    pub(super) async fn end(mut self) -> tempfile::TempDir {
+        self.agent.stop();
+        self.agent.ended().await;
+        self.work
     }
 }
 

@@ -5,19 +5,25 @@ mod executor_api;
 mod executors;
 mod kills;
 mod launches;
+mod operation_streams;
+mod operations;
+mod recovery;
 mod registration;
 mod updates;
+mod volumes;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent, RunTask, RunTaskGroup, StatusUpdate};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::executor::{Call, Event, call, event};
 use tepui_protocol::v1::{self, TaskState, TaskStatus, task_status::Source};
 
-use super::messages::{Answer, ConnectionId, Effect, Input, Launch, LinkNumber, Token};
+use super::messages::{Answer, Checkpoint, ConnectionId, Effect, Input, Launch, LinkNumber, Token};
 use super::model::Snapshot;
+use super::recovery::recover;
 use super::{Agent, Settings};
 use crate::ids::ContainerId;
 use crate::time::{Mono, Now, Wall};
@@ -66,11 +72,17 @@ pub(super) fn settings() -> Settings {
 
 impl Fixture {
     pub(super) fn new(settings: Settings) -> Self {
+        Self::restarted(settings, ResourcesAndOperations::default())
+    }
+
+    /// An agent that finds a checkpoint.
+    pub(super) fn restarted(settings: Settings, stored: ResourcesAndOperations) -> Self {
         let now = Now {
             mono: Mono(1_000_000),
             wall: Wall(1_700_000_000_000_000),
         };
-        let agent = Agent::new(settings, [7; 32], now);
+        let recovered = recover(&settings.work_dir, &settings.info.resources, stored).unwrap();
+        let agent = Agent::new(settings, recovered, [7; 32], now);
         Fixture {
             agent,
             now,
@@ -212,6 +224,21 @@ impl Fixture {
             Effect::Launch(launch) => *launch,
             other => panic!("no launch: {other:?}"),
         }
+    }
+
+    #[track_caller]
+    pub(super) fn checkpoint(&mut self) -> Checkpoint {
+        match self.effect() {
+            Effect::Checkpoint(order) => *order,
+            other => panic!("no checkpoint: {other:?}"),
+        }
+    }
+
+    /// Reports the last checkpoint as written.
+    pub(super) fn written(&mut self) {
+        self.input(Input::Checkpointed {
+            result: Ok(Vec::new()),
+        });
     }
 
     pub(super) fn acknowledge(&mut self, update: &StatusUpdate) {

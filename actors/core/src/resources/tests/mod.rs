@@ -1,8 +1,15 @@
 //! Tests of the resource algebra.
 
 mod algebra;
+mod conversion;
+mod disks;
+mod format;
 mod forms;
+mod identity;
 mod properties;
+mod reservations;
+mod sharing;
+pub(crate) mod strategies;
 mod text;
 
 use super::*;
@@ -49,6 +56,14 @@ pub(super) fn volume(id: &str, role: &str) -> v1::Resource {
         ..Default::default()
     }));
     disk
+}
+
+/// The same volume, shared.
+pub(super) fn shared(volume: v1::Resource) -> v1::Resource {
+    v1::Resource {
+        shared: Some(v1::resource::SharedInfo::default()),
+        ..volume
+    }
 }
 
 /// A disk of 10 MB with a source of its own.

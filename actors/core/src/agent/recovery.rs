@@ -1,0 +1,148 @@
+//! What an agent's checkpoint says of its resources, held against what it is started with.
+//! Reads no file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tepui_protocol::checkpoint::ResourcesAndOperations;
+use tepui_protocol::v1;
+use tepui_protocol::v1::resource::reservation_info::Type as ReservationType;
+
+use super::operations::OperationUuid;
+use super::paths;
+use super::volumes::{self, Volume};
+use crate::resources::{Entry, Format, Resources};
+
+/// What an agent starts with.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// The given resources with all reservations and volumes made at run time.
+    pub(super) total: Resources,
+    /// Operations that wait for acknowledgement.
+    pub(super) operations: BTreeMap<OperationUuid, v1::Operation>,
+    /// Destroyed volumes whose data may still be there, by path.
+    pub(super) removing: BTreeMap<String, (Volume, Entry)>,
+    make: Vec<Volume>,
+}
+
+impl Recovered {
+    /// Volumes whose directories must be there before the agent starts.
+    pub fn to_make(&self) -> &[Volume] {
+        &self.make
+    }
+
+    /// Destroyed volumes whose data must go.
+    pub fn to_remove(&self) -> impl Iterator<Item = &Volume> {
+        self.removing.values().map(|(volume, _)| volume)
+    }
+
+    /// Directories below which volumes have theirs: the work directory and the roots of PATH disks.
+    pub fn roots(&self, work_dir: &str) -> BTreeSet<String> {
+        let mut roots = BTreeSet::from([work_dir.to_owned()]);
+        let disks = self.total.iter().filter_map(Entry::disk);
+        let paths = disks.filter_map(|disk| disk.source.as_ref()?.path.as_ref()?.root.as_deref());
+        roots.extend(paths.map(|root| paths::below(work_dir, root)));
+        roots
+    }
+
+    /// This volume's data has gone.
+    pub fn removed(&mut self, path: &str) {
+        self.removing.remove(path);
+    }
+}
+
+/// Holds a checkpoint against the resources given at start (`--resources`, detected ones filled
+/// in).
+///
+/// # Errors
+/// When the checkpoint's reservations and volumes do not fit into those resources, or it holds
+/// what no agent writes.
+pub fn recover(
+    work_dir: &str,
+    given: &[v1::Resource],
+    stored: ResourcesAndOperations,
+) -> Result<Recovered, String> {
+    let read = |resources: &[v1::Resource]| {
+        Resources::from_v1(resources).map_err(|error| error.to_string())
+    };
+    let plain = |list: Vec<tepui_protocol::pb::Pb<v1::Resource>>| -> Vec<v1::Resource> {
+        list.into_iter().map(|resource| resource.0).collect()
+    };
+    let given = read(given)?;
+    let checkpointed = read(&plain(stored.resources))?;
+    let total = apply_checkpointed(&given, &checkpointed)?;
+    let present = volumes::by_path(work_dir, &checkpointed)?;
+    let mut removing = volumes::by_path(work_dir, &read(&plain(stored.removing))?)?;
+    removing.retain(|path, _| !present.contains_key(path));
+    let mut operations = BTreeMap::new();
+    for operation in stored.operations {
+        let uuid = OperationUuid::read(&operation.uuid.value)
+            .ok_or("an operation's uuid has not 16 bytes")?;
+        operations.insert(uuid, operation.0);
+    }
+    Ok(Recovered {
+        total,
+        operations,
+        removing,
+        make: present.into_values().map(|(volume, _)| volume).collect(),
+    })
+}
+
+/// Whether the agent must remember this entry itself: made at run time, by no resource provider.
+pub fn needs_checkpointing(entry: &Entry) -> bool {
+    entry.provider().is_none() && (entry.is_dynamically_reserved() || entry.is_persistent_volume())
+}
+
+/// Puts reservations and volumes made at run time into the resources an agent was started with
+/// (Mesos's `applyCheckpointedResources`).
+///
+/// # Errors
+/// When the resources they were made of are not there.
+pub fn apply_checkpointed(
+    given: &Resources,
+    checkpointed: &Resources,
+) -> Result<Resources, String> {
+    let mut total = given.clone();
+    for entry in checkpointed.iter() {
+        let resource = one(entry);
+        if !needs_checkpointing(entry) {
+            return Err(format!("Unexpected checkpointed resources {resource}"));
+        }
+        let stripped = stripped(&resource)?;
+        if !total.contains(&stripped) {
+            return Err(format!(
+                "Incompatible agent resources: {total} does not contain {stripped}"
+            ));
+        }
+        total.subtract(&stripped);
+        total.add(&resource);
+    }
+    Ok(total)
+}
+
+fn one(entry: &Entry) -> Resources {
+    std::iter::once(entry.clone()).collect()
+}
+
+/// What the entry was made of: no volume, not shared, and reserved by the operator's flag at most.
+fn stripped(resource: &Resources) -> Result<Resources, String> {
+    let mut plain = resource.to_v1(Format::PostRefinement);
+    for resource in &mut plain {
+        let by_flag = Some(ReservationType::Static as i32);
+        resource
+            .reservations
+            .retain(|reservation| reservation.r#type == by_flag);
+        if let Some(disk) = resource.disk.as_mut() {
+            disk.persistence = None;
+            disk.volume = None;
+        }
+        if resource
+            .disk
+            .as_ref()
+            .is_some_and(|disk| disk.source.is_none())
+        {
+            resource.disk = None;
+        }
+        resource.shared = None;
+    }
+    Resources::from_v1(&plain).map_err(|error| error.to_string())
+}

@@ -1,0 +1,128 @@
+//! What a restarted agent makes of its checkpoint.
+
+use tepui_protocol::v1::resource::{ReservationInfo, reservation_info};
+
+use super::super::recovery::{apply_checkpointed, needs_checkpointing, recover};
+use super::operations::{DIRECTORY, bag, bare, create, destroy, reserve, reserved, rich, volume};
+use super::*;
+use crate::resources::Resources;
+
+fn stored(resources: Vec<v1::Resource>) -> ResourcesAndOperations {
+    let plain = |resource: v1::Resource| v1::Resource {
+        allocation_info: None,
+        ..resource
+    };
+    ResourcesAndOperations {
+        resources: resources.into_iter().map(plain).map(Pb).collect(),
+        ..Default::default()
+    }
+}
+
+fn recovered(stored: ResourcesAndOperations) -> Result<super::super::recovery::Recovered, String> {
+    let settings = rich();
+    recover(&settings.work_dir, &settings.info.resources, stored)
+}
+
+#[test]
+fn reservations_and_volumes_are_part_of_the_total_again() {
+    let mut agent = Fixture::registered_with(rich());
+    agent.done(
+        reserve(vec![reserved("disk", 100.0), reserved("cpus", 1.0)]),
+        1,
+    );
+    let state = agent.done(create(vec![volume("v1", 64.0)]), 2).state;
+    let again = Fixture::restarted(rich(), state.clone());
+    assert_eq!(again.snapshot().total, agent.snapshot().total);
+    let recovered = recovered(state).unwrap();
+    let paths: Vec<&str> = recovered
+        .to_make()
+        .iter()
+        .map(|v| v.path.as_str())
+        .collect();
+    assert_eq!(paths, [DIRECTORY]);
+    assert_eq!(recovered.to_remove().count(), 0);
+}
+
+#[test]
+fn a_destroyed_volume_whose_data_may_be_left_is_to_be_removed() {
+    let mut agent = Fixture::registered_with(rich());
+    agent.done(reserve(vec![reserved("disk", 100.0)]), 1);
+    agent.done(create(vec![volume("v1", 64.0)]), 2);
+    let state = agent.done(destroy(vec![volume("v1", 64.0)]), 3).state;
+    let mut recovered = recovered(state).unwrap();
+    assert!(recovered.to_make().is_empty());
+    let paths: Vec<&str> = recovered.to_remove().map(|v| v.path.as_str()).collect();
+    assert_eq!(paths, [DIRECTORY]);
+    recovered.removed(DIRECTORY);
+    assert_eq!(recovered.to_remove().count(), 0);
+}
+
+#[test]
+fn a_volume_that_exists_again_is_not_removed() {
+    let one = volume("v1", 64.0);
+    let mut state = stored(vec![one.clone()]);
+    state.removing = stored(vec![one]).resources;
+    assert_eq!(recovered(state).unwrap().to_remove().count(), 0);
+}
+
+#[test]
+fn resources_that_shrank_below_what_is_reserved_are_refused() {
+    let error = recovered(stored(vec![reserved("cpus", 5.0)])).unwrap_err();
+    assert!(
+        error.starts_with("Incompatible agent resources: "),
+        "{error}"
+    );
+    assert!(error.ends_with("does not contain cpus:5"), "{error}");
+}
+
+#[test]
+fn what_no_agent_checkpoints_is_refused() {
+    let error = recovered(stored(vec![bare("cpus", 1.0)])).unwrap_err();
+    assert_eq!(error, "Unexpected checkpointed resources cpus:1");
+    let mut state = stored(Vec::new());
+    state.operations.push(Pb(v1::Operation::default()));
+    assert!(recovered(state).is_err());
+    let evil = stored(vec![volume("../x", 1.0)]);
+    assert!(recovered(evil).is_err());
+}
+
+#[test]
+fn a_refinement_of_a_static_reservation_is_made_of_that_reservation() {
+    let by_flag = ReservationInfo {
+        role: Some("eng".into()),
+        r#type: Some(reservation_info::Type::Static as i32),
+        ..Default::default()
+    };
+    let mut given = bare("cpus", 4.0);
+    given.reservations = vec![by_flag.clone()];
+    let mut refined = reserved("cpus", 1.0);
+    refined.reservations.insert(0, by_flag);
+    let (given, refined) = (bag(&[given]), bag(&[refined]));
+    let total = apply_checkpointed(&given, &refined).unwrap();
+    assert_eq!(total.reserved_to("eng").scalar_milli("cpus"), 3_000);
+    assert_eq!(total.reserved_to("eng/web"), refined);
+    let unreserved = bag(&[bare("cpus", 4.0)]);
+    assert!(apply_checkpointed(&unreserved, &refined).is_err());
+}
+
+#[test]
+fn only_what_was_made_at_run_time_needs_a_checkpoint() {
+    let needs = |resource: v1::Resource| {
+        let bag: Resources = bag(&[resource]);
+        bag.iter().all(needs_checkpointing)
+    };
+    assert!(needs(reserved("cpus", 1.0)));
+    assert!(needs(volume("v1", 1.0)));
+    assert!(!needs(bare("cpus", 1.0)));
+    let mut of_provider = reserved("disk", 1.0);
+    of_provider.provider_id = Some(v1::ResourceProviderId { value: "p".into() });
+    assert!(!needs(of_provider));
+}
+
+#[test]
+fn path_disks_have_volumes_below_their_own_roots() {
+    let recovered = recovered(ResourcesAndOperations::default()).unwrap();
+    let roots = recovered.roots("/var/lib/tepui");
+    let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+    assert_eq!(roots, ["/disks/path", "/var/lib/tepui"]);
+}
