@@ -1,5 +1,5 @@
 //! The rules for role names, beside the other rules.
-//! Which names are well formed is stated once, in `resources::roles`, because resources name roles too.
+//! Which names are good is said once, in `resources::roles`, because resources name roles too.
 
 use std::collections::BTreeSet;
 

@@ -59,13 +59,22 @@ impl TestMaster {
 
     pub fn with(settings: MasterSettings) -> Self {
         let mut test = Self::recovering(settings);
-        test.input(Input::Recovered(Box::default()));
+        test.recover(Registry::default());
         test
+    }
+
+    /// Gives the master its registry, and reads that the allocator is told first.
+    pub fn recover(&mut self, registry: Registry) {
+        self.input(Input::Recovered(Box::new(registry)));
+        assert!(matches!(
+            self.effects.pop_front(),
+            Some(Effect::ToAllocator(Command::Recover { .. }))
+        ));
     }
 
     pub fn after_failover(registry: Registry) -> Self {
         let mut test = Self::recovering(MasterSettings::default());
-        test.input(Input::Recovered(Box::new(registry)));
+        test.recover(registry);
         test
     }
 
