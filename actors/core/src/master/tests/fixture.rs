@@ -12,6 +12,7 @@ use tepui_protocol::v1::scheduler::Event;
 use tepui_protocol::v1::{AgentInfo, MasterInfo, TaskState, TaskStatus};
 
 use super::super::messages::{Answer, Effect, Input, LinkId, StreamId, Token};
+use super::super::operator::Request;
 use super::super::{Master, MasterSettings};
 use crate::allocator::messages::{Command, Proposal};
 use crate::ids::{AgentId, FrameworkId, OfferId};
@@ -333,6 +334,26 @@ impl TestMaster {
 
     pub fn accepted(&mut self, framework: &TestFramework, call: Value) {
         assert_eq!(self.call(framework, call), Answer::Accepted);
+    }
+
+    /// Makes an operator's request; the token names its answer.
+    pub fn operator_asks(&mut self, request: Request) -> Token {
+        let reply = Token(self.next_reply);
+        self.next_reply += 1;
+        self.input(Input::Operator {
+            request: Box::new(request),
+            principal: None,
+            reply,
+        });
+        reply
+    }
+
+    /// The answer to an operator's request.
+    pub fn operator_told(&mut self, reply: Token) -> Answer {
+        self.take("an answer", |effect| match effect {
+            Effect::Reply(to, answer) if *to == reply => Some(answer.clone()),
+            _ => None,
+        })
     }
 
     pub fn proposal(&self, framework: &FrameworkId, agent: &AgentId, text: &str) -> Proposal {

@@ -3,8 +3,12 @@
 
 mod agents;
 mod fixture;
+mod inverse_offers;
 mod launch;
+mod maintenance;
+mod quota;
 mod random;
 mod reregister;
 mod subscribe;
 mod updates;
+mod weights;
