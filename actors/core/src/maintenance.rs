@@ -146,7 +146,7 @@ impl Maintenance {
             machines.sort_by_key(|machine| machine.place);
             let first = machines.first();
             Window {
-                unavailability: first.map(|m| m.unavailability.clone()).unwrap_or_default(),
+                unavailability: first.map(|m| m.unavailability).unwrap_or_default(),
                 machine_ids: machines.iter().map(|m| m.id.clone()).collect(),
             }
         };
@@ -164,7 +164,7 @@ impl Maintenance {
                 let machine = Machine {
                     id: id.clone(),
                     mode: known.map_or(Mode::Draining, |known| known.mode),
-                    unavailability: planned.unavailability.clone(),
+                    unavailability: planned.unavailability,
                     window,
                     place,
                 };

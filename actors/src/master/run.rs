@@ -299,7 +299,6 @@ fn master_info(config: &MasterConfig, address: SocketAddr, ids: &mut IdSource) -
         capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
             .map(capability)
             .into(),
-        ..Default::default()
     }
 }
 

@@ -271,7 +271,7 @@ impl Master {
             facts: facts_of(agent),
             total: agent.total.clone(),
             used: used.map(|(id, used)| (id.clone(), used.clone())).collect(),
-            unavailability: self.maintenance.unavailability(&agent.machine).cloned(),
+            unavailability: self.maintenance.unavailability(&agent.machine).copied(),
         }));
     }
 

@@ -197,7 +197,7 @@ impl Master {
             url: Some(url),
             framework_id: offer.framework.to_v1(),
             agent_id: Some(offer.agent.to_v1()),
-            unavailability: offer.unavailability.clone(),
+            unavailability: offer.unavailability,
             resources: Vec::new(),
         };
         self.inverse_offers.insert(offer);

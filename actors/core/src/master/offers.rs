@@ -99,7 +99,7 @@ impl Master {
         let agent = self.agents.get(&offer.agent)?;
         let framework = self.frameworks.get(&offer.framework)?;
         let mut event = describe(&offer, framework, agent);
-        event.unavailability = self.maintenance.unavailability(&agent.machine).cloned();
+        event.unavailability = self.maintenance.unavailability(&agent.machine).copied();
         self.offers.insert(id, Arc::new(offer));
         Some(event)
     }

@@ -215,7 +215,7 @@ fn stored_machine(machine: &Machine) -> ScheduledMachine {
     ScheduledMachine {
         id: machine.id.clone().into(),
         down: machine.mode == Mode::Down,
-        unavailability: machine.unavailability.clone().into(),
+        unavailability: machine.unavailability.into(),
         window: machine.window,
         place: machine.place,
     }
