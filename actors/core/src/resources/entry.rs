@@ -284,6 +284,22 @@ impl Entry {
         entry
     }
 
+    /// The same with another allocation role, or none.
+    pub fn with_allocation(&self, role: Option<&Role>) -> Entry {
+        Entry {
+            allocation: role.cloned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with another amount of a scalar.
+    pub fn cut_to(&self, milli: i64) -> Entry {
+        Entry {
+            amount: Amount::Scalar(milli),
+            ..self.clone()
+        }
+    }
+
     /// Whether both are the same resource and amount; copies of shared ones do not count.
     pub fn is_same(&self, other: &Entry) -> bool {
         self.equals(other)
