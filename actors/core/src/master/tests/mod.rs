@@ -8,6 +8,7 @@ mod launch;
 mod maintenance;
 mod quota;
 mod random;
+mod random_settings;
 mod reregister;
 mod subscribe;
 mod updates;
