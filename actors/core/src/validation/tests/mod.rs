@@ -4,6 +4,7 @@
 mod agent;
 mod calls;
 mod checks;
+mod cluster;
 mod constraints;
 mod container;
 mod executor;
