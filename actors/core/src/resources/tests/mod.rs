@@ -9,7 +9,7 @@ mod identity;
 mod properties;
 mod reservations;
 mod sharing;
-mod strategies;
+pub(crate) mod strategies;
 mod text;
 
 use super::*;
