@@ -1,6 +1,7 @@
 //! Tests of the resource algebra.
 
 mod algebra;
+mod checkpointed;
 mod conversion;
 mod disks;
 mod format;
