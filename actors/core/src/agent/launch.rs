@@ -2,6 +2,7 @@
 //! Starts no process itself.
 
 use std::collections::BTreeMap;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
@@ -223,7 +224,7 @@ impl Agent {
     /// agent has not checkpointed.
     fn unknown_resources(&self, order: &Order) -> Option<Dropped> {
         let checkpointed = self.operations.checkpointed();
-        let is_known = |resource: &v1::Resource| match Resources::from_v1(&[resource.clone()]) {
+        let is_known = |resource: &v1::Resource| match Resources::from_v1(from_ref(resource)) {
             Ok(one) => checkpointed.contains(&one.unallocated().filter(needs_checkpointing)),
             Err(_) => false,
         };

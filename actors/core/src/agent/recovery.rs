@@ -7,7 +7,7 @@ use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::v1;
 use tepui_protocol::v1::resource::reservation_info::Type as ReservationType;
 
-use super::operations::OperationUuid;
+use super::operation_state::OperationUuid;
 use super::paths;
 use super::volumes::{self, Volume};
 use crate::resources::{Entry, Format, Resources};

@@ -3,6 +3,7 @@
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::v1::{OperationState, OperationStatus};
 
+use super::super::MAX_UNACKNOWLEDGED_OPERATIONS;
 use super::operations::{create, reserve, reserved, rich, volume};
 use super::*;
 
@@ -214,4 +215,40 @@ fn what_was_written_before_is_kept_by_later_checkpoints() {
     assert_eq!(state.resources.len(), 2);
     agent.written();
     agent.operation_status(3);
+}
+
+#[test]
+fn operations_beyond_the_limit_are_dropped_and_not_kept() {
+    let (_agent, _, mut state) = unacknowledged();
+    let one = state.operations[0].clone();
+    for number in 1..MAX_UNACKNOWLEDGED_OPERATIONS {
+        let mut uuid = vec![9; 16];
+        uuid[..8].copy_from_slice(&number.to_le_bytes());
+        let mut more = one.clone();
+        more.uuid.value = uuid;
+        state.operations.push(more);
+    }
+    let mut agent = Fixture::restarted(rich(), state);
+    agent.link_up(3);
+    agent.told_master();
+    agent.register_quietly();
+    agent.apply(reserve(vec![reserved("mem", 1.0)]), 2);
+    let status = agent.operation_status(2);
+    assert_eq!(status.state(), OperationState::OperationDropped);
+    assert_eq!(status.uuid, None);
+    let AgentToMaster::Reregister(report) = agent.told_master() else {
+        panic!("no re-registration")
+    };
+    assert_eq!(report.operations.len(), MAX_UNACKNOWLEDGED_OPERATIONS);
+}
+
+impl Fixture {
+    /// Is admitted; what is told then is of no interest.
+    fn register_quietly(&mut self) {
+        self.master_says(MasterToAgent::Registered {
+            agent_id: AGENT.into(),
+            ping_timeout_ms: 0,
+        });
+        self.effects.clear();
+    }
 }

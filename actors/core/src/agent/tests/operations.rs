@@ -523,4 +523,8 @@ fn an_agent_that_ends_drops_operations() {
     let status = agent.operation_status(1);
     assert_eq!(status.state(), OperationState::OperationDropped);
     assert_eq!(status.message(), "the agent is about to end");
+    // The last words of executors still reach the master.
+    agent.executor_update("ex", super::status("t1", TaskState::TaskKilled, 1));
+    assert_eq!(agent.update().status.state(), TaskState::TaskKilled);
+    assert_eq!(agent.event_type(1), event::Type::Acknowledged);
 }
