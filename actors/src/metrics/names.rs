@@ -244,6 +244,19 @@ pub fn publish_figures(figures: &AllocatorFigures, out: &mut Published) {
         let key = format!("allocator/mesos/roles/{role}/shares/dominant");
         out.insert(Cow::Owned(key), *share);
     }
+    for (role, kinds) in &figures.quotas {
+        for (name, quota) in kinds {
+            let prefix = format!("allocator/mesos/quota/roles/{role}/resources/{name}");
+            let mut add = |end: &str, milli: Option<i64>| {
+                if let Some(milli) = milli {
+                    out.insert(Cow::Owned(format!("{prefix}/{end}")), units(milli));
+                }
+            };
+            add("guarantee", quota.guarantee);
+            add("limit", quota.limit);
+            add("offered_or_allocated", Some(quota.consumed));
+        }
+    }
 }
 
 /// Adds what the registrar measures.

@@ -5,6 +5,7 @@ use tepui_protocol::v1;
 use v1::framework_info::capability::Type as Capability;
 
 use super::messages::AgentFacts;
+use super::reasons::Reason;
 use crate::resources::{Entry, Resources};
 
 /// What a framework is capable of.
@@ -101,11 +102,25 @@ impl AgentTraits {
     }
 
     /// Whether the framework may be offered anything here for a role.
-    pub fn admits(self, framework: FrameworkTraits, nested_role: bool, filter_gpus: bool) -> bool {
-        (framework.gpu_resources || !filter_gpus || !self.has_gpus)
-            && (framework.region_aware || !self.is_remote)
-            && (self.multi_role || !framework.multi_role)
-            && (self.hierarchical_role || !nested_role)
+    pub fn admits(
+        self,
+        framework: FrameworkTraits,
+        nested_role: bool,
+        filter_gpus: bool,
+    ) -> Result<(), Reason> {
+        if self.has_gpus && filter_gpus && !framework.gpu_resources {
+            return Err(Reason::NeedsGpuResources);
+        }
+        if self.is_remote && !framework.region_aware {
+            return Err(Reason::NeedsRegionAware);
+        }
+        if framework.multi_role && !self.multi_role {
+            return Err(Reason::AgentLacksMultiRole);
+        }
+        if nested_role && !self.hierarchical_role {
+            return Err(Reason::AgentLacksHierarchicalRole);
+        }
+        Ok(())
     }
 }
 

@@ -4,24 +4,26 @@
 use std::collections::BTreeMap;
 
 use super::Allocator;
-use super::ledger::{Agent, Ledger, RoleKey, SubKey};
+use super::amounts::Amounts;
+use super::holdings::{Agent, is_plain};
+use super::keys::{RoleKey, SubKey};
+use super::ledger::Ledger;
 use crate::resources::{Amount, Name, Resources};
 
 impl Allocator {
     /// Checks that nothing is given away twice, that all sums agree with what is held, and
     /// that every list says what the others say. The error names the first disagreement.
     pub fn sanity_check(&self) -> Result<(), String> {
-        for (key, agent) in &self.ledger.agents {
+        for (_, agent) in &self.ledger.agents {
             check_agent(agent)?;
-            let listed = self.candidates.iter().any(|candidate| candidate.0 == key);
-            if agent.is_candidate != listed {
-                return Err(format!("agent {}: candidate flag is wrong", agent.id));
-            }
         }
+        self.check_waiting()?;
+        self.check_inverse()?;
         check_totals(&self.ledger)?;
+        check_quotas(&self.ledger)?;
         check_subs(&self.ledger)?;
         check_sums(&self.ledger)?;
-        for sub in self.filters.refused_counts().keys() {
+        for sub in self.filters.subs() {
             if !self
                 .ledger
                 .subs
@@ -42,12 +44,6 @@ fn check_agent(agent: &Agent) -> Result<(), String> {
             return Err(format!("agent {}: an empty holding is left", agent.id));
         }
         used.add(&holding.resources.unallocated().non_shared());
-    }
-    if used != agent.used {
-        return Err(format!(
-            "agent {}: used is {}, held is {used}",
-            agent.id, agent.used
-        ));
     }
     if !agent.held.is_sorted_by(|a, b| a.sub < b.sub) {
         return Err(format!("agent {}: holdings are not sorted", agent.id));
@@ -94,6 +90,60 @@ fn check_totals(ledger: &Ledger) -> Result<(), String> {
     }
 }
 
+/// Compares the books of quota with what agents have and what is held on them.
+fn check_quotas(ledger: &Ledger) -> Result<(), String> {
+    let mut free = Amounts::default();
+    let mut reserved: BTreeMap<String, Amounts> = BTreeMap::new();
+    let mut allocated: BTreeMap<String, Amounts> = BTreeMap::new();
+    let top_of = |role: &str| role.split('/').next().unwrap_or(role).to_owned();
+    for (_, agent) in &ledger.agents {
+        let plain = plain_of(ledger, &agent.free);
+        if plain != agent.plain {
+            return Err(format!("agent {}: plain is {:?}", agent.id, agent.plain));
+        }
+        free.add(&plain, 1);
+        for entry in &agent.total {
+            let kind = ledger.totals.known_kind(entry.kind());
+            if let (Some(role), Some(milli), Some(kind)) =
+                (entry.reservation_role(), entry.scalar_milli(), kind)
+            {
+                let own = reserved.entry(top_of(role)).or_default();
+                own.change(kind, milli);
+            }
+        }
+        for holding in &agent.held {
+            let role = &ledger.roles[ledger.subs[holding.sub.0].role.0].path;
+            let own = allocated.entry(top_of(role)).or_default();
+            own.add(&plain_of(ledger, &holding.resources), 1);
+        }
+    }
+    ledger.quotas.sanity_check(&free)?;
+    for top in ledger.quotas.tops() {
+        let none = Amounts::default();
+        let held = allocated.get(&*top.name).unwrap_or(&none);
+        let kept = reserved.remove(&*top.name).unwrap_or_default();
+        if *held != top.allocated || kept != top.reserved {
+            return Err(format!("quota's books of {} are wrong", top.name));
+        }
+    }
+    match reserved.into_iter().find(|(_, kept)| !kept.is_zero()) {
+        Some((role, _)) => Err(format!("reservations of {role} are not in the books")),
+        None => Ok(()),
+    }
+}
+
+fn plain_of(ledger: &Ledger, resources: &Resources) -> Amounts {
+    let mut amounts = Amounts::default();
+    for entry in resources.iter().filter(|entry| is_plain(entry)) {
+        if let (Some(kind), Some(milli)) =
+            (ledger.totals.known_kind(entry.kind()), entry.scalar_milli())
+        {
+            amounts.change(kind, milli);
+        }
+    }
+    amounts
+}
+
 fn check_subs(ledger: &Ledger) -> Result<(), String> {
     let mut listed: BTreeMap<RoleKey, usize> = BTreeMap::new();
     let mut count: BTreeMap<RoleKey, usize> = BTreeMap::new();
@@ -131,6 +181,13 @@ fn check_subs(ledger: &Ledger) -> Result<(), String> {
             return Err(format!("role {} cannot be found", role.path));
         }
         role.sorter.sanity_check(&ledger.totals)?;
+        let own = ledger
+            .subs
+            .iter()
+            .filter(|(_, sub)| sub.role == key && sub.minimum.is_some());
+        if own.count() != role.own_minimums {
+            return Err(format!("role {}: own minimums are miscounted", role.path));
+        }
     }
     for (key, framework) in &ledger.frameworks {
         if ledger.framework_key(&framework.id).map(|found| found.0) != Some(key) {
@@ -188,7 +245,8 @@ fn check_sums(ledger: &Ledger) -> Result<(), String> {
     Ok(())
 }
 
-fn same(counted: &[i64], held: &[i64], what: &str) -> Result<(), String> {
+fn same(counted: &Amounts, held: &[i64], what: &str) -> Result<(), String> {
+    let counted = counted.as_slice();
     let length = counted.len().max(held.len());
     let at = |list: &[i64], kind: usize| list.get(kind).copied().unwrap_or(0);
     if (0..length).all(|kind| at(counted, kind) == at(held, kind)) {

@@ -1,10 +1,13 @@
 //! What each command of the master changes, and which agents it makes candidates.
 //! Proposes nothing; the next run does.
 
+use std::collections::BTreeSet;
+
 use super::Allocator;
 use super::capabilities::{AgentTraits, FrameworkTraits};
-use super::filters::Reason;
-use super::ledger::{AgentKey, FrameworkKey, SubKey};
+use super::filters::Cause;
+use super::keys::{AgentKey, FrameworkKey, SubKey};
+use super::ledger::Ledger;
 use super::messages::{AgentFacts, Command, FrameworkFacts, Generation, Notice, Refusal};
 use crate::ids::{AgentId, FrameworkId, Role};
 use crate::resources::attributes::same_attributes;
@@ -28,7 +31,6 @@ impl Allocator {
             Command::UpdateFramework { id, facts } => {
                 if let Some(key) = self.known_framework(&id) {
                     self.update_framework(key, &facts);
-                    self.mark_all();
                 }
             }
             Command::ActivateFramework { id, generation } => {
@@ -49,9 +51,11 @@ impl Allocator {
                 facts,
                 total,
                 used,
-                unavailability: _,
+                unavailability,
             } => {
-                self.add_agent(id, generation, facts, total, used);
+                let key = self.add_agent(id, generation, facts, total, used);
+                self.set_unavailability(key, unavailability);
+                self.count_recovered();
             }
             Command::UpdateAgent { id, facts, total } => self.update_agent(&id, facts, total),
             Command::ActivateAgent(id) => self.set_agent_active(&id, true),
@@ -80,13 +84,44 @@ impl Allocator {
             }
             Command::Revive { framework, roles } => self.revive(&framework, &roles),
             Command::Suppress { framework, roles } => self.suppress(&framework, &roles),
-            Command::TransformFree { .. }
-            | Command::SetQuota { .. }
-            | Command::UpdateWeights(_)
-            | Command::SetWhitelist(_)
-            | Command::SetUnavailability { .. }
-            | Command::EndInverseOffer { .. }
-            | Command::Recover { .. } => {}
+            Command::TransformFree {
+                agent,
+                consumed,
+                converted,
+                token,
+            } => {
+                let result = self.transform_free(&agent, &consumed, &converted);
+                return Some(Notice::Transformed { token, result });
+            }
+            Command::SetQuota { role, quota } => {
+                let Ledger { quotas, totals, .. } = &mut self.ledger;
+                quotas.set(&role, quota, totals);
+                self.mark_all();
+            }
+            Command::UpdateWeights(weights) => {
+                for (role, weight) in weights {
+                    self.ledger.role_sorter.set_weight(&role, weight);
+                }
+            }
+            Command::SetWhitelist(whitelist) => self.set_whitelist(whitelist),
+            Command::SetUnavailability {
+                agent,
+                unavailability,
+            } => {
+                if let Some(agent) = self.ledger.agent_key(&agent) {
+                    self.set_unavailability(agent, unavailability);
+                }
+            }
+            Command::EndInverseOffer {
+                framework,
+                agent,
+                refusal,
+            } => self.end_inverse_offer(now, &framework, &agent, refusal),
+            Command::Recover {
+                expected_agents,
+                quotas,
+                weights,
+            } => self.recover(now, expected_agents, quotas, weights),
         }
         None
     }
@@ -101,6 +136,7 @@ impl Allocator {
             let framework = self.ledger.ensure_framework(framework);
             self.charge(framework, agent, resources);
             self.ledger.drop_framework_if_unused(framework);
+            self.inverse.is_due = true;
         }
     }
 
@@ -135,7 +171,7 @@ impl Allocator {
     fn charge_missing(&mut self, framework: FrameworkKey, agent: AgentKey, used: &Resources) {
         for (role, mut missing) in used.by_allocation_role() {
             let sub = self.ledger.ensure_sub(framework, &role);
-            if let Some(held) = self.ledger.holding(sub, agent) {
+            if let Some(held) = self.ledger.agents[agent.0].holding(sub) {
                 missing.subtract(held);
             }
             self.charge(framework, agent, &missing);
@@ -161,15 +197,16 @@ impl Allocator {
             let entry = &mut self.ledger.subs[sub.0];
             entry.subscribed = true;
             entry.suppressed = suppressed;
-            entry.minimum = own_minimum(facts, role);
             // Kept only where it can exclude an agent, so that a run asks no other.
             let constraints = facts.constraints.as_ref();
             entry.constraints = constraints.filter(|c| c.constrains(role)).cloned();
+            self.ledger.set_minimum(sub, own_minimum(facts, role));
             // No longer suppressing a role revives it.
             if was_suppressed && !suppressed {
                 self.filters.clear_sub(sub);
             }
         }
+        self.inverse.is_due = true;
         for sub in self.ledger.frameworks[key.0].subs.clone() {
             let entry = &mut self.ledger.subs[sub.0];
             entry.traits = traits;
@@ -177,23 +214,25 @@ impl Allocator {
             if !facts.roles.contains(role) {
                 entry.subscribed = false;
                 entry.suppressed = false;
+                self.ledger.set_minimum(sub, None);
                 self.filters.clear_sub(sub);
             }
             self.ledger.update_listing(sub);
+            self.mark_sub(sub);
             self.ledger.drop_if_unused(sub);
         }
     }
 
     fn set_framework_active(&mut self, key: FrameworkKey, active: bool) {
         self.ledger.frameworks[key.0].active = active;
+        self.inverse.is_due |= active;
         for sub in self.ledger.frameworks[key.0].subs.clone() {
             self.ledger.update_listing(sub);
-            if !active {
+            if active {
+                self.mark_sub(sub);
+            } else {
                 self.filters.clear_sub(sub);
             }
-        }
-        if active {
-            self.mark_all();
         }
     }
 
@@ -202,6 +241,7 @@ impl Allocator {
             return;
         };
         self.set_framework_active(key, false);
+        self.forget_inverse_offers(key);
         self.ledger.frameworks[key.0].known = false;
         for sub in self.ledger.frameworks[key.0].subs.clone() {
             self.ledger.subs[sub.0].subscribed = false;
@@ -219,8 +259,8 @@ impl Allocator {
     fn release_everywhere(&mut self, sub: SubKey) {
         let agents: Vec<usize> = self.ledger.agents.iter().map(|(agent, _)| agent).collect();
         for agent in agents.into_iter().map(AgentKey) {
-            if let Some(held) = self.ledger.holding(sub, agent).cloned() {
-                self.ledger.release(sub, agent, &held, &held.unallocated());
+            if let Some(held) = self.ledger.agents[agent.0].holding(sub).cloned() {
+                self.ledger.release(sub, agent, &held);
                 self.mark(agent);
             }
         }
@@ -233,17 +273,28 @@ impl Allocator {
         facts: AgentFacts,
         total: Resources,
         used: Vec<(FrameworkId, Resources)>,
-    ) {
+    ) -> AgentKey {
         // An agent that comes back may have been removed and added by the master in one go.
         self.remove_agent(&id);
         let key = self.ledger.add_agent(id, generation, facts, total);
         self.update_traits(key);
+        let agent = &mut self.ledger.agents[key.0];
+        agent.whitelisted = is_listed(self.whitelist.as_ref(), &agent.facts);
         for (framework, resources) in used {
             let framework = self.ledger.ensure_framework(&framework);
             self.charge(framework, key, &resources);
             self.ledger.drop_framework_if_unused(framework);
         }
         self.mark(key);
+        key
+    }
+
+    fn set_whitelist(&mut self, whitelist: Option<BTreeSet<String>>) {
+        self.whitelist = whitelist;
+        for (_, agent) in &mut self.ledger.agents {
+            agent.whitelisted = is_listed(self.whitelist.as_ref(), &agent.facts);
+        }
+        self.mark_all();
     }
 
     fn update_agent(&mut self, id: &AgentId, facts: AgentFacts, total: Resources) {
@@ -288,12 +339,9 @@ impl Allocator {
             .iter()
             .map(|holding| holding.sub)
             .collect();
-        let was_candidate = self.ledger.agents[key.0].is_candidate;
         self.filters.clear_agent(key);
+        self.set_unavailability(key, None);
         self.ledger.remove_agent(key);
-        if was_candidate {
-            self.candidates.retain(|candidate| *candidate != key);
-        }
         for sub in holders {
             self.ledger.drop_if_unused(sub);
         }
@@ -314,10 +362,7 @@ impl Allocator {
             return;
         };
         match resources.sole_allocation_role() {
-            Some(role) => {
-                let role = role.clone();
-                self.release_role(now, framework, agent, (&role, resources), refusal);
-            }
+            Some(role) => self.release_role(now, framework, agent, (role, resources), refusal),
             None => {
                 for (role, resources) in resources.by_allocation_role() {
                     self.release_role(now, framework, agent, (&role, &resources), refusal);
@@ -332,25 +377,23 @@ impl Allocator {
         now: Now,
         framework: FrameworkKey,
         agent: AgentKey,
-        (role, resources): (&Role, &Resources),
+        (role, resources): (&str, &Resources),
         refusal: Option<Refusal>,
     ) {
-        let role = self.ledger.role_key(role);
-        let Some(sub) = role.and_then(|role| self.ledger.sub_key(framework, role)) else {
+        let Some(sub) = self.ledger.sub_key(framework, role) else {
             return;
         };
-        let bare = resources.unallocated();
-        let given = self.ledger.release(sub, agent, resources, &bare);
+        let given = self.ledger.release(sub, agent, resources);
         let entry = &self.ledger.subs[sub.0];
         let may_get_offers = entry.subscribed && self.ledger.frameworks[framework.0].active;
         if let Some(refusal) = refusal.filter(|_| may_get_offers && !given.is_empty()) {
-            let reason = if refusal.timeout.is_zero() {
-                Reason::Echo
+            let cause = if refusal.timeout.is_zero() {
+                Cause::Echo
             } else {
-                Reason::Refused
+                Cause::Refused
             };
             let end = now.mono + refusal.timeout.max(self.config.allocation_interval);
-            self.filters.add(agent, sub, given, end, reason);
+            self.filters.add(agent, sub, given, end, cause);
         }
         self.ledger.drop_if_unused(sub);
     }
@@ -370,9 +413,8 @@ impl Allocator {
         };
         let mut touched = Vec::new();
         for (role, resources) in consumed.by_allocation_role() {
-            let role = self.ledger.role_key(&role);
-            let sub = role.and_then(|role| self.ledger.sub_key(framework, role));
-            let held = sub.and_then(|sub| self.ledger.holding(sub, agent));
+            let sub = self.ledger.sub_key(framework, &role);
+            let held = sub.and_then(|sub| self.ledger.agents[agent.0].holding(sub));
             match (sub, held) {
                 (Some(sub), Some(held)) if held.contains(&resources) => {
                     touched.push((sub, resources));
@@ -382,8 +424,7 @@ impl Allocator {
             }
         }
         for (sub, resources) in &touched {
-            self.ledger
-                .release(*sub, agent, resources, &resources.unallocated());
+            self.ledger.release(*sub, agent, resources);
         }
         let mut total = self.ledger.agents[agent.0].total.clone();
         total.subtract(&consumed.unallocated());
@@ -397,6 +438,39 @@ impl Allocator {
         self.mark(agent);
     }
 
+    /// Changes what nobody holds. A shared volume counts as held as long as anybody has it.
+    fn transform_free(
+        &mut self,
+        id: &AgentId,
+        consumed: &Resources,
+        converted: &Resources,
+    ) -> Result<(), String> {
+        let Some(key) = self.ledger.agent_key(id) else {
+            return Err(format!("agent {id} is not known"));
+        };
+        let agent = &self.ledger.agents[key.0];
+        if !agent.free.contains(consumed) {
+            return Err(format!(
+                "free on agent {id} is {}, not {consumed}",
+                agent.free
+            ));
+        }
+        let in_use = consumed.shared().iter().any(|volume| {
+            let mut held = agent.held.iter().flat_map(|holding| &holding.resources);
+            held.any(|other| other.with_allocation(None).is_same(volume))
+        });
+        if in_use {
+            return Err(format!("a shared volume on agent {id} is in use"));
+        }
+        let mut total = agent.total.clone();
+        total.subtract(consumed);
+        total.add(converted);
+        self.ledger.set_total(key, total);
+        self.update_traits(key);
+        self.mark(key);
+        Ok(())
+    }
+
     fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
         let Some(key) = self.known_framework(framework) else {
             return;
@@ -405,8 +479,10 @@ impl Allocator {
             self.ledger.subs[sub.0].suppressed = false;
             self.filters.clear_sub(sub);
             self.ledger.update_listing(sub);
+            self.mark_sub(sub);
         }
-        self.mark_all();
+        self.clear_inverse_filters(key);
+        self.inverse.is_due = true;
     }
 
     fn suppress(&mut self, framework: &FrameworkId, roles: &[Role]) {
@@ -429,6 +505,10 @@ impl Allocator {
         })
         .collect()
     }
+}
+
+fn is_listed(whitelist: Option<&BTreeSet<String>>, facts: &AgentFacts) -> bool {
+    whitelist.is_none_or(|hosts| hosts.contains(&facts.info.hostname))
 }
 
 /// The framework's own alternatives for the smallest offer of a role; an empty list allows any.

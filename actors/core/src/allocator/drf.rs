@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use slab::Slab;
+use smallvec::SmallVec;
 
-use super::sorter::{Slot, Sorter, Totals};
+use super::amounts::Amounts;
+use super::sorter::{Slot, Sorter, Totals, Walk};
+use crate::ids::IdSource;
 
 /// Name of the leaf a client has below the node of its path. A role's own frameworks compete
 /// with its subroles through it, as in Mesos.
@@ -15,16 +18,24 @@ const LEAF: &str = ".";
 
 const ROOT: usize = 0;
 
+/// When more than one in this many children of a node changed, its list is sorted anew; fewer
+/// are moved one by one.
+const MOVE_RATHER_THAN_SORT: usize = 16;
+
 /// A tree of clients, each level kept sorted by share, then number of allocations, then name.
+///
+/// A change only notes the nodes it touches; their places are mended when an order is begun. So
+/// a hundred releases between two runs cost one move per client, not a hundred.
 #[derive(Debug)]
 pub struct DrfSorter {
     nodes: Slab<Node>,
-    weights: Arc<BTreeMap<String, f64>>,
+    /// Weights of paths other than 1.
+    weights: BTreeMap<String, f64>,
     hierarchical: bool,
-    /// Version of the totals the shares were computed with.
+    /// Version of the totals the ranks were computed with.
     version: u64,
-    /// Work list of `order`, kept for its memory.
-    stack: Vec<usize>,
+    /// Nodes whose rank may no longer be right.
+    stale: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -32,29 +43,46 @@ struct Node {
     parent: usize,
     name: Arc<str>,
     children: BTreeMap<Arc<str>, usize>,
-    /// Children with listed clients, sorted.
-    ranked: Vec<usize>,
+    /// Children with listed clients, sorted by rank.
+    ranked: Vec<u32>,
     client: Option<usize>,
     /// Listed clients in this subtree.
     listed: usize,
     weight: f64,
-    amounts: Vec<i64>,
+    amounts: Amounts,
     allocations: u64,
+    /// By which the parent's list is sorted.
+    rank: Rank,
+    is_stale: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+struct Rank {
     share: f64,
+    allocations: u64,
+}
+
+impl Node {
+    fn rank_now(&self, totals: &Totals) -> Rank {
+        Rank {
+            share: totals.dominant_share(&self.amounts) / self.weight,
+            allocations: self.allocations,
+        }
+    }
 }
 
 impl DrfSorter {
     /// Paths are split at `/`; the weight of a path counts for its whole subtree.
-    pub fn hierarchical(weights: Arc<BTreeMap<String, f64>>) -> Self {
-        DrfSorter::with(weights, true)
+    pub fn hierarchical() -> Self {
+        DrfSorter::with(true)
     }
 
     /// Paths are plain names, all of weight 1.
     pub fn flat() -> Self {
-        DrfSorter::with(Arc::default(), false)
+        DrfSorter::with(false)
     }
 
-    fn with(weights: Arc<BTreeMap<String, f64>>, hierarchical: bool) -> Self {
+    fn with(hierarchical: bool) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node {
             weight: 1.0,
@@ -62,10 +90,10 @@ impl DrfSorter {
         });
         DrfSorter {
             nodes,
-            weights,
+            weights: BTreeMap::new(),
             hierarchical,
             version: 0,
-            stack: Vec::new(),
+            stale: Vec::new(),
         }
     }
 
@@ -74,46 +102,46 @@ impl DrfSorter {
             return *child;
         }
         let name: Arc<str> = Arc::from(name);
-        let node = Node {
+        let child = self.nodes.insert(Node {
             parent,
             name: name.clone(),
             weight,
             ..Node::default()
-        };
-        let child = self.nodes.insert(node);
+        });
         self.nodes[parent].children.insert(name, child);
         child
     }
 
-    /// Mesos takes weights that make no sense for the default.
-    fn weight(&self, path: &str) -> f64 {
-        match self.weights.get(path) {
-            Some(weight) if weight.is_finite() && *weight > 0.0 => *weight,
-            _ => 1.0,
+    fn find(&self, path: &str) -> Option<usize> {
+        let mut node = ROOT;
+        for name in path.split('/') {
+            node = *self.nodes[node].children.get(name)?;
         }
+        Some(node)
     }
 
     fn compare(&self, a: usize, b: usize) -> Ordering {
         let (a, b) = (&self.nodes[a], &self.nodes[b]);
-        a.share
-            .total_cmp(&b.share)
-            .then(a.allocations.cmp(&b.allocations))
+        a.rank
+            .share
+            .total_cmp(&b.rank.share)
+            .then(a.rank.allocations.cmp(&b.rank.allocations))
             .then_with(|| a.name.cmp(&b.name))
     }
 
-    fn share(node: &Node, totals: &Totals) -> f64 {
-        totals.dominant_share(&node.amounts) / node.weight
+    fn mark_stale(&mut self, node: usize) {
+        let own = &mut self.nodes[node];
+        if !own.is_stale && node != ROOT {
+            own.is_stale = true;
+            self.stale.push(node);
+        }
     }
 
     fn unrank(&mut self, node: usize) {
         let parent = self.nodes[node].parent;
         let ranked = &self.nodes[parent].ranked;
-        let at = match ranked.binary_search_by(|other| self.compare(*other, node)) {
-            Ok(at) => Some(at),
-            // With stale shares the list is not sorted by what the nodes say now.
-            Err(_) => ranked.iter().position(|other| *other == node),
-        };
-        if let Some(at) = at {
+        let found = ranked.binary_search_by(|other| self.compare(*other as usize, node));
+        if let Ok(at) = found {
             self.nodes[parent].ranked.remove(at);
         }
     }
@@ -121,40 +149,76 @@ impl DrfSorter {
     fn rank(&mut self, node: usize) {
         let parent = self.nodes[node].parent;
         let ranked = &self.nodes[parent].ranked;
-        let at = ranked.partition_point(|other| self.compare(*other, node) == Ordering::Less);
-        self.nodes[parent].ranked.insert(at, node);
+        let is_before = |other: &u32| self.compare(*other as usize, node) == Ordering::Less;
+        let at = ranked.partition_point(is_before);
+        self.nodes[parent].ranked.insert(at, number(node));
     }
 
-    /// Recomputes all shares and sorts every level, after the totals changed.
+    /// Puts every node into its right place.
     fn refresh(&mut self, totals: &Totals) {
-        if self.version == totals.version() {
+        if self.version != totals.version() {
+            self.version = totals.version();
+            for (key, node) in &mut self.nodes {
+                let may_differ = !node.amounts.is_zero() || node.rank.share != 0.0;
+                if may_differ && !node.is_stale && key != ROOT {
+                    node.is_stale = true;
+                    self.stale.push(key);
+                }
+            }
+        }
+        if self.stale.is_empty() {
             return;
         }
-        for (_, node) in self.nodes.iter_mut() {
-            node.share = DrfSorter::share(node, totals);
+        let mut stale = std::mem::take(&mut self.stale);
+        if stale.len() > 1 {
+            stale.sort_unstable_by_key(|node| self.nodes[*node].parent);
         }
-        let parents: Vec<usize> = self
-            .nodes
-            .iter()
-            .filter(|(_, n)| n.ranked.len() > 1)
-            .map(|(key, _)| key)
-            .collect();
-        for parent in parents {
-            let mut ranked = std::mem::take(&mut self.nodes[parent].ranked);
-            ranked.sort_unstable_by(|a, b| self.compare(*a, *b));
-            self.nodes[parent].ranked = ranked;
+        let mut rest = stale.as_slice();
+        while let Some(first) = rest.first() {
+            let parent = self.nodes[*first].parent;
+            let count = rest.partition_point(|node| self.nodes[*node].parent <= parent);
+            let (siblings, others) = rest.split_at(count);
+            self.rank_anew(parent, siblings, totals);
+            rest = others;
         }
-        self.version = totals.version();
+        stale.clear();
+        self.stale = stale;
     }
 
-    fn add_amounts(&mut self, node: usize, amounts: &[i64], sign: i64) {
-        let own = &mut self.nodes[node].amounts;
-        if own.len() < amounts.len() {
-            own.resize(amounts.len(), 0);
+    fn rank_anew(&mut self, parent: usize, children: &[usize], totals: &Totals) {
+        let sort = children.len() * MOVE_RATHER_THAN_SORT > self.nodes[parent].ranked.len();
+        for child in children {
+            let node = &mut self.nodes[*child];
+            node.is_stale = false;
+            let rank = node.rank_now(totals);
+            if rank == node.rank {
+                continue;
+            }
+            if sort || node.listed == 0 {
+                node.rank = rank;
+                continue;
+            }
+            self.unrank(*child);
+            self.nodes[*child].rank = rank;
+            self.rank(*child);
         }
-        for (own, amount) in own.iter_mut().zip(amounts) {
-            *own += sign * amount;
+        if sort {
+            let mut ranked = std::mem::take(&mut self.nodes[parent].ranked);
+            // A stable sort is quick where much is sorted already.
+            ranked.sort_by(|a, b| self.compare(*a as usize, *b as usize));
+            self.nodes[parent].ranked = ranked;
         }
+    }
+
+    fn path_from_root(&self, slot: Slot) -> SmallVec<[usize; 8]> {
+        let mut path = SmallVec::new();
+        let mut node = slot.0;
+        while node != ROOT {
+            path.push(node);
+            node = self.nodes[node].parent;
+        }
+        path.reverse();
+        path
     }
 }
 
@@ -172,7 +236,7 @@ impl Sorter for DrfSorter {
             .chain([path.len()]);
         let mut begin = 0;
         for end in ends {
-            let weight = self.weight(&path[..end]);
+            let weight = self.weights.get(&path[..end]).copied().unwrap_or(1.0);
             node = self.child(node, &path[begin..end], weight);
             begin = end + 1;
         }
@@ -190,11 +254,13 @@ impl Sorter for DrfSorter {
             if self.nodes[node].children.is_empty() {
                 let gone = self.nodes.remove(node);
                 self.nodes[parent].children.remove(&gone.name);
+                if gone.is_stale {
+                    self.stale.retain(|other| *other != node);
+                }
             }
-            if held.iter().any(|amount| *amount != 0) {
-                self.add_amounts(parent, &held, -1);
-                // Shares above are stale; a version no total has makes the next order refresh.
-                self.version = u64::MAX;
+            if !held.is_zero() {
+                self.nodes[parent].amounts.add(&held, -1);
+                self.mark_stale(parent);
             }
             node = parent;
         }
@@ -204,18 +270,18 @@ impl Sorter for DrfSorter {
         if (self.nodes[slot.0].listed > 0) == listed {
             return;
         }
-        self.refresh(totals);
         let mut node = slot.0;
         while node != ROOT {
-            let before = self.nodes[node].listed;
+            let own = &mut self.nodes[node];
+            let before = own.listed;
             if listed {
-                self.nodes[node].listed += 1;
+                own.listed += 1;
                 if before == 0 {
-                    self.nodes[node].share = DrfSorter::share(&self.nodes[node], totals);
+                    own.rank = own.rank_now(totals);
                     self.rank(node);
                 }
             } else {
-                self.nodes[node].listed -= 1;
+                own.listed -= 1;
                 if before == 1 {
                     self.unrank(node);
                 }
@@ -224,46 +290,68 @@ impl Sorter for DrfSorter {
         }
     }
 
-    fn change(&mut self, slot: Slot, amounts: &[i64], chosen: bool, totals: &Totals) {
-        let sorted = self.version == totals.version();
+    /// Mesos takes weights that make no sense for the default.
+    fn set_weight(&mut self, path: &str, weight: f64) {
+        let weight = match weight.is_finite() && weight > 0.0 {
+            true => weight,
+            false => 1.0,
+        };
+        self.weights.insert(path.to_owned(), weight);
+        if let Some(node) = self.find(path) {
+            self.nodes[node].weight = weight;
+            self.mark_stale(node);
+        }
+    }
+
+    fn change(&mut self, slot: Slot, amounts: &Amounts, sign: i64, chosen: bool) {
         let mut node = slot.0;
         loop {
-            let ranked = sorted && node != ROOT && self.nodes[node].listed > 0;
-            if ranked {
-                self.unrank(node);
-            }
-            self.add_amounts(node, amounts, 1);
-            if chosen {
-                self.nodes[node].allocations += 1;
-            }
-            if sorted {
-                self.nodes[node].share = DrfSorter::share(&self.nodes[node], totals);
-            }
-            if ranked {
-                self.rank(node);
-            }
+            let own = &mut self.nodes[node];
+            own.amounts.add(amounts, sign);
+            own.allocations += u64::from(chosen);
             if node == ROOT {
                 return;
             }
+            self.mark_stale(node);
             node = self.nodes[node].parent;
         }
     }
 
-    fn order(&mut self, totals: &Totals, out: &mut Vec<usize>) {
+    fn begin(&mut self, totals: &Totals, _random: &mut IdSource, walk: &mut Walk) {
         self.refresh(totals);
-        out.clear();
-        self.stack.clear();
-        self.stack.extend(self.nodes[ROOT].ranked.iter().rev());
-        while let Some(node) = self.stack.pop() {
-            let node = &self.nodes[node];
-            match node.client {
-                Some(client) => out.push(client),
-                None => self.stack.extend(node.ranked.iter().rev()),
+        walk.stack.clear();
+        walk.stack.push((ROOT, 0));
+    }
+
+    fn next(&self, walk: &mut Walk) -> Option<usize> {
+        loop {
+            let (node, at) = walk.stack.last_mut()?;
+            let Some(child) = self.nodes[*node].ranked.get(*at) else {
+                walk.stack.pop();
+                continue;
+            };
+            *at += 1;
+            let child = *child as usize;
+            match self.nodes[child].client {
+                Some(client) => return Some(client),
+                None => walk.stack.push((child, 0)),
             }
         }
     }
 
-    fn amounts(&self, slot: Slot) -> &[i64] {
+    fn order_among(&mut self, totals: &Totals, _random: &mut IdSource, slots: &mut [Slot]) {
+        if slots.len() < 2 {
+            return;
+        }
+        self.refresh(totals);
+        slots.sort_by(|a, b| {
+            let (a, b) = (self.path_from_root(*a), self.path_from_root(*b));
+            let fork = a.iter().zip(&b).find(|(a, b)| a != b);
+            fork.map_or(Ordering::Equal, |(a, b)| self.compare(*a, *b))
+        });
+    }
+
+    fn amounts(&self, slot: Slot) -> &Amounts {
         &self.nodes[slot.0].amounts
     }
 
@@ -272,44 +360,44 @@ impl Sorter for DrfSorter {
             let kids = || node.children.values().map(|child| &self.nodes[*child]);
             let listed = kids().filter(|kid| kid.listed > 0).count();
             if node.ranked.len() != listed {
-                return Err(format!(
-                    "{}: {} ranked of {listed}",
-                    node.name,
-                    node.ranked.len()
-                ));
+                let ranked = node.ranked.len();
+                return Err(format!("{}: {ranked} ranked of {listed}", node.name));
             }
-            let sorted = node
+            let is_sorted = node
                 .ranked
-                .is_sorted_by(|a, b| self.compare(*a, *b) != Ordering::Greater);
-            if self.version == totals.version() && !sorted {
+                .is_sorted_by(|a, b| self.compare(*a as usize, *b as usize) == Ordering::Less);
+            if !is_sorted {
                 return Err(format!("{}: children are not sorted", node.name));
             }
-            let share = DrfSorter::share(node, totals);
-            if self.version == totals.version() && node.listed > 0 && node.share != share {
-                return Err(format!(
-                    "{}: share {} is not {share}",
-                    node.name, node.share
-                ));
+            if node.is_stale != self.stale.contains(&key) {
+                return Err(format!("{}: stale is {}", node.name, node.is_stale));
+            }
+            let is_current = self.version == totals.version() && !node.is_stale && key != ROOT;
+            let rank = node.rank_now(totals);
+            if is_current && node.listed > 0 && node.rank != rank {
+                let ranked = node.rank;
+                return Err(format!("{}: rank {ranked:?} is not {rank:?}", node.name));
             }
             if node.client.is_some() {
                 continue;
             }
-            let mut sum = vec![0; node.amounts.len()];
+            let mut sum = Amounts::default();
             for kid in kids() {
-                for (sum, amount) in sum.iter_mut().zip(&kid.amounts) {
-                    *sum += amount;
-                }
+                sum.add(&kid.amounts, 1);
             }
             if sum != node.amounts {
-                return Err(format!(
-                    "node {key} {}: {:?} is not {sum:?}",
-                    node.name, node.amounts
-                ));
+                let amounts = &node.amounts;
+                return Err(format!("{}: {amounts:?} is not {sum:?}", node.name));
             }
-            if key != ROOT && kids().next().is_none() {
+            if key != ROOT && node.children.is_empty() {
                 return Err(format!("node {key} {} is left over", node.name));
             }
         }
         Ok(())
     }
+}
+
+/// A slab of four billion nodes does not fit into memory.
+fn number(node: usize) -> u32 {
+    u32::try_from(node).unwrap_or(u32::MAX)
 }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use slab::Slab;
+use smallvec::SmallVec;
 
-use super::ledger::{AgentKey, SubKey};
+use super::keys::{AgentKey, KeyMap, SubKey};
 use crate::resources::Resources;
 use crate::time::Mono;
 
@@ -13,11 +14,9 @@ use crate::time::Mono;
 /// one that ends first: it takes a row of ever larger refused offers to get here.
 const MAX_FILTERS_PER_PAIR: usize = 16;
 
-const NONE: u32 = u32::MAX;
-
 /// Why a filter exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum Cause {
     /// The framework asked for it.
     Refused,
     /// The framework gave resources back without asking for a filter. Mesos would offer them
@@ -26,46 +25,38 @@ pub(super) enum Reason {
     Echo,
 }
 
+/// When a filter ends, with a number that makes each unique.
+type End = (Mono, u64);
+
 /// All filters of all agents, and when they end.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     agents: Vec<AgentFilters>,
-    /// Ends, with a number that makes each unique.
-    ends: BTreeMap<(Mono, u64), (AgentKey, SubKey)>,
+    ends: BTreeMap<End, (AgentKey, SubKey)>,
     next_number: u64,
-    /// Filters per subscription, of either reason; spares the search when there are none.
-    counts: Vec<u32>,
+    counts: Vec<Counts>,
 }
 
-/// Filters of one agent. The lists' heads are found by subscription without a search, for the
-/// run asks for every framework on every agent.
+/// Filters of one subscription; spares the search when there are none.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+struct Counts {
+    all: u32,
+    refused: u32,
+}
+
+/// Filters of one agent. Takes memory for the filters that exist, not for those that might.
 #[derive(Debug, Default)]
 struct AgentFilters {
-    heads: Vec<Head>,
-    filters: Slab<Filter>,
+    /// Nearly always one filter a list.
+    lists: KeyMap<SubKey, SmallVec<[Filter; 1]>>,
     bags: Slab<Bag>,
 }
 
-/// The first filter of a list, with its refused resources, so that the usual list of one is
-/// judged without looking further.
 #[derive(Debug, Clone, Copy)]
-struct Head {
-    first: u32,
-    bag: u32,
-}
-
-const NO_FILTER: Head = Head {
-    first: NONE,
-    bag: NONE,
-};
-
-#[derive(Debug)]
 struct Filter {
-    sub: SubKey,
-    bag: usize,
-    end: (Mono, u64),
-    reason: Reason,
-    next: u32,
+    bag: u32,
+    cause: Cause,
+    end: End,
 }
 
 /// Refused resources; frameworks that refused the same ones share them.
@@ -75,6 +66,9 @@ struct Bag {
     users: u32,
 }
 
+/// The refused resources an offer was compared with last, and whether they contain it.
+pub(super) type Compared = Option<(u32, bool)>;
+
 impl Filters {
     /// Hides whatever `refused` (without allocation role) contains, until `end`.
     pub fn add(
@@ -83,76 +77,79 @@ impl Filters {
         sub: SubKey,
         refused: Resources,
         end: Mono,
-        reason: Reason,
+        cause: Cause,
     ) {
         if self.agents.len() <= agent.0 {
             self.agents.resize_with(agent.0 + 1, AgentFilters::default);
         }
         if self.counts.len() <= sub.0 {
-            self.counts.resize(sub.0 + 1, 0);
+            self.counts.resize(sub.0 + 1, Counts::default());
         }
         let number = self.next_number;
         self.next_number += 1;
         let own = &mut self.agents[agent.0];
         let bag = own.intern(refused);
-        // A second refusal of the same resources prolongs the first.
-        if let Some(same) = own.find(sub, |filter| filter.bag == bag) {
-            let filter = &mut own.filters[same];
-            self.ends.remove(&filter.end);
-            filter.end = (end.max(filter.end.0), number);
-            if reason == Reason::Refused {
-                filter.reason = Reason::Refused;
-            }
-            self.ends.insert(filter.end, (agent, sub));
-            return;
-        }
-        if own.chain(sub).count() >= MAX_FILTERS_PER_PAIR {
-            let ends = own.chain(sub).map(|key| own.filters[key].end);
-            if let Some(first) = ends.min() {
-                self.remove(agent, sub, first);
-            }
-        }
-        let end = (end, number);
-        self.agents[agent.0].push(Filter {
-            sub,
+        let list = own.lists.entry(sub).or_default();
+        let mut new = Filter {
             bag,
-            end,
-            reason,
-            next: NONE,
-        });
-        self.ends.insert(end, (agent, sub));
-        self.counts[sub.0] += 1;
+            cause,
+            end: (end, number),
+        };
+        // A second refusal of the same resources prolongs the first.
+        let mut replaced = list.iter().position(|filter| filter.bag == bag);
+        if let Some(at) = replaced {
+            let old = list[at];
+            new.end.0 = new.end.0.max(old.end.0);
+            if old.cause == Cause::Refused {
+                new.cause = Cause::Refused;
+            }
+        } else if list.len() >= MAX_FILTERS_PER_PAIR {
+            let ends = list.iter().enumerate();
+            replaced = ends.min_by_key(|(_, filter)| filter.end).map(|(at, _)| at);
+        }
+        let old = replaced.map(|at| list.swap_remove(at));
+        list.push(new);
+        own.bags[bag as usize].users += 1;
+        self.ends.insert(new.end, (agent, sub));
+        self.count(sub, new.cause, 1);
+        if let Some(old) = old {
+            self.forget(agent, sub, old);
+        }
     }
 
-    /// Whether refused resources of the subscription on the agent contain the offer. `compared`
-    /// remembers the last refused resources looked at, for most frameworks refuse the same.
+    /// Whether refused resources of the subscription on the agent contain the offer, and until
+    /// when. `compared` remembers the last comparison, for most frameworks refuse the same.
     pub fn hide(
         &self,
         agent: AgentKey,
         sub: SubKey,
         offer: &Resources,
-        compared: &mut Option<(usize, bool)>,
-    ) -> bool {
-        let Some(agent) = self.agents.get(agent.0) else {
-            return false;
-        };
-        let Some(head) = agent.heads.get(sub.0).filter(|head| head.first != NONE) else {
-            return false;
-        };
-        if agent.contains(head.bag as usize, offer, compared) {
-            return true;
-        }
-        let mut rest = agent.chain(sub).skip(1);
-        rest.any(|key| agent.contains(agent.filters[key].bag, offer, compared))
+        compared: &mut Compared,
+    ) -> Option<Mono> {
+        let agent = self.agents.get(agent.0)?;
+        let list = agent.lists.get(&sub)?;
+        let mut filters = list.iter();
+        let found = filters.find(|filter| match *compared {
+            Some((last, contained)) if last == filter.bag => contained,
+            _ => {
+                let contained = agent.bags[filter.bag as usize].resources.contains(offer);
+                *compared = Some((filter.bag, contained));
+                contained
+            }
+        });
+        found.map(|filter| filter.end.0)
     }
 
     /// Drops all filters of a subscription; returns whether there were any.
     pub fn clear_sub(&mut self, sub: SubKey) -> bool {
-        if self.counts.get(sub.0).copied().unwrap_or(0) == 0 {
+        if self.counts.get(sub.0).is_none_or(|counts| counts.all == 0) {
             return false;
         }
         for agent in 0..self.agents.len() {
-            self.clear_pair(AgentKey(agent), sub);
+            let gone = self.agents[agent].lists.remove(&sub);
+            for filter in gone.into_iter().flatten() {
+                self.forget(AgentKey(agent), sub, filter);
+            }
         }
         true
     }
@@ -162,27 +159,35 @@ impl Filters {
         let Some(filters) = self.agents.get_mut(agent.0) else {
             return;
         };
-        for filter in std::mem::take(filters)
-            .filters
-            .into_iter()
-            .map(|(_, filter)| filter)
-        {
-            self.ends.remove(&filter.end);
-            self.counts[filter.sub.0] -= 1;
+        for (sub, list) in std::mem::take(filters).lists {
+            for filter in list {
+                self.ends.remove(&filter.end);
+                self.count(sub, filter.cause, -1);
+            }
         }
     }
 
-    /// Drops the filters that ended; returns their agents, some perhaps several times.
-    pub fn expire(&mut self, now: Mono) -> Vec<AgentKey> {
-        let mut agents = Vec::new();
+    /// Drops the filters that ended; tells whose they were.
+    pub fn expire(&mut self, now: Mono) -> Vec<(AgentKey, SubKey)> {
+        let mut ended = Vec::new();
         while let Some((&end, &(agent, sub))) = self.ends.first_key_value() {
             if end.0 > now {
                 break;
             }
-            self.remove(agent, sub, end);
-            agents.push(agent);
+            self.ends.remove(&end);
+            let lists = &mut self.agents[agent.0].lists;
+            if let Some(list) = lists.get_mut(&sub)
+                && let Some(at) = list.iter().position(|filter| filter.end == end)
+            {
+                let filter = list.swap_remove(at);
+                if list.is_empty() {
+                    lists.remove(&sub);
+                }
+                self.forget(agent, sub, filter);
+            }
+            ended.push((agent, sub));
         }
-        agents
+        ended
     }
 
     /// When the next filter ends.
@@ -190,152 +195,85 @@ impl Filters {
         self.ends.first_key_value().map(|(end, _)| end.0)
     }
 
-    /// Filters that frameworks asked for, by subscription.
-    pub fn refused_counts(&self) -> BTreeMap<SubKey, u64> {
-        let mut counts = BTreeMap::new();
-        for (_, filter) in self.agents.iter().flat_map(|agent| &agent.filters) {
-            if filter.reason == Reason::Refused {
-                *counts.entry(filter.sub).or_insert(0) += 1;
-            }
-        }
+    /// How many filters the subscription's framework asked for.
+    pub fn refused_count(&self, sub: SubKey) -> u64 {
+        let counts = self.counts.get(sub.0);
+        counts.map_or(0, |counts| u64::from(counts.refused))
+    }
+
+    /// Subscriptions with filters.
+    pub fn subs(&self) -> impl Iterator<Item = SubKey> {
+        let counts = self.counts.iter().enumerate();
         counts
+            .filter(|(_, counts)| counts.all > 0)
+            .map(|(sub, _)| SubKey(sub))
     }
 
     /// Checks that lists, counts and ends agree.
     pub fn sanity_check(&self) -> Result<(), String> {
-        let mut counts = vec![0_u32; self.counts.len()];
+        let mut counts = vec![Counts::default(); self.counts.len()];
         for (key, agent) in self.agents.iter().enumerate() {
             let mut users = BTreeMap::new();
-            for (_, filter) in &agent.filters {
-                counts[filter.sub.0] += 1;
-                *users.entry(filter.bag).or_insert(0_u32) += 1;
-                if self.ends.get(&filter.end) != Some(&(AgentKey(key), filter.sub)) {
-                    return Err(format!("a filter on agent {key} has no end"));
+            for (sub, list) in &agent.lists {
+                if list.is_empty() {
+                    return Err(format!("an empty list of filters on agent {key}"));
                 }
-                if !agent
-                    .chain(filter.sub)
-                    .any(|at| agent.filters[at].end == filter.end)
-                {
-                    return Err(format!("a filter on agent {key} is in no list"));
+                for filter in list {
+                    counts[sub.0].all += 1;
+                    counts[sub.0].refused += u32::from(filter.cause == Cause::Refused);
+                    *users.entry(filter.bag as usize).or_insert(0_u32) += 1;
+                    if self.ends.get(&filter.end) != Some(&(AgentKey(key), *sub)) {
+                        return Err(format!("a filter on agent {key} has no end"));
+                    }
                 }
             }
-            if agent.bags.len() != users.len()
-                || agent
-                    .bags
-                    .iter()
-                    .any(|(bag, content)| users.get(&bag) != Some(&content.users))
-            {
+            let bags = agent.bags.iter().map(|(bag, content)| (bag, content.users));
+            if bags.collect::<BTreeMap<_, _>>() != users {
                 return Err(format!("users of refused resources on agent {key} differ"));
             }
         }
         if counts != self.counts {
             return Err("counts of filters differ".to_owned());
         }
-        if self.ends.len() != counts.iter().sum::<u32>() as usize {
+        let all: u32 = counts.iter().map(|counts| counts.all).sum();
+        if self.ends.len() != all as usize {
             return Err("there are ends without filters".to_owned());
         }
         Ok(())
     }
 
-    fn clear_pair(&mut self, agent: AgentKey, sub: SubKey) {
-        while let Some(first) = self.agents[agent.0].find(sub, |_| true) {
-            let end = self.agents[agent.0].filters[first].end;
-            self.remove(agent, sub, end);
+    /// Ends what else is kept of a filter that is in no list any more.
+    fn forget(&mut self, agent: AgentKey, sub: SubKey, filter: Filter) {
+        self.ends.remove(&filter.end);
+        let bags = &mut self.agents[agent.0].bags;
+        bags[filter.bag as usize].users -= 1;
+        if bags[filter.bag as usize].users == 0 {
+            bags.remove(filter.bag as usize);
         }
+        self.count(sub, filter.cause, -1);
     }
 
-    fn remove(&mut self, agent: AgentKey, sub: SubKey, end: (Mono, u64)) {
-        self.ends.remove(&end);
-        if self.agents[agent.0].unlink(sub, end) {
-            self.counts[sub.0] -= 1;
+    fn count(&mut self, sub: SubKey, cause: Cause, change: i32) {
+        let counts = &mut self.counts[sub.0];
+        counts.all = counts.all.wrapping_add_signed(change);
+        if cause == Cause::Refused {
+            counts.refused = counts.refused.wrapping_add_signed(change);
         }
     }
 }
 
 impl AgentFilters {
-    fn chain(&self, sub: SubKey) -> impl Iterator<Item = usize> {
-        let mut at = self.heads.get(sub.0).map_or(NONE, |head| head.first);
-        std::iter::from_fn(move || {
-            let key = (at != NONE).then_some(at as usize)?;
-            at = self.filters[key].next;
-            Some(key)
-        })
-    }
-
-    fn contains(
-        &self,
-        bag: usize,
-        offer: &Resources,
-        compared: &mut Option<(usize, bool)>,
-    ) -> bool {
-        match *compared {
-            Some((last, contained)) if last == bag => contained,
-            _ => {
-                let contained = self.bags[bag].resources.contains(offer);
-                *compared = Some((bag, contained));
-                contained
-            }
-        }
-    }
-
-    fn set_head(&mut self, sub: usize, first: u32) {
-        self.heads[sub] = match self.filters.get(first as usize) {
-            Some(filter) => Head {
-                first,
-                bag: to_u32(filter.bag),
-            },
-            None => NO_FILTER,
-        };
-    }
-
-    fn find(&self, sub: SubKey, test: impl Fn(&Filter) -> bool) -> Option<usize> {
-        self.chain(sub).find(|key| test(&self.filters[*key]))
-    }
-
-    /// The number of these resources; its user is counted by `push`.
-    fn intern(&mut self, resources: Resources) -> usize {
-        match self.bags.iter().find(|(_, bag)| bag.resources == resources) {
+    /// The number of these resources; the caller counts its use.
+    fn intern(&mut self, resources: Resources) -> u32 {
+        let known = self.bags.iter().find(|(_, bag)| bag.resources == resources);
+        let number = match known {
             Some((number, _)) => number,
             None => self.bags.insert(Bag {
                 resources,
                 users: 0,
             }),
-        }
-    }
-
-    fn push(&mut self, mut filter: Filter) {
-        let sub = filter.sub.0;
-        if self.heads.len() <= sub {
-            self.heads.resize(sub + 1, NO_FILTER);
-        }
-        self.bags[filter.bag].users += 1;
-        filter.next = self.heads[sub].first;
-        let first = self.filters.insert(filter);
-        self.set_head(sub, to_u32(first));
-    }
-
-    fn unlink(&mut self, sub: SubKey, end: (Mono, u64)) -> bool {
-        let Some(gone) = self.find(sub, |filter| filter.end == end) else {
-            return false;
         };
-        let before = self
-            .chain(sub)
-            .find(|key| self.filters[*key].next as usize == gone);
-        let gone = self.filters.remove(gone);
-        match before {
-            Some(before) => self.filters[before].next = gone.next,
-            None => self.set_head(sub.0, gone.next),
-        }
-        let bag = &mut self.bags[gone.bag];
-        bag.users -= 1;
-        if bag.users == 0 {
-            self.bags.remove(gone.bag);
-        }
-        true
+        // A slab of four billion bags does not fit into memory.
+        u32::try_from(number).unwrap_or(u32::MAX)
     }
-}
-
-/// A slab of four billion filters does not fit into memory.
-fn to_u32(key: usize) -> u32 {
-    u32::try_from(key).unwrap_or(NONE)
 }

@@ -1,72 +1,23 @@
-//! Who holds what where: agents, frameworks, roles, and the sums the sorters work on.
-//! Decides nothing; every change of a holding goes through `charge` and `release`.
+//! Who there is: agents, frameworks, roles, subscriptions, and the sorters over them.
+//! Decides nothing; what is held where is in `holdings`.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
 
-use super::capabilities::{AgentTraits, FrameworkTraits};
+use super::capabilities::FrameworkTraits;
 use super::drf::DrfSorter;
-use super::messages::{AgentFacts, Generation};
+use super::holdings::Agent;
+use super::keys::{AgentKey, FrameworkKey, RoleKey, SubKey, TopKey};
+use super::messages::Generation;
+use super::quotas::Quotas;
+use super::random::RandomSorter;
 use super::sorter::{Slot, Sorter, Totals};
+use super::{AllocatorConfig, SorterKind};
 use crate::ids::{AgentId, FrameworkId, Role};
-use crate::resources::{Amount, Entry, Quantities, Resources};
+use crate::resources::Quantities;
 use crate::validation::constraints::OfferConstraintsFilter;
-
-macro_rules! key {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(super) struct $name(pub usize);
-    };
-}
-
-key!(
-    /// Where an agent is kept.
-    AgentKey
-);
-key!(
-    /// Where a framework is kept.
-    FrameworkKey
-);
-key!(
-    /// Where a role is kept.
-    RoleKey
-);
-key!(
-    /// Where a framework's part in a role is kept.
-    SubKey
-);
-
-/// An agent and what is held on it.
-#[derive(Debug)]
-pub(super) struct Agent {
-    pub id: AgentId,
-    pub generation: Generation,
-    pub facts: AgentFacts,
-    pub traits: AgentTraits,
-    pub active: bool,
-    pub total: Resources,
-    /// Everything held, except shared resources, without allocation roles.
-    pub used: Resources,
-    /// What may be offered: the total without `used`; shared resources always.
-    pub free: Resources,
-    /// Sorted by subscription.
-    pub held: Vec<Holding>,
-    /// More is held than there is: possible after the total shrank or a charge.
-    pub overcommitted: bool,
-    /// Waits for the next run.
-    pub is_candidate: bool,
-}
-
-/// What one framework holds in one role on one agent, with allocation role.
-#[derive(Debug)]
-pub(super) struct Holding {
-    pub sub: SubKey,
-    pub resources: Resources,
-}
 
 /// A framework; one that only agents have told of is neither known nor subscribed.
 #[derive(Debug)]
@@ -90,6 +41,8 @@ pub(super) struct Sub {
     pub suppressed: bool,
     /// In the order the run works through.
     pub listed: bool,
+    /// Waits to be looked at on every agent in the next run.
+    pub is_candidate: bool,
     /// Agents it holds something on.
     pub held_on: usize,
     pub traits: FrameworkTraits,
@@ -104,10 +57,13 @@ pub(super) struct Sub {
 pub(super) struct RoleEntry {
     pub path: Role,
     pub nested: bool,
+    pub top: TopKey,
     pub slot: Slot,
     pub sorter: Box<dyn Sorter>,
     pub subs: usize,
     pub listed: usize,
+    /// Subscriptions with an idea of their own of the smallest offer.
+    pub own_minimums: usize,
 }
 
 /// All of it. Slots are found by key; ids only where messages come in.
@@ -118,27 +74,35 @@ pub(super) struct Ledger {
     pub frameworks: Slab<Framework>,
     pub roles: Slab<RoleEntry>,
     pub subs: Slab<Sub>,
+    pub quotas: Quotas,
     pub role_sorter: Box<dyn Sorter>,
-    agent_keys: HashMap<AgentId, AgentKey>,
+    pub(super) agent_keys: HashMap<AgentId, AgentKey>,
     framework_keys: HashMap<FrameworkId, FrameworkKey>,
     role_keys: HashMap<Role, RoleKey>,
-    /// Sums by kind of the change under way: for the framework, for the role.
-    scratch: (Vec<i64>, Vec<i64>),
+    framework_sorter: SorterKind,
 }
 
 impl Ledger {
-    pub fn new(weights: BTreeMap<String, f64>, excluded: Vec<String>) -> Self {
+    pub fn new(config: &AllocatorConfig) -> Self {
+        let mut role_sorter: Box<dyn Sorter> = match config.role_sorter {
+            SorterKind::Drf => Box::new(DrfSorter::hierarchical()),
+            SorterKind::Random => Box::new(RandomSorter::hierarchical()),
+        };
+        for (path, weight) in &config.weights {
+            role_sorter.set_weight(path, *weight);
+        }
         Ledger {
-            totals: Totals::new(excluded),
+            totals: Totals::new(config.fair_sharing_excluded_resource_names.clone()),
             agents: Slab::new(),
             frameworks: Slab::new(),
             roles: Slab::new(),
             subs: Slab::new(),
-            role_sorter: Box::new(DrfSorter::hierarchical(Arc::new(weights))),
+            quotas: Quotas::default(),
+            role_sorter,
             agent_keys: HashMap::new(),
             framework_keys: HashMap::new(),
             role_keys: HashMap::new(),
-            scratch: (Vec::new(), Vec::new()),
+            framework_sorter: config.framework_sorter,
         }
     }
 
@@ -155,11 +119,10 @@ impl Ledger {
     }
 
     /// The framework's part in a role, if it has one.
-    pub fn sub_key(&self, framework: FrameworkKey, role: RoleKey) -> Option<SubKey> {
-        let subs = &self.frameworks[framework.0].subs;
-        subs.iter()
-            .copied()
-            .find(|sub| self.subs[sub.0].role == role)
+    pub fn sub_key(&self, framework: FrameworkKey, role: &str) -> Option<SubKey> {
+        let role = self.role_key(role)?;
+        let mut subs = self.frameworks[framework.0].subs.iter().copied();
+        subs.find(|sub| self.subs[sub.0].role == role)
     }
 
     /// The framework, created as one not known yet if need be.
@@ -181,10 +144,10 @@ impl Ledger {
 
     /// The framework's part in a role, created as not subscribed if need be.
     pub fn ensure_sub(&mut self, framework: FrameworkKey, role: &Role) -> SubKey {
-        let role = self.ensure_role(role);
         if let Some(sub) = self.sub_key(framework, role) {
             return sub;
         }
+        let role = self.ensure_role(role);
         let entry = self.subs.vacant_entry();
         let sub = SubKey(entry.key());
         let slot = self.roles[role.0]
@@ -197,6 +160,7 @@ impl Ledger {
             subscribed: false,
             suppressed: false,
             listed: false,
+            is_candidate: false,
             held_on: 0,
             traits: self.frameworks[framework.0].traits,
             minimum: None,
@@ -207,13 +171,14 @@ impl Ledger {
         sub
     }
 
-    /// Lists the subscription in the sorters exactly when it may get offers.
-    pub fn update_listing(&mut self, key: SubKey) {
+    /// Lists the subscription in the sorters exactly when it may get offers; returns whether it
+    /// is listed now and was not before.
+    pub fn update_listing(&mut self, key: SubKey) -> bool {
         let sub = &mut self.subs[key.0];
         let active = self.frameworks[sub.framework.0].active;
         let listed = active && sub.subscribed && !sub.suppressed;
         if listed == sub.listed {
-            return;
+            return false;
         }
         sub.listed = listed;
         let role = &mut self.roles[sub.role.0];
@@ -225,6 +190,16 @@ impl Ledger {
         };
         self.role_sorter
             .set_listed(role.slot, role.listed > 0, &self.totals);
+        listed
+    }
+
+    /// The subscription's alternatives for the smallest offer, or none of its own.
+    pub fn set_minimum(&mut self, key: SubKey, minimum: Option<Vec<Quantities>>) {
+        let sub = &mut self.subs[key.0];
+        let role = &mut self.roles[sub.role.0];
+        role.own_minimums -= usize::from(sub.minimum.is_some());
+        role.own_minimums += usize::from(minimum.is_some());
+        sub.minimum = minimum;
     }
 
     /// Forgets the subscription if nothing speaks for it, and then its role and framework.
@@ -237,10 +212,12 @@ impl Ledger {
         let role = &mut self.roles[sub.role.0];
         role.sorter.remove(sub.slot, &self.totals);
         role.subs -= 1;
+        role.own_minimums -= usize::from(sub.minimum.is_some());
         if role.subs == 0 {
             let role = self.roles.remove(sub.role.0);
             self.role_sorter.remove(role.slot, &self.totals);
             self.role_keys.remove(&role.path);
+            self.quotas.leave(role.top);
         }
         self.frameworks[sub.framework.0]
             .subs
@@ -257,235 +234,27 @@ impl Ledger {
         }
     }
 
-    /// Adds an agent that holds nothing yet.
-    pub fn add_agent(
-        &mut self,
-        id: AgentId,
-        generation: Generation,
-        facts: AgentFacts,
-        total: Resources,
-    ) -> AgentKey {
-        let key = AgentKey(self.agents.insert(Agent {
-            id: id.clone(),
-            generation,
-            facts,
-            traits: AgentTraits::default(),
-            active: true,
-            total: Resources::new(),
-            used: Resources::new(),
-            free: Resources::new(),
-            held: Vec::new(),
-            overcommitted: false,
-            is_candidate: false,
-        }));
-        self.agent_keys.insert(id, key);
-        self.set_total(key, total);
-        key
-    }
-
-    /// Removes an agent with all that is held on it.
-    pub fn remove_agent(&mut self, key: AgentKey) {
-        while let Some(holding) = self.agents[key.0].held.last() {
-            let (sub, resources) = (holding.sub, holding.resources.clone());
-            self.release(sub, key, &resources, &resources.unallocated());
-        }
-        self.set_total(key, Resources::new());
-        let agent = self.agents.remove(key.0);
-        self.agent_keys.remove(&agent.id);
-    }
-
-    /// Changes what an agent has.
-    pub fn set_total(&mut self, key: AgentKey, total: Resources) {
-        let agent = &mut self.agents[key.0];
-        let old = std::mem::replace(&mut agent.total, total);
-        for (resources, sign) in [(&old, -1), (&agent.total, 1)] {
-            for entry in resources {
-                if let Amount::Scalar(milli) = entry.amount() {
-                    let kind = self.totals.kind(entry.kind());
-                    self.totals.change(kind, sign * milli);
-                }
-            }
-        }
-        agent.refresh();
-    }
-
-    /// The subscription holds more on an agent. `chosen` says that a run gave it, out of what
-    /// was free. `bare` is `resources` without the allocation role, which must be the
-    /// subscription's.
-    pub fn charge(
-        &mut self,
-        sub: SubKey,
-        agent: AgentKey,
-        resources: &Resources,
-        bare: &Resources,
-        chosen: bool,
-    ) {
-        self.sum_up(sub, agent, resources);
-        let own = &mut self.agents[agent.0];
-        match own.held.binary_search_by_key(&sub, |holding| holding.sub) {
-            Ok(at) => own.held[at].resources.add(resources),
-            Err(at) => {
-                own.held.insert(
-                    at,
-                    Holding {
-                        sub,
-                        resources: resources.clone(),
-                    },
-                );
-                self.subs[sub.0].held_on += 1;
-            }
-        }
-        let unshared = without_shared(bare);
-        if own.overcommitted || !(chosen || own.free.contains(&unshared)) {
-            own.refresh();
-        } else {
-            own.used.add(&unshared);
-            own.free.subtract(&unshared);
-        }
-        self.tell_sorters(sub, 1, chosen);
-    }
-
-    /// The subscription gives resources back; what it does not hold is ignored. Returns what
-    /// it gave back, without allocation role. `bare` is as for `charge`.
-    pub fn release(
-        &mut self,
-        sub: SubKey,
-        agent: AgentKey,
-        resources: &Resources,
-        bare: &Resources,
-    ) -> Resources {
-        let own = &mut self.agents[agent.0];
-        let Ok(at) = own.held.binary_search_by_key(&sub, |holding| holding.sub) else {
-            return Resources::new();
-        };
-        let held = &mut own.held[at].resources;
-        if !held.contains(resources) {
-            let mut rest = held.clone();
-            rest.subtract(resources);
-            let mut given = held.clone();
-            given.subtract(&rest);
-            // What is given now is held, so this does not come here again.
-            let bare = given.unallocated();
-            return if given.is_empty() || !held.contains(&given) {
-                Resources::new()
-            } else {
-                self.release(sub, agent, &given, &bare)
-            };
-        }
-        held.subtract(resources);
-        if held.is_empty() {
-            own.held.remove(at);
-            self.subs[sub.0].held_on -= 1;
-        }
-        if own.overcommitted {
-            own.refresh();
-        } else {
-            let unshared = without_shared(bare);
-            own.used.subtract(&unshared);
-            own.free.add(&unshared);
-        }
-        self.sum_up(sub, agent, resources);
-        self.tell_sorters(sub, -1, false);
-        bare.clone()
-    }
-
-    /// What the subscription holds on an agent.
-    pub fn holding(&self, sub: SubKey, agent: AgentKey) -> Option<&Resources> {
-        let held = &self.agents[agent.0].held;
-        let at = held
-            .binary_search_by_key(&sub, |holding| holding.sub)
-            .ok()?;
-        Some(&held[at].resources)
-    }
-
-    /// Sums of the scalars that count for framework and role. A shared resource counts once
-    /// per agent: not when it is held already (before a charge) or still (after a release).
-    fn sum_up(&mut self, sub: SubKey, agent: AgentKey, resources: &Resources) {
-        let (own, role) = &mut self.scratch;
-        own.clear();
-        role.clear();
-        for entry in resources {
-            let Amount::Scalar(milli) = entry.amount() else {
-                continue;
-            };
-            let kind = self.totals.kind(entry.kind());
-            let (mut for_own, mut for_role) = (true, true);
-            if entry.is_shared() {
-                let this_role = self.subs[sub.0].role;
-                for holding in &self.agents[agent.0].held {
-                    if self.subs[holding.sub.0].role == this_role
-                        && holding.resources.iter().any(|other| other.is_same(entry))
-                    {
-                        for_role = false;
-                        for_own &= holding.sub != sub;
-                    }
-                }
-            }
-            for (sums, counts) in [(&mut *own, for_own), (&mut *role, for_role)] {
-                if sums.len() <= kind {
-                    sums.resize(kind + 1, 0);
-                }
-                if counts {
-                    sums[kind] += milli;
-                }
-            }
-        }
-    }
-
-    fn tell_sorters(&mut self, sub: SubKey, sign: i64, chosen: bool) {
-        let (own, for_role) = &mut self.scratch;
-        if sign < 0 {
-            own.iter_mut()
-                .chain(for_role.iter_mut())
-                .for_each(|milli| *milli = -*milli);
-        }
-        let sub = &self.subs[sub.0];
-        let role = &mut self.roles[sub.role.0];
-        role.sorter.change(sub.slot, own, chosen, &self.totals);
-        self.role_sorter
-            .change(role.slot, for_role, chosen, &self.totals);
-    }
-
     fn ensure_role(&mut self, path: &Role) -> RoleKey {
         if let Some(key) = self.role_keys.get(path) {
             return *key;
         }
         let entry = self.roles.vacant_entry();
         let key = RoleKey(entry.key());
+        let sorter: Box<dyn Sorter> = match self.framework_sorter {
+            SorterKind::Drf => Box::new(DrfSorter::flat()),
+            SorterKind::Random => Box::new(RandomSorter::flat()),
+        };
         entry.insert(RoleEntry {
             path: path.clone(),
             nested: path.contains('/'),
+            top: self.quotas.enter(path),
             slot: self.role_sorter.add(key.0, path),
-            sorter: Box::new(DrfSorter::flat()),
+            sorter,
             subs: 0,
             listed: 0,
+            own_minimums: 0,
         });
         self.role_keys.insert(path.clone(), key);
         key
-    }
-}
-
-impl Agent {
-    /// Computes anew what is used and free, and whether that is more than there is.
-    pub fn refresh(&mut self) {
-        self.used = Resources::new();
-        self.free = self.total.non_shared();
-        self.overcommitted = false;
-        for holding in &self.held {
-            let bare = holding.resources.non_shared().unallocated();
-            self.overcommitted |= !self.free.contains(&bare);
-            self.free.subtract(&bare);
-            self.used.add(&bare);
-        }
-        self.free.add(&self.total.shared());
-    }
-}
-
-/// Shared resources stay free when they are held.
-fn without_shared(bare: &Resources) -> Cow<'_, Resources> {
-    if bare.iter().any(Entry::is_shared) {
-        Cow::Owned(bare.non_shared())
-    } else {
-        Cow::Borrowed(bare)
     }
 }

@@ -1,29 +1,45 @@
 //! Decides which framework is to be offered which resources.
 //! Makes no offers itself: it proposes, the master offers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::ids::{IdSource, Role};
-use crate::resources::{Name, Quantities};
+use crate::ids::IdSource;
+use crate::resources::Quantities;
 use crate::time::{Mono, Now};
 
+pub mod amounts;
+mod candidates;
 mod capabilities;
 mod check;
 mod commands;
 pub mod drf;
+mod figures;
 mod filters;
+mod holdings;
+mod inverse;
+mod keys;
 mod ledger;
 pub mod messages;
+mod offer;
+mod quotas;
+pub mod random;
+pub mod reasons;
+mod recovery;
 mod run;
 pub mod sorter;
 #[cfg(test)]
 mod tests;
 
+use candidates::Waiting;
 use filters::Filters;
-use ledger::{AgentKey, Ledger};
+use inverse::Inverse;
+use ledger::Ledger;
 use messages::Proposals;
+use recovery::Recovery;
 use run::Run;
+
+pub use figures::{AllocatorFigures, QuotaFigures};
 
 /// What an allocator is started with.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,42 +99,35 @@ pub enum SorterKind {
     Random,
 }
 
-/// Figures for metrics.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct AllocatorFigures {
-    /// Runs so far.
-    pub runs: u64,
-    /// All resources and what of them is offered or in use, in thousandths, by name.
-    pub resources: BTreeMap<String, (i64, i64)>,
-    /// Active offer filters by role.
-    pub offer_filters: BTreeMap<Role, u64>,
-    /// Dominant share by role, from 0 to 1, not weighted.
-    pub dominant_shares: BTreeMap<Role, f64>,
-}
-
 /// The hierarchical allocator: the resource ledger, the filters, and who waits for a run.
 ///
-/// Every command that could lead to an offer marks the agents concerned, and so does the end
-/// of a filter. A run looks at marked agents only, so one without any costs nothing.
+/// Every command that could lead to an offer marks whom it concerns, and so does the end of a
+/// filter. A run looks at those only, so one without any costs nothing.
 #[derive(Debug)]
 pub struct Allocator {
     config: AllocatorConfig,
-    ids: IdSource,
+    random: IdSource,
     ledger: Ledger,
     filters: Filters,
-    candidates: Vec<AgentKey>,
+    waiting: Waiting,
+    inverse: Inverse,
+    /// Set while agents are waited for after a change of master.
+    recovery: Option<Recovery>,
+    whitelist: Option<BTreeSet<String>>,
     runs: u64,
 }
 
 impl Allocator {
     /// An allocator without agents or frameworks.
     pub fn new(config: AllocatorConfig) -> Self {
-        let excluded = config.fair_sharing_excluded_resource_names.clone();
         Allocator {
-            ids: IdSource::from_seed(config.seed),
-            ledger: Ledger::new(config.weights.clone(), excluded),
+            random: IdSource::from_seed(config.seed),
+            ledger: Ledger::new(&config),
             filters: Filters::default(),
-            candidates: Vec::new(),
+            waiting: Waiting::default(),
+            inverse: Inverse::default(),
+            recovery: None,
+            whitelist: None,
             runs: 0,
             config,
         }
@@ -126,105 +135,52 @@ impl Allocator {
 
     /// Sets resources aside for frameworks. They stay set aside until they are released.
     pub fn allocate(&mut self, now: Now) -> Proposals {
-        self.expire_filters(now);
-        let mut agents = std::mem::take(&mut self.candidates);
-        if agents.is_empty() {
+        self.collect_due(now);
+        if self.is_paused(now) {
             return Proposals::default();
         }
-        self.runs += 1;
-        agents.retain(|key| match self.ledger.agents.get_mut(key.0) {
-            // A key may name a later agent in the same place, or be listed twice.
-            Some(agent) => std::mem::take(&mut agent.is_candidate) && agent.active,
-            None => false,
-        });
-        self.shuffle(&mut agents);
-        let mut run = Run {
-            ledger: &mut self.ledger,
-            filters: &self.filters,
-            minimum: &self.config.min_allocatable_resources,
-            filter_gpus: self.config.filter_gpu_resources,
-            proposals: Vec::new(),
-        };
-        run.fair_share_stage(&agents);
+        self.reconsider_held_back();
+        let candidates = self.take_candidates();
+        let mut offers = Vec::new();
+        if !candidates.is_empty() {
+            self.runs += 1;
+            let mut run = Run {
+                ledger: &mut self.ledger,
+                filters: &self.filters,
+                config: &self.config,
+                random: &mut self.random,
+                held_back: &mut self.waiting.held_back,
+                proposals: Vec::new(),
+                shared_out: Default::default(),
+                shut: Vec::new(),
+            };
+            run.run(candidates);
+            offers = run.proposals;
+            let shared_out = std::mem::take(&mut run.shared_out);
+            self.offer_again_later(now, shared_out.into_keys());
+        }
+        self.inverse.is_due |= !offers.is_empty();
         Proposals {
-            offers: run.proposals,
-            ..Proposals::default()
+            offers,
+            inverse_offers: self.propose_inverse_offers(now),
         }
     }
 
-    /// When a filter ends next; [`Allocator::allocate`] is due then.
+    /// When a filter ends next, or the wait for agents; [`Allocator::allocate`] is due then.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.filters.next_end()
+        let recovery = self.recovery.as_ref().map(|recovery| recovery.deadline);
+        let again = self.waiting.next_again();
+        let ends = [
+            self.filters.next_end(),
+            self.inverse.next_end(),
+            recovery,
+            again,
+        ];
+        ends.into_iter().flatten().min()
     }
 
     /// Whether a run could propose anything now.
     pub fn wants_run(&self) -> bool {
-        !self.candidates.is_empty()
-    }
-
-    /// Figures for metrics; takes time in proportion to roles and filters.
-    pub fn figures(&self) -> AllocatorFigures {
-        let mut figures = AllocatorFigures {
-            runs: self.runs,
-            ..Default::default()
-        };
-        let used = self.used_by_kind();
-        for ((name, total), used) in self.ledger.totals.iter().zip(used) {
-            figures
-                .resources
-                .insert(Name::as_str(name).to_owned(), (total, used));
-        }
-        for (_, role) in &self.ledger.roles {
-            let amounts = self.ledger.role_sorter.amounts(role.slot);
-            let share = self.ledger.totals.dominant_share(amounts);
-            figures.dominant_shares.insert(role.path.clone(), share);
-            figures.offer_filters.insert(role.path.clone(), 0);
-        }
-        for (sub, count) in self.filters.refused_counts() {
-            let role = &self.ledger.roles[self.ledger.subs[sub.0].role.0];
-            *figures.offer_filters.entry(role.path.clone()).or_insert(0) += count;
-        }
-        figures
-    }
-
-    fn used_by_kind(&self) -> Vec<i64> {
-        let mut sums = vec![0; self.ledger.totals.iter().count()];
-        for (_, role) in &self.ledger.roles {
-            let amounts = self.ledger.role_sorter.amounts(role.slot);
-            for (sum, amount) in sums.iter_mut().zip(amounts) {
-                *sum += amount;
-            }
-        }
-        sums
-    }
-
-    fn expire_filters(&mut self, now: Now) {
-        for agent in self.filters.expire(now.mono) {
-            self.mark(agent);
-        }
-    }
-
-    /// The agent is looked at in the next run.
-    fn mark(&mut self, key: AgentKey) {
-        let agent = &mut self.ledger.agents[key.0];
-        if !agent.is_candidate && agent.active && !agent.free.is_empty() {
-            agent.is_candidate = true;
-            self.candidates.push(key);
-        }
-    }
-
-    fn mark_all(&mut self) {
-        let agents: Vec<usize> = self.ledger.agents.iter().map(|(key, _)| key).collect();
-        for agent in agents {
-            self.mark(AgentKey(agent));
-        }
-    }
-
-    /// So that no agent is always first to be given away.
-    fn shuffle(&mut self, agents: &mut [AgentKey]) {
-        for last in (1..agents.len()).rev() {
-            let other = (self.ids.next_u64() % (last as u64 + 1)) as usize;
-            agents.swap(last, other);
-        }
+        self.recovery.is_none() && (self.has_candidates() || self.inverse.wants_run())
     }
 }

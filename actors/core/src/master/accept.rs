@@ -1,5 +1,5 @@
 //! ACCEPT: checks the offers, runs the operations in order, returns what is left.
-//! Launching itself is in `launch`; operations that change resources are not carried out yet.
+//! Launching itself is in `launch`; operations that change resources are in `changes`.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,7 @@ use tepui_protocol::v1::{TaskInfo, TaskState};
 
 use super::messages::{Effect, LinkId};
 use super::model::Offer;
-use super::{Master, events, offers, to_allocator};
-use crate::allocator::messages::Command;
+use super::{Master, events};
 use crate::ids::{AgentId, FrameworkId, OfferId, Role};
 use crate::resources::Resources;
 use crate::time::Now;
@@ -25,8 +24,16 @@ pub(super) struct Accepted {
     pub(super) agent: AgentId,
     pub(super) link: LinkId,
     pub(super) role: Role,
+    /// What the offers held.
+    pub(super) offered: Resources,
     /// What no operation has used yet.
     pub(super) remaining: Resources,
+    /// The shared volumes among it: several tasks may use one.
+    pub(super) shared: Resources,
+    /// Volumes that were grown or shrunk.
+    pub(super) resized: Resources,
+    /// Whether an operation has changed resources.
+    pub(super) is_changed: bool,
 }
 
 impl Master {
@@ -50,10 +57,10 @@ impl Master {
             self.discard_own(id, &ids, out);
             return self.refuse_without_agent(now, id, &agent, &call.operations, out);
         };
-        let mut remaining = Resources::new();
+        let mut offered = Resources::new();
         for offer in &ids {
             if let Some(offer) = self.take_offer(offer) {
-                remaining.add(&offer.resources);
+                offered.add(&offer.resources);
                 self.counters.offers_accepted += 1;
             }
         }
@@ -62,20 +69,17 @@ impl Master {
             agent,
             link,
             role,
-            remaining,
+            remaining: offered.clone(),
+            shared: offered.shared(),
+            resized: Resources::new(),
+            is_changed: false,
+            offered,
         };
         let checked = self.check_operations(now, &accepted, call.operations, out);
         for operation in checked {
             self.run_operation(now, &mut accepted, operation, out);
         }
-        if !accepted.remaining.is_empty() {
-            out.push(to_allocator(Command::Release {
-                framework: accepted.framework,
-                agent: accepted.agent,
-                resources: accepted.remaining,
-                refusal: Some(offers::refusal(call.filters.as_ref())),
-            }));
-        }
+        self.give_back(accepted, call.filters.as_ref(), out);
     }
 
     fn count_launches(&mut self, operations: &[Operation]) {
@@ -267,10 +271,6 @@ impl Master {
         operation: Operation,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(error) = rules::unsupported(&operation, &accepted.agent) {
-            let id = accepted.framework.clone();
-            return self.refuse_operation(&id, &operation, error, out);
-        }
         match rules::known_type(&operation) {
             Type::Launch => {
                 for task in operation.launch.into_iter().flat_map(|l| l.task_infos) {
@@ -282,8 +282,16 @@ impl Master {
                     self.launch_group(now, accepted, group, out);
                 }
             }
-            // Every other known kind is unsupported, and unknown ones were dropped before.
-            _ => self.counters.dropped_messages += 1,
+            Type::Reserve
+            | Type::Unreserve
+            | Type::Create
+            | Type::Destroy
+            | Type::GrowVolume
+            | Type::ShrinkVolume
+            | Type::CreateDisk
+            | Type::DestroyDisk => self.change(accepted, operation, out),
+            // Dropped before.
+            Type::Unknown => self.counters.dropped_messages += 1,
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tepui_protocol::v1::TaskState;
 use tepui_protocol::v1::task_status::Reason;
+use tepui_protocol::v1::{OperationState, TaskState};
 
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState};
@@ -193,6 +193,8 @@ impl Master {
         if self.recovered_agents.remove(id).is_some() {
             return self.tell_agent_lost(id, out);
         }
+        let text = "Agent was marked unreachable";
+        self.tell_operations_lost(id, OperationState::OperationUnreachable, text, out);
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };
@@ -264,6 +266,11 @@ impl Master {
             self.pids.remove(&agent.pid);
         }
         out.push(to_allocator(Command::RemoveAgent(id.clone())));
+        for operation in agent.operations.values() {
+            self.unfile_operation(operation);
+        }
+        self.undone.remove(id);
+        self.abandon_changes(id, "the agent was removed", out);
         Some(agent)
     }
 

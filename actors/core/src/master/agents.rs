@@ -50,7 +50,7 @@ impl Master {
             // Liveness is the link's business.
             AgentToMaster::Pong => {}
             message => match self.agent_of_link(link) {
-                Some(agent) => self.admitted_agent_said(&agent, message, out),
+                Some(agent) => self.admitted_agent_said(now, &agent, message, out),
                 None => self.counters.dropped_messages += 1,
             },
         }
@@ -58,6 +58,7 @@ impl Master {
 
     fn admitted_agent_said(
         &mut self,
+        now: Now,
         agent: &AgentId,
         message: AgentToMaster,
         out: &mut Vec<Effect>,
@@ -86,8 +87,14 @@ impl Master {
                 self.counters.messages_unregister_slave += 1;
                 self.remove_agent(agent, "the agent unregistered", out);
             }
-            // This master asks agents for no operations, so none has a status to report.
-            AgentToMaster::OperationStatus { .. } => self.counters.dropped_messages += 1,
+            AgentToMaster::OperationStatus {
+                framework_id,
+                operation_uuid,
+                status,
+            } => {
+                let framework = framework_id.map(FrameworkId::new);
+                self.operation_status(now, agent, framework, &operation_uuid, status.0, out);
+            }
             AgentToMaster::Register(_) | AgentToMaster::Reregister(_) | AgentToMaster::Pong => {}
         }
     }
@@ -137,7 +144,10 @@ impl Master {
         self.check_welcome(register)?;
         let checkpointed = plain(&register.checkpointed_resources);
         validation::agent::validate_registration(&register.info, &checkpointed, true)
-            .map_err(Unwelcome::Ignored)
+            .map_err(Unwelcome::Ignored)?;
+        // It runs nothing yet, so it loses nothing when it is told to end.
+        total_of(register).map_err(Unwelcome::ShutDown)?;
+        Ok(())
     }
 
     /// What holds for new agents and for those that come back.
@@ -232,7 +242,7 @@ impl Master {
     ) -> Agent {
         Agent {
             id: id.clone(),
-            total: total_of(&register.info),
+            total: total_of(&register).unwrap_or_default(),
             info: Arc::new(register.info.0),
             pid: arrival.pid.clone(),
             version: register.version,
@@ -242,9 +252,11 @@ impl Master {
             used: OrdMap::new(),
             executors: OrdMap::new(),
             tasks: OrdSet::new(),
+            operations: OrdMap::new(),
             offers: OrdSet::new(),
             registered_time: now.wall,
             reregistered_time: None,
+            arrived: now.mono,
         }
     }
 
@@ -299,9 +311,12 @@ pub(super) fn facts_of(agent: &Agent) -> AgentFacts {
     }
 }
 
-/// All resources of an agent; they were validated when it registered.
-pub(super) fn total_of(info: &AgentInfo) -> Resources {
-    Resources::from_v1(&info.resources).unwrap_or_default()
+/// All resources of an agent: those it was started with, with reservations and volumes made since.
+pub(super) fn total_of(register: &Register) -> Result<Resources, String> {
+    let given = Resources::from_v1(&register.info.resources).map_err(|error| error.0)?;
+    let made = Resources::from_v1(&plain(&register.checkpointed_resources));
+    let made = made.map_err(|error| error.0)?;
+    given.with_checkpointed(&made).map_err(|error| error.0)
 }
 
 /// The name Mesos gives an agent: what runs where.

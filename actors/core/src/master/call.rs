@@ -114,8 +114,11 @@ impl Master {
             Type::Acknowledge => {
                 self.acknowledge(id, present(call.acknowledge, "acknowledge")?, out);
             }
-            // There are no operations yet, so every one is unknown, and unknown ones are ignored.
-            Type::AcknowledgeOperationStatus => {}
+            Type::AcknowledgeOperationStatus => {
+                let payload = call.acknowledge_operation_status;
+                let payload = present(payload, "acknowledge_operation_status")?;
+                self.acknowledge_operation(id, payload, out);
+            }
             Type::Reconcile => {
                 let payload = present(call.reconcile, "reconcile")?;
                 self.reconcile(now, id, &payload.tasks, out);

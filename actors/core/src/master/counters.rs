@@ -50,6 +50,20 @@ pub struct Counters {
     pub valid_status_update_acknowledgements: u64,
     /// Acknowledgements dropped.
     pub invalid_status_update_acknowledgements: u64,
+    /// Statuses of operations from agents.
+    pub messages_operation_status_update: u64,
+    /// Those of known operations.
+    pub valid_operation_status_updates: u64,
+    /// Those of unknown operations, or malformed.
+    pub invalid_operation_status_updates: u64,
+    /// ACKNOWLEDGE_OPERATION_STATUS calls.
+    pub messages_operation_status_update_acknowledgement: u64,
+    /// Those passed on.
+    pub valid_operation_status_update_acknowledgements: u64,
+    /// Those ignored.
+    pub invalid_operation_status_update_acknowledgements: u64,
+    /// RECONCILE_OPERATIONS calls.
+    pub messages_reconcile_operations: u64,
     /// Messages passed on to executors.
     pub valid_framework_to_executor_messages: u64,
     /// Messages to executors dropped.

@@ -111,17 +111,20 @@ pub(super) fn operation_status(
     agent: Option<v1::AgentId>,
     provider: Option<v1::ResourceProviderId>,
 ) -> Event {
+    operation_update(OperationStatus {
+        operation_id: Some(operation.clone()),
+        state: state as i32,
+        message: Some(message),
+        agent_id: agent,
+        resource_provider_id: provider,
+        ..Default::default()
+    })
+}
+
+/// UPDATE_OPERATION_STATUS: a status as an agent reported it.
+pub(super) fn operation_update(status: OperationStatus) -> Event {
     Event {
-        update_operation_status: Some(event::UpdateOperationStatus {
-            status: OperationStatus {
-                operation_id: Some(operation.clone()),
-                state: state as i32,
-                message: Some(message),
-                agent_id: agent,
-                resource_provider_id: provider,
-                ..Default::default()
-            },
-        }),
+        update_operation_status: Some(event::UpdateOperationStatus { status }),
         ..of_type(event::Type::UpdateOperationStatus)
     }
 }

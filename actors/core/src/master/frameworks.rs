@@ -152,6 +152,7 @@ impl Master {
         self.tell_all_agents_to_shut_down(id, out);
         self.end_tasks_of_removed(now, id, out);
         self.remove_executors_of_framework(id, out);
+        self.orphan_operations(id);
         let Some(mut framework) = self.frameworks.remove(id) else {
             return;
         };

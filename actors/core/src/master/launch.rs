@@ -11,7 +11,8 @@ use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskInfo, TaskState}
 use super::accept::Accepted;
 use super::messages::Effect;
 use super::model::{Agent, Executor, Framework, Task};
-use super::{Master, to_agent};
+use super::{Master, to_agent, to_allocator};
+use crate::allocator::messages::Command;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::{Format, Resources};
 use crate::time::Now;
@@ -88,9 +89,9 @@ impl Master {
         let mut launch_executor = true;
         if let (Some(executor), Some(resources)) = (&mut task.executor, executor_resources) {
             executor.resources = resources.to_v1(Format::PostRefinement);
-            launch_executor = self.add_executor(accepted, executor, resources);
+            launch_executor = self.add_executor(accepted, executor, resources, out);
         }
-        self.add_task(accepted, &task, resources);
+        self.add_task(accepted, &task, resources, out);
         let Some(framework) = self.framework_info(&accepted.framework) else {
             return;
         };
@@ -134,13 +135,13 @@ impl Master {
             }
         };
         executor.resources = executor_resources.to_v1(Format::PostRefinement);
-        let launch_executor = self.add_executor(accepted, &executor, executor_resources);
+        let launch_executor = self.add_executor(accepted, &executor, executor_resources, out);
         for (task, resources) in task_group.tasks.iter_mut().zip(of_tasks) {
             task.resources = resources.to_v1(Format::PostRefinement);
             if let Some(own) = &mut task.executor {
                 own.resources.clone_from(&executor.resources);
             }
-            self.add_task(accepted, task, resources);
+            self.add_task(accepted, task, resources, out);
         }
         let Some(framework) = self.framework_info(&accepted.framework) else {
             return;
@@ -173,7 +174,7 @@ impl Master {
             agent_id: &accepted.agent,
             agent_capabilities: &agent.capabilities,
             tasks: &Known { framework, agent },
-            offered: &accepted.remaining,
+            offered: &accepted.available(),
         })
     }
 
@@ -191,6 +192,7 @@ impl Master {
         accepted: &mut Accepted,
         info: &ExecutorInfo,
         resources: Resources,
+        out: &mut Vec<Effect>,
     ) -> bool {
         let id = ExecutorId::from(&info.executor_id);
         let key = (accepted.framework.clone(), id.clone());
@@ -204,7 +206,7 @@ impl Master {
             info: Arc::new(info.clone()),
             resources,
         };
-        accepted.remaining.subtract(&executor.resources);
+        use_up(accepted, &executor.resources, out);
         charge(agent, &accepted.framework, &executor.resources);
         agent.executors.insert(key, executor.clone());
         if let Some(framework) = self.framework_mut(&accepted.framework) {
@@ -215,8 +217,14 @@ impl Master {
         true
     }
 
-    fn add_task(&mut self, accepted: &mut Accepted, info: &TaskInfo, resources: Resources) {
-        accepted.remaining.subtract(&resources);
+    fn add_task(
+        &mut self,
+        accepted: &mut Accepted,
+        info: &TaskInfo,
+        resources: Resources,
+        out: &mut Vec<Effect>,
+    ) {
+        use_up(accepted, &resources, out);
         let task = Task {
             info: describe(info, &accepted.framework),
             resources,
@@ -238,6 +246,25 @@ impl Master {
             framework.tasks.insert(task_id, task);
         }
     }
+}
+
+/// Takes what is launched out of what is left.
+///
+/// A shared volume may be used more often than it was offered: the allocator is told of each use
+/// beyond that.
+fn use_up(accepted: &mut Accepted, resources: &Resources, out: &mut Vec<Effect>) {
+    if !accepted.shared.is_empty() {
+        let mut more = resources.shared();
+        more.subtract(&accepted.remaining.shared());
+        if !more.is_empty() {
+            out.push(to_allocator(Command::Charge {
+                framework: accepted.framework.clone(),
+                agent: accepted.agent.clone(),
+                resources: more,
+            }));
+        }
+    }
+    accepted.remaining.subtract(resources);
 }
 
 /// Adds to what a framework uses of an agent.

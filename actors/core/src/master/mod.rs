@@ -1,4 +1,4 @@
-//! The master's decisions: agents, frameworks, offers, tasks.
+//! The master's decisions: agents, frameworks, offers, tasks, operations.
 //! Sends nothing itself: it returns effects.
 //!
 //! Each file holds one duty of [`Master`]; every one of them changes its state and appends to the
@@ -9,6 +9,8 @@ mod accept;
 mod agent_loss;
 mod agents;
 mod call;
+mod change_rules;
+mod changes;
 pub mod counters;
 mod deadlines;
 pub mod events;
@@ -21,6 +23,7 @@ mod launch;
 pub mod messages;
 pub mod model;
 mod offers;
+mod operation_updates;
 mod operations;
 pub mod operator;
 mod reconcile;
@@ -47,10 +50,13 @@ use self::deadlines::{Deadline, Deadlines};
 use self::history::UnreachableTasks;
 use self::messages::{Effect, Input, LinkId, StreamId, Token};
 use self::model::{Agent, Framework, Offer, Phase, Snapshot};
+use self::operations::Orphans;
+use self::operator::Change;
 use self::registrations::{Link, Pending, Transition};
 use crate::allocator::messages::{Command, Generation};
-use crate::ids::{AgentId, FrameworkId, OfferId, TaskId};
+use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, TaskId};
 use crate::registry;
+use crate::resources::conversion::Conversion;
 use crate::time::{Mono, Now, Wall};
 
 pub use self::settings::MasterSettings;
@@ -88,6 +94,14 @@ pub struct Master {
     /// What follows when the registrar answers.
     pending: BTreeMap<Token, Pending>,
     deadlines: Deadlines,
+    /// Operations that agents hold for frameworks which are not known.
+    orphans: Orphans,
+    /// What operators want changed and the allocator has not answered yet.
+    changes: BTreeMap<u64, Change>,
+    /// What failed operations leave to be taken back, until it can be.
+    undone: BTreeMap<AgentId, Vec<Vec<Conversion>>>,
+    /// Names for operations.
+    uuids: IdSource,
 
     next_framework: u64,
     next_agent: u64,
@@ -103,6 +117,10 @@ impl Master {
     pub fn new(settings: MasterSettings, info: MasterInfo, now: Now) -> Self {
         Master {
             settings,
+            orphans: Orphans::new(),
+            changes: BTreeMap::new(),
+            undone: BTreeMap::new(),
+            uuids: operations::uuids_of(&info.id),
             info: Arc::new(info),
             start_time: now.wall,
             phase: Phase::Recovering,

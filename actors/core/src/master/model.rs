@@ -1,15 +1,16 @@
-//! What the master knows: agents, frameworks, tasks, offers.
+//! What the master knows: agents, frameworks, tasks, operations, offers.
 //! Cheap to copy: readers get a [`Snapshot`] that shares memory with the live state.
 
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 use tepui_protocol::v1;
+use uuid::Uuid;
 
 use super::counters::Counters;
 use super::messages::{LinkId, StreamId};
 use crate::allocator::messages::Generation;
-use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, Role, TaskId};
+use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId};
 use crate::resources::Resources;
 use crate::time::{Mono, Wall};
 
@@ -65,12 +66,16 @@ pub struct Agent {
     pub executors: OrdMap<(FrameworkId, ExecutorId), Executor>,
     /// Its non-removed tasks.
     pub tasks: OrdSet<(FrameworkId, TaskId)>,
+    /// Its operations, until their end is acknowledged.
+    pub operations: OrdMap<Uuid, Arc<Operation>>,
     /// Outstanding offers of its resources.
     pub offers: OrdSet<OfferId>,
     /// First registration.
     pub registered_time: Wall,
     /// Last re-registration.
     pub reregistered_time: Option<Wall>,
+    /// When it last registered or re-registered.
+    pub arrived: Mono,
 }
 
 impl Agent {
@@ -99,6 +104,52 @@ impl Agent {
             .range((framework.clone(), ExecutorId::from(""))..)
             .take_while(move |((owner, _), _)| owner == framework)
             .map(|((_, id), executor)| (id, executor))
+    }
+}
+
+/// An operation on reservations or volumes that an agent is to carry out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// The master's own name for it.
+    pub uuid: Uuid,
+    /// Who asked for it; none for an operator.
+    pub framework: Option<FrameworkId>,
+    /// Its description in the form of the API; `latest_status` and `statuses` are kept current.
+    pub info: v1::Operation,
+}
+
+impl Operation {
+    /// The framework's own name for it, if the framework wants to hear of it.
+    pub fn id(&self) -> Option<&v1::OperationId> {
+        self.info.info.id.as_ref()
+    }
+
+    /// The last status the framework was told, or would have been.
+    pub fn last_status(&self) -> &v1::OperationStatus {
+        let last = self.info.statuses.last();
+        last.unwrap_or(&self.info.latest_status)
+    }
+
+    /// Whether it has ended; Mesos's `isTerminalState`.
+    pub fn is_terminal(&self) -> bool {
+        is_terminal(self.info.latest_status.state())
+    }
+}
+
+/// Whether an operation in this state has ended.
+pub fn is_terminal(state: v1::OperationState) -> bool {
+    use v1::OperationState as State;
+    match state {
+        State::OperationFinished
+        | State::OperationFailed
+        | State::OperationError
+        | State::OperationDropped
+        | State::OperationGoneByOperator => true,
+        State::OperationUnsupported
+        | State::OperationPending
+        | State::OperationUnreachable
+        | State::OperationRecovering
+        | State::OperationUnknown => false,
     }
 }
 
@@ -150,6 +201,10 @@ pub struct Framework {
     pub completed_tasks: Vector<Arc<Task>>,
     /// Its executors, per agent.
     pub executors: OrdMap<(AgentId, ExecutorId), Executor>,
+    /// Its operations, and the agents that hold them.
+    pub operations: OrdMap<Uuid, AgentId>,
+    /// Its operations by the names it gave them.
+    pub operation_ids: OrdMap<OperationId, Uuid>,
     /// Its outstanding offers.
     pub offers: OrdSet<OfferId>,
     /// First subscription.

@@ -69,7 +69,12 @@ impl Master {
                 && framework.stream().is_some()
                 && framework.roles.contains(&proposal.role)
         });
-        match listens && agent.link().is_some() {
+        // A shared volume may be proposed while it is destroyed; nothing else is at two places.
+        let exists = || {
+            let shared = proposal.resources.shared();
+            shared.is_empty() || agent.total.contains(&shared.unallocated())
+        };
+        match listens && agent.link().is_some() && exists() {
             true => Verdict::Good,
             false => Verdict::Stale,
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tepui_protocol::link::{MasterToAgent, Reregister, TaskRef};
 use tepui_protocol::v1::task_status::Reason;
-use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState};
+use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, OperationState, TaskState};
+use uuid::Uuid;
 
 use super::agents::{Unwelcome, facts_of, pid_of, plain, total_of};
 use super::messages::{Effect, LinkId};
-use super::model::{AgentState, Executor, Task};
+use super::model::{AgentState, Executor, Operation as KnownOperation, Task};
 use super::registrations::{Arrival, Pending, Transition};
 use super::tasks::{is_over, is_terminal, state_of};
 use super::{Deadline, Master, events, launch, to_agent, to_allocator};
@@ -26,6 +27,7 @@ struct Report {
     frameworks: Vec<FrameworkInfo>,
     tasks: BTreeMap<(FrameworkId, TaskId), Task>,
     executors: BTreeMap<(FrameworkId, ExecutorId), Executor>,
+    operations: BTreeMap<Uuid, KnownOperation>,
 }
 
 impl Master {
@@ -90,6 +92,7 @@ impl Master {
             tasks: &tasks,
         })
         .map_err(ignored)?;
+        total_of(register).map_err(ignored)?;
         let id = register.info.id.as_ref().map(AgentId::from);
         let id = id.ok_or_else(|| ignored("it names no id to come back with".to_string()))?;
         let moved = self.agents.get(&id).is_some_and(|agent| {
@@ -120,7 +123,10 @@ impl Master {
         if let Some(old) = was_connected.filter(|old| *old != arrival.link) {
             self.detach_link(old, out);
         }
-        self.take_new_facts(now, arrival, id, reregister, out);
+        // What is said again on the link in use may be older than what was sent there since: it
+        // is right about the agent's resources and operations only the first time.
+        let is_first = was_connected != Some(arrival.link);
+        self.take_new_facts(now, arrival, id, reregister, is_first, out);
         for info in &report.frameworks {
             self.know_framework(now, info, out);
         }
@@ -135,6 +141,9 @@ impl Master {
         ));
         self.merge_executors(id, &report, out);
         self.merge_tasks(now, arrival.link, id, &report, out);
+        if is_first {
+            self.merge_operations(id, &report, out);
+        }
         self.repeat_kills(arrival.link, id, &report, out);
         self.deadlines.clear(&Deadline::Agent(id.clone()));
         if was_connected.is_none() {
@@ -163,6 +172,7 @@ impl Master {
         arrival: &Arrival,
         id: &AgentId,
         reregister: Reregister,
+        is_first: bool,
         out: &mut Vec<Effect>,
     ) {
         if let Some(opened) = self.links.get_mut(&arrival.link) {
@@ -173,17 +183,29 @@ impl Master {
         };
         let old_pid = std::mem::replace(&mut agent.pid, arrival.pid.clone());
         agent.state = AgentState::Connected(arrival.link);
-        agent.total = total_of(&reregister.register.info);
+        let mut lost = agent.total.clone();
+        if is_first {
+            agent.total = total_of(&reregister.register).unwrap_or_default();
+            agent.arrived = now.mono;
+        }
+        lost.subtract(&agent.total);
         agent.info = Arc::new(reregister.register.info.0);
         agent.version = reregister.register.version;
         agent.capabilities = reregister.register.capabilities;
         agent.reregistered_time = Some(now.wall);
         let (facts, total) = (facts_of(agent), agent.total.clone());
+        if is_first {
+            self.undone.remove(id);
+        }
+        for offer in self.offers_with(id, &lost) {
+            self.rescind_offer(&offer, out);
+        }
         out.push(to_allocator(Command::UpdateAgent {
             id: id.clone(),
             facts,
             total,
         }));
+        self.abandon_changes(id, "the agent reregistered", out);
         if self.pids.get(&old_pid) == Some(id) {
             self.pids.remove(&old_pid);
         }
@@ -255,6 +277,44 @@ impl Master {
         }
     }
 
+    /// Learns of operations that only the agent knows, and gives up those it knows nothing of: the
+    /// order never reached it.
+    fn merge_operations(&mut self, id: &AgentId, report: &Report, out: &mut Vec<Effect>) {
+        let known = self
+            .agents
+            .get(id)
+            .map(|agent| agent.operations.clone())
+            .unwrap_or_default();
+        for (uuid, operation) in &known {
+            if report.operations.contains_key(uuid) {
+                continue;
+            }
+            self.remove_operation(id, *uuid);
+            let owner = operation.framework.as_ref().zip(operation.id());
+            if let Some((framework, name)) = owner.filter(|_| !operation.is_terminal()) {
+                let state = OperationState::OperationDropped;
+                let message = "Operation is unknown to the agent".to_string();
+                let agent = Some(id.to_v1());
+                let event = events::operation_status(state, name, message, agent, None);
+                self.send(framework, event, out);
+            }
+        }
+        for (uuid, operation) in &report.operations {
+            match known.get(uuid) {
+                None => self.add_operation(id, operation.clone()),
+                Some(known) if !known.is_terminal() => {
+                    // The resources of the report show how it ended.
+                    let agent = self.agent_mut(id);
+                    if let Some(known) = agent.and_then(|agent| agent.operations.get_mut(uuid)) {
+                        let status = operation.info.latest_status.clone();
+                        Arc::make_mut(known).info.latest_status = status;
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     fn charge_allocator(
         &self,
         agent: &AgentId,
@@ -307,6 +367,9 @@ impl Master {
         self.agents.insert(id.clone(), Arc::new(agent));
         for (key, executor) in &report.executors {
             self.adopt_executor(id, key, executor);
+        }
+        for operation in report.operations.values() {
+            self.add_operation(id, operation.clone());
         }
         let mut adopted = Vec::new();
         for (key, task) in &report.tasks {
@@ -463,6 +526,12 @@ fn read(report: &Reregister) -> Report {
     Report {
         tasks: tasks.map(|task| (key_of(task), read_task(task))).collect(),
         executors: executors.collect(),
+        operations: report
+            .operations
+            .iter()
+            .filter_map(|operation| read_operation(operation))
+            .map(|operation| (operation.uuid, operation))
+            .collect(),
         frameworks,
     }
 }
@@ -480,6 +549,15 @@ fn read_task(task: &v1::Task) -> Task {
         resources: Resources::from_v1(&task.resources).unwrap_or_default(),
         recovered: is_over(state_of(task.state).unwrap_or(TaskState::TaskRunning)),
     }
+}
+
+/// An operation as an agent reports it; none if it has no name to speak of it by.
+fn read_operation(operation: &v1::Operation) -> Option<KnownOperation> {
+    Some(KnownOperation {
+        uuid: Uuid::from_slice(&operation.uuid.value).ok()?,
+        framework: operation.framework_id.as_ref().map(FrameworkId::from),
+        info: operation.clone(),
+    })
 }
 
 fn read_executor(executor: &ExecutorInfo) -> Executor {

@@ -21,6 +21,7 @@ impl Master {
         self.check_offer_index()?;
         self.check_streams_and_links()?;
         self.check_unreachable()?;
+        self.check_tracked_operations()?;
         if self.completed_ids.len() != self.completed_frameworks.len() {
             return Err("ids of completed frameworks are not theirs".to_string());
         }
@@ -170,6 +171,55 @@ impl Master {
             of_agents == self.offers.len() && of_frameworks == self.offers.len(),
             || "agents or frameworks list offers that are not outstanding".to_string(),
         )
+    }
+
+    /// Every operation is with its agent, and with its framework or among the orphans; no other.
+    fn check_tracked_operations(&self) -> Result<(), String> {
+        let mut of_operators = 0;
+        let mut all = 0;
+        for (id, agent) in &self.agents {
+            all += agent.operations.len();
+            for (uuid, operation) in &agent.operations {
+                ensure(operation.uuid == *uuid, || {
+                    format!("operation {uuid} on {id} is filed wrongly")
+                })?;
+                let Some(owner) = &operation.framework else {
+                    of_operators += 1;
+                    continue;
+                };
+                let filed = match self.frameworks.get(owner) {
+                    Some(framework) => framework.operations.get(uuid),
+                    None => self.orphans.get(owner).and_then(|of| of.get(uuid)),
+                };
+                ensure(filed == Some(id), || {
+                    format!("operation {uuid} of {owner} on {id} is not filed with its owner")
+                })?;
+            }
+        }
+        let mut filed: usize = self.orphans.values().map(BTreeMap::len).sum();
+        for (id, framework) in &self.frameworks {
+            filed += framework.operations.len();
+            for (name, uuid) in &framework.operation_ids {
+                let agent = framework.operations.get(uuid);
+                let known = agent
+                    .and_then(|agent| self.agents.get(agent))
+                    .and_then(|agent| agent.operations.get(uuid))
+                    .and_then(|operation| operation.id());
+                ensure(known.is_some_and(|id| id.value == name.as_str()), || {
+                    format!("operation '{name}' of {id} is not known")
+                })?;
+            }
+        }
+        ensure(filed + of_operators == all, || {
+            format!("{all} operations on agents, {filed} of frameworks, {of_operators} of none")
+        })?;
+        let changed = self.changes.values().map(|change| &change.agent);
+        for agent in changed.chain(self.undone.keys()) {
+            ensure(self.agents.contains_key(agent), || {
+                format!("a change waits for agent {agent}, which is not admitted")
+            })?;
+        }
+        Ok(())
     }
 
     fn check_streams_and_links(&self) -> Result<(), String> {

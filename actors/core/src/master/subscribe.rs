@@ -93,6 +93,7 @@ impl Master {
         framework.reregistered_time = comes_back.then_some(now.wall);
         let facts = facts_of(&framework, wanted.constraints);
         self.frameworks.insert(id.clone(), Arc::new(framework));
+        self.adopt_orphans(&id);
         self.streams.insert(stream, id.clone());
         self.send(&id, events::subscribed(&id, &self.info), out);
         out.push(to_allocator(Command::AddFramework {
@@ -171,6 +172,7 @@ impl Master {
         framework.generation = generation;
         let facts = facts_of(&framework, None);
         self.frameworks.insert(id.clone(), Arc::new(framework));
+        self.adopt_orphans(&id);
         out.push(to_allocator(Command::AddFramework {
             id,
             generation,
@@ -234,6 +236,8 @@ fn blank(id: &FrameworkId, info: FrameworkInfo, roles: Vec<Role>, at: Wall) -> F
         unreachable_tasks: OrdMap::new(),
         completed_tasks: Vector::new(),
         executors: OrdMap::new(),
+        operations: OrdMap::new(),
+        operation_ids: OrdMap::new(),
         offers: OrdSet::new(),
         registered_time: at,
         reregistered_time: None,

@@ -106,7 +106,8 @@ fn write_amount(resource: &mut Resource, amount: &Amount) {
     resource.r#type = kind as i32;
 }
 
-fn reservations_from_v1(resource: &Resource) -> Vec<Reservation> {
+/// The stack of reservations, in whichever form it was written.
+pub(super) fn reservations_from_v1(resource: &Resource) -> Vec<Reservation> {
     if !resource.reservations.is_empty() {
         return resource
             .reservations
@@ -160,9 +161,10 @@ fn reservation_to_v1(reservation: &Reservation) -> ReservationInfo {
     }
 }
 
-/// The old fields cannot express refined reservations, so those always go out as a stack.
+/// Writes reservations into a resource that has none yet. The old fields cannot express refined
+/// ones, so those always go out as a stack.
 #[allow(deprecated)]
-fn write_reservations(resource: &mut Resource, stack: &[Reservation], format: Format) {
+pub(super) fn write_reservations(resource: &mut Resource, stack: &[Reservation], format: Format) {
     let stack_wanted = format != Format::PreRefinement || stack.len() > 1;
     if stack_wanted {
         resource.reservations = stack.iter().map(reservation_to_v1).collect();

@@ -7,11 +7,11 @@ use tepui_protocol::v1;
 use v1::resource::disk_info::source::Type as SourceType;
 use v1::resource::{DiskInfo, disk_info};
 
-use super::ResourceError;
-use super::convert::entry_from_v1;
+use super::convert::{entry_from_v1, entry_to_v1};
 use super::roles::is_ancestor;
 use super::validate::validate;
 use super::value::Amount;
+use super::{Format, ResourceError};
 use crate::ids::Role;
 
 /// A resource's name; the usual ones cost nothing to copy and compare.
@@ -187,6 +187,11 @@ impl Entry {
         Ok(entry_from_v1(resource))
     }
 
+    /// Writes the v1 form.
+    pub fn to_v1(&self, format: Format) -> v1::Resource {
+        entry_to_v1(self, format)
+    }
+
     /// The resource's name.
     pub fn name(&self) -> &str {
         self.name.as_str()
@@ -301,6 +306,22 @@ impl Entry {
 
     /// The same with another amount of a scalar, in thousandths.
     pub fn with_milli(&self, milli: i64) -> Entry {
+        Entry {
+            amount: Amount::Scalar(milli),
+            ..self.clone()
+        }
+    }
+
+    /// The same with another allocation role, or none.
+    pub fn with_allocation(&self, role: Option<&Role>) -> Entry {
+        Entry {
+            allocation: role.cloned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with another amount of a scalar.
+    pub fn cut_to(&self, milli: i64) -> Entry {
         Entry {
             amount: Amount::Scalar(milli),
             ..self.clone()

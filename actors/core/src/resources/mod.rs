@@ -9,11 +9,12 @@ use crate::ids::Role;
 
 pub mod attributes;
 mod bag;
+mod checkpointed;
 pub mod conversion;
 mod convert;
 mod display;
 mod entry;
-mod json;
+mod format;
 mod limits;
 mod parse;
 mod quantities;
@@ -26,6 +27,7 @@ mod value;
 
 use bag::Bag;
 pub use entry::{Entry, Name, Reservation, ReservationKind};
+pub use format::{Format, downgrade, upgrade};
 pub use limits::Limits;
 pub use quantities::Quantities;
 pub use reservations::common_reservations;
@@ -36,17 +38,6 @@ pub use value::{Amount, Ranges, TextValue, format_milli, from_milli, to_milli};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ResourceError(pub String);
-
-/// In which of Mesos's forms resources are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// `reservations` stack (frameworks with RESERVATION_REFINEMENT).
-    PostRefinement,
-    /// `role` and `reservation` fields (all others).
-    PreRefinement,
-    /// Both at once, as the operator endpoints write them.
-    Endpoint,
-}
 
 /// A bag of resources, kept canonical: like entries merged, empty ones dropped.
 ///
@@ -167,15 +158,15 @@ impl Resources {
         }
     }
 
-    /// The entries for which `keep` is true.
+    /// The entries for which `keep` is true; when that is all of them, the copy costs nothing.
     pub fn filter(&self, keep: impl Fn(&Entry) -> bool) -> Resources {
+        let Some(kept) = self.entries.iter().position(|entry| !keep(entry)) else {
+            return self.clone();
+        };
+        let (before, after) = self.entries.split_at(kept);
+        let after = after.iter().skip(1).filter(|entry| keep(entry));
         Resources {
-            entries: self
-                .entries
-                .iter()
-                .filter(|entry| keep(entry))
-                .cloned()
-                .collect(),
+            entries: before.iter().chain(after).cloned().collect(),
         }
     }
 
@@ -332,6 +323,9 @@ impl Resources {
     }
 
     fn with_allocation(&self, role: Option<&Role>) -> Resources {
+        if self.iter().all(|entry| entry.allocation.as_ref() == role) {
+            return self.clone();
+        }
         let mut bag = Resources {
             entries: Bag::with_capacity(self.entries.len()),
         };

@@ -1,12 +1,12 @@
 //! Resources from an operator's text: `name:value;name(role):value`, or a JSON array.
 //! Does not read the v1 messages of programs; `convert.rs` does.
 
+use tepui_protocol::json::{self, JsonError};
 use tepui_protocol::v1;
 use v1::Resource;
 use v1::value::Type as ValueType;
 
 use super::convert::entry_from_v1;
-use super::json::resources_from_json;
 use super::validate::{role_field, validate_one};
 use super::value::TextValue;
 use super::{Entry, ResourceError, Resources};
@@ -27,7 +27,15 @@ fn read(text: &str, default_role: &str) -> Result<Vec<Resource>, String> {
     if !text.trim_start().starts_with('[') {
         return read_simple(text, default_role);
     }
-    let mut resources = resources_from_json(text)?;
+    let mut resources: Vec<Resource> =
+        json::list_from_slice(text.as_bytes()).map_err(|error| match error {
+            JsonError::Parse(_) => {
+                format!("resources that start with '[' must be a JSON array: {error}")
+            }
+            JsonError::Convert(_) => {
+                format!("Some JSON resources were not formatted properly: {error}")
+            }
+        })?;
     for resource in &mut resources {
         if role_field(resource).is_none() && resource.reservations.is_empty() {
             set_role(resource, default_role);

@@ -116,7 +116,7 @@ fn validate_resources(executor: &ExecutorInfo) -> Result<Resources, String> {
     let list = &executor.resources;
     let resources = resource::read(list)
         .map_err(|error| format!("Executor uses invalid resources: {error}"))?;
-    resource::validate_unique_persistence(list)
+    resource::validate_unique_persistence(&resources)
         .map_err(|error| format!("Executor uses duplicate persistence ID: {error}"))?;
     resource::validate_single_allocation(list)
         .map_err(|error| format!("Invalid executor resources: {error}"))?;

@@ -1,12 +1,26 @@
-//! What an operation of an ACCEPT must satisfy before it is looked at in detail.
-//! Detailed rules are in `task` and `task_group`; applying operations is the master's.
+//! What an operation must satisfy: its form first, for every operation of an ACCEPT at once, then
+//! the rules of its kind when it is carried out, which operators' operations must keep as well.
+//! Launches have their rules in `task` and `task_group`; applying operations is the master's.
+//!
+//! Mesos's master appends the agent or prepends the operation's name to the texts of these rules,
+//! each caller in its own way; that is left to the callers here too.
 
 use tepui_protocol::v1::offer::Operation;
 use tepui_protocol::v1::offer::operation::Type;
 use tepui_protocol::v1::{ExecutorInfo, Resource, TaskInfo};
 
 use crate::ids::AgentId;
-use crate::resources::{self, Resources};
+use crate::resources;
+
+mod disks;
+mod reservations;
+mod volumes;
+
+pub use disks::{validate_create_disk, validate_destroy_disk};
+pub use reservations::{validate_reserve, validate_unreserve};
+pub use volumes::{
+    validate_create, validate_destroy, validate_grow_volume, validate_shrink_volume,
+};
 
 /// How an operation is refused; each is answered in its own way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +51,14 @@ pub fn validate(
     agent_capabilities: &[String],
 ) -> Result<(), Refusal> {
     let kind = known_type(operation);
-    validate_resources(operation, kind).map_err(|error| match kind {
+    let sources = operation.reserve.as_ref().map_or(0, |o| o.source.len());
+    let sound = validate_payload(operation).and_then(|()| match kind {
+        Type::Reserve if sources > 0 => {
+            Err("Reservation updates are not yet implemented for the scheduler API.".to_string())
+        }
+        _ => Ok(()),
+    });
+    sound.map_err(|error| match kind {
         Type::Launch => Refusal::Tasks(error),
         Type::LaunchGroup => Refusal::TaskGroup(error),
         Type::Unknown => Refusal::Unknown,
@@ -60,43 +81,6 @@ pub fn validate(
     }
 }
 
-/// The message of the OPERATION_ERROR for an operation that changes resources.
-///
-/// This master does not carry out operations on reservations, volumes and disks yet. It answers
-/// as Mesos's master answers for an agent without the capability that the operation needs. For
-/// RESERVE, UNRESERVE, CREATE and DESTROY, which any agent of Mesos can do, there is no such text;
-/// theirs follows the same pattern. LAUNCH and LAUNCH_GROUP are supported and give `None`.
-pub fn unsupported(operation: &Operation, agent_id: &AgentId) -> Option<String> {
-    let kind = known_type(operation);
-    match kind {
-        Type::Launch | Type::LaunchGroup | Type::Unknown => None,
-        Type::GrowVolume => {
-            let volume = operation.grow_volume.as_ref().map(|grow| &grow.volume);
-            let volume = volume.map(describe).unwrap_or_default();
-            Some(format!(
-                "Volume {volume} cannot be grown on an agent without RESIZE_VOLUME capability"
-            ))
-        }
-        Type::ShrinkVolume => {
-            let volume = operation
-                .shrink_volume
-                .as_ref()
-                .map(|shrink| &shrink.volume);
-            let volume = volume.map(describe).unwrap_or_default();
-            Some(format!(
-                "Volume {volume} cannot be shrunk on an agent without RESIZE_VOLUME capability"
-            ))
-        }
-        Type::CreateDisk | Type::DestroyDisk => {
-            Some("'source' is not managed by a resource provider".to_string())
-        }
-        Type::Reserve | Type::Unreserve | Type::Create | Type::Destroy => Some(format!(
-            "{} operation is not supported on agent {agent_id}",
-            kind.as_str_name()
-        )),
-    }
-}
-
 /// What is prefixed to a message when the offers of an ACCEPT are not valid.
 ///
 /// Tasks then get TASK_DROPPED or TASK_LOST, other operations an OPERATION_ERROR.
@@ -108,7 +92,11 @@ pub fn invalid_offers_message(kind: Type, error: &str) -> String {
 }
 
 /// Checks the payload and each entry's form in every list of resources of an operation.
-fn validate_resources(operation: &Operation, kind: Type) -> Result<(), String> {
+///
+/// # Errors
+/// The text of Mesos's `validateAndUpgradeResources`.
+pub fn validate_payload(operation: &Operation) -> Result<(), String> {
+    let kind = known_type(operation);
     let reserve = operation.reserve.as_ref();
     let unreserve = operation.unreserve.as_ref();
     let create = operation.create.as_ref();
@@ -122,14 +110,7 @@ fn validate_resources(operation: &Operation, kind: Type) -> Result<(), String> {
         Type::Reserve => {
             let reserve = required(reserve, "A RESERVE offer operation", "reserve", ".")?;
             validate_form(&reserve.resources)?;
-            validate_form(&reserve.source)?;
-            if !reserve.source.is_empty() {
-                return Err(
-                    "Reservation updates are not yet implemented for the scheduler API."
-                        .to_string(),
-                );
-            }
-            Ok(())
+            validate_form(&reserve.source)
         }
         Type::Unreserve => {
             let payload = required(unreserve, "An UNRESERVE offer operation", "unreserve", ".")?;
@@ -207,7 +188,7 @@ fn validate_feedback(
     agent_id: &AgentId,
     agent_capabilities: &[String],
 ) -> Result<(), Refusal> {
-    let has = |name: &str| agent_capabilities.iter().any(|c| c == name);
+    let has = |name: &str| is_capable(agent_capabilities, name);
     if !has("RESOURCE_PROVIDER") {
         return Err(Refusal::Operation(format!(
             "Operation requested feedback, but agent {agent_id} does not have the required \
@@ -251,8 +232,7 @@ fn required<'a, T>(
     payload.ok_or_else(|| format!("{name} must have the Offer.Operation.{field} field set{end}"))
 }
 
-fn describe(resource: &Resource) -> String {
-    Resources::from_v1(std::slice::from_ref(resource))
-        .map(|resources| resources.to_string())
-        .unwrap_or_default()
+/// Whether the agent announces this capability.
+fn is_capable(agent_capabilities: &[String], capability: &str) -> bool {
+    agent_capabilities.iter().any(|own| own == capability)
 }

@@ -8,7 +8,8 @@ use tepui_protocol::v1::Resource;
 use tepui_protocol::v1::resource::reservation_info;
 
 use super::ids;
-use crate::resources::{Format, Resources};
+use crate::ids::Role;
+use crate::resources::{Entry, Format, Resources};
 
 /// Reads resources, checking the form of each entry and Mesos's rules for whole lists.
 ///
@@ -28,24 +29,63 @@ pub fn read(resources: &[Resource]) -> Result<Resources, String> {
 
 /// Checks that no two volumes of one role have the same persistence id.
 ///
-/// The same shared volume may appear more than once.
-pub fn validate_unique_persistence<'a>(
-    resources: impl IntoIterator<Item = &'a Resource>,
-) -> Result<(), String> {
-    let mut seen: BTreeMap<(&str, &str), &Resource> = BTreeMap::new();
-    for resource in resources {
-        let Some(persistence) = resource.disk.as_ref().and_then(|d| d.persistence.as_ref()) else {
+/// Copies of a shared volume are one volume.
+pub fn validate_unique_persistence(resources: &Resources) -> Result<(), String> {
+    let mut seen: BTreeSet<(Option<&Role>, &str)> = BTreeSet::new();
+    for entry in resources {
+        let disk = entry.disk().and_then(|disk| disk.persistence.as_ref());
+        let Some(persistence) = disk else {
             continue;
         };
-        let key = (reservation_role(resource), persistence.id.as_str());
-        match seen.get(&key) {
-            Some(other) if resource.shared.is_none() || *other != resource => {
-                return Err(format!("Persistence ID '{}' is not unique", persistence.id));
-            }
-            _ => seen.insert(key, resource),
-        };
+        if !seen.insert((entry.reservation_role(), &persistence.id)) {
+            return Err(format!("Persistence ID '{}' is not unique", persistence.id));
+        }
     }
     Ok(())
+}
+
+/// Checks that every resource is a persistent volume that can be written to.
+pub fn validate_persistent_volumes(volumes: &[Resource]) -> Result<(), String> {
+    for volume in volumes {
+        let Some(disk) = &volume.disk else {
+            return Err(format!(
+                "Resource {} does not have DiskInfo",
+                describe(volume)
+            ));
+        };
+        if disk.persistence.is_none() {
+            return Err("'persistence' is not set in DiskInfo".to_string());
+        }
+        let Some(mounted) = &disk.volume else {
+            return Err("Expecting 'volume' to be set for persistent volume".to_string());
+        };
+        if mounted.mode() == v1::volume::Mode::Ro {
+            return Err("Read-only persistent volume not supported".to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all resources come from one resource provider, or all from the agent itself.
+///
+/// As in Mesos, a list without resources fails: it has no provider at all.
+pub fn validate_single_provider(resources: &[Resource]) -> Result<(), String> {
+    let ids = resources.iter().map(|resource| {
+        let id = resource.provider_id.as_ref();
+        id.map(|id| id.value.as_str())
+    });
+    let ids: BTreeSet<Option<&str>> = ids.collect();
+    if ids.len() == 1 {
+        return Ok(());
+    }
+    if ids.contains(&None) {
+        return Err("Some resources have a resource provider and some do not".to_string());
+    }
+    let ids: Vec<&str> = ids.into_iter().flatten().collect();
+    Err(format!(
+        "The resources have multiple resource providers: {}",
+        ids.join(", ")
+    ))
 }
 
 /// Checks that every entry is allocated, and all to the same role.
@@ -146,15 +186,19 @@ fn validate_reservations(resources: &[Resource]) -> Result<(), String> {
     let wrong = |r: &&Resource| r.revocable.is_some() && is_dynamically_reserved(r);
     match resources.iter().find(wrong) {
         None => Ok(()),
-        Some(resource) => {
-            let text = Resources::from_v1(std::slice::from_ref(resource))
-                .map(|r| r.to_string())
-                .unwrap_or_default();
-            Err(format!(
-                "Dynamically reserved resource {text} cannot be created from revocable resources"
-            ))
-        }
+        Some(resource) => Err(format!(
+            "Dynamically reserved resource {} cannot be created from revocable resources",
+            describe(resource)
+        )),
     }
+}
+
+/// The text Mesos prints for one resource, in whichever form it came; nothing for one that is not
+/// well formed, which callers have refused before.
+pub(super) fn describe(resource: &Resource) -> String {
+    Entry::from_v1(resource)
+        .map(|entry| entry.to_string())
+        .unwrap_or_default()
 }
 
 fn is_dynamically_reserved(resource: &Resource) -> bool {

@@ -118,7 +118,7 @@ fn validate_resources(task: &TaskInfo) -> Result<Resources, String> {
     }
     let resources =
         resource::read(list).map_err(|error| format!("Task uses invalid resources: {error}"))?;
-    resource::validate_unique_persistence(list)
+    resource::validate_unique_persistence(&resources)
         .map_err(|error| format!("Task uses duplicate persistence ID: {error}"))?;
     resource::validate_single_allocation(list)
         .map_err(|error| format!("Invalid task resources: {error}"))?;
@@ -251,7 +251,9 @@ fn validate_sum(
              resources {executor_resources}"
         ));
     }
-    resource::validate_unique_persistence(both())
+    let mut sum = task_resources.clone();
+    sum.add(executor_resources);
+    resource::validate_unique_persistence(&sum)
         .map_err(|error| format!("Task and its executor use duplicate persistence ID: {error}"))?;
     resource::validate_revocable(both()).map_err(|error| {
         format!("Task and its executor mix revocable and non-revocable resources: {error}")

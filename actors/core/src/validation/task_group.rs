@@ -167,7 +167,9 @@ fn validate_sum(
 ) -> Result<(), String> {
     let of_tasks = || group.tasks.iter().flat_map(|task| &task.resources);
     let all = || executor.resources.iter().chain(of_tasks());
-    resource::validate_unique_persistence(all()).map_err(|error| {
+    let mut sum = resources.clone();
+    tasks.iter().for_each(|task| sum.add(task));
+    resource::validate_unique_persistence(&sum).map_err(|error| {
         format!("Task group and executor use duplicate persistence ID: {error}")
     })?;
     resource::validate_revocable(all()).map_err(|error| {

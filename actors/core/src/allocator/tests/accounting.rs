@@ -198,6 +198,7 @@ fn inactive_agents_are_not_offered() {
     c.apply(Command::DeactivateAgent(AgentId::from("A")));
     assert!(c.allocate().is_empty());
     c.revive("F", &[]);
+    assert!(c.allocate().is_empty());
     assert!(!c.allocator.wants_run());
     c.apply(Command::ActivateAgent(AgentId::from("A")));
     assert_eq!(c.allocate().len(), 1);

@@ -201,7 +201,9 @@ fn shared_volumes_are_offered_while_in_use_but_once_per_run() {
     assert_eq!(first[0].framework.as_str(), "F");
     assert_eq!(first[0].resources.shared().iter().count(), 1);
     // The next run offers it to the next one, and so on; each counts it once.
-    c.revive("F", &[]);
+    assert_eq!(c.allocator.next_deadline(), Some(at(2).mono));
+    assert!(c.propose().is_empty());
+    c.now = at(2);
     let second = c.propose();
     assert_eq!(second.len(), 1);
     assert_eq!(second[0].framework.as_str(), "G");

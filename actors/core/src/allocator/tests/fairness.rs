@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::allocator::drf::DrfSorter;
-use crate::allocator::sorter::{Slot, Sorter, Totals};
+use crate::allocator::sorter::{Slot, Sorter, Totals, Walk};
 
 /// How many of `count` equal agents each framework or role gets.
 fn spread(c: &mut Cluster, count: usize, by: fn(&Proposal) -> &str) -> BTreeMap<String, usize> {
@@ -191,8 +191,8 @@ struct Sorted {
 impl Sorted {
     fn new(sorter: DrfSorter, paths: &[&str]) -> Self {
         let mut totals = Totals::default();
-        let kind = totals.kind(&Name::Cpus);
-        totals.change(kind, 1000);
+        totals.kind(&Name::Cpus);
+        totals.change(&[1000].into(), 1);
         let mut sorted = Sorted {
             sorter,
             totals,
@@ -208,12 +208,17 @@ impl Sorted {
 
     fn give(&mut self, client: usize, milli: i64) {
         self.sorter
-            .change(self.slots[client], &[milli], false, &self.totals);
+            .change(self.slots[client], &[milli].into(), 1, false);
     }
 
     fn order(&mut self) -> Vec<usize> {
         let mut order = Vec::new();
-        self.sorter.order(&self.totals, &mut order);
+        let mut walk = Walk::default();
+        let mut random = IdSource::from_seed([0; 32]);
+        self.sorter.begin(&self.totals, &mut random, &mut walk);
+        while let Some(client) = self.sorter.next(&mut walk) {
+            order.push(client);
+        }
         self.sorter.sanity_check(&self.totals).unwrap();
         order
     }
@@ -233,29 +238,26 @@ fn a_sorter_keeps_its_order_while_shares_change() {
     assert_eq!(s.order(), [2, 0]);
     s.sorter.set_listed(s.slots[1], true, &s.totals);
     assert_eq!(s.order(), [2, 0, 1]);
-    assert_eq!(s.sorter.amounts(s.slots[1]), [950]);
+    assert_eq!(*s.sorter.amounts(s.slots[1]), [950].into());
 }
 
 #[test]
 fn a_sorter_follows_the_totals() {
     let mut s = Sorted::new(DrfSorter::flat(), &["a", "b"]);
-    let mem = s.totals.kind(&Name::Mem);
-    s.sorter.change(s.slots[0], &[100, 0], true, &s.totals);
-    s.sorter.change(s.slots[1], &[0, 100], true, &s.totals);
+    s.totals.kind(&Name::Mem);
+    s.sorter.change(s.slots[0], &[100, 0].into(), 1, true);
+    s.sorter.change(s.slots[1], &[0, 100].into(), 1, true);
     // No memory in the cluster yet, so only cpus count.
     assert_eq!(s.order(), [1, 0]);
-    s.totals.change(mem, 200);
+    s.totals.change(&[0, 200].into(), 1);
     assert_eq!(s.order(), [0, 1]);
-    s.totals.change(mem, 2000);
+    s.totals.change(&[0, 2000].into(), 1);
     assert_eq!(s.order(), [1, 0]);
 }
 
 #[test]
 fn a_tree_forgets_removed_clients() {
-    let mut s = Sorted::new(
-        DrfSorter::hierarchical(Arc::default()),
-        &["a", "a/x/y", "b"],
-    );
+    let mut s = Sorted::new(DrfSorter::hierarchical(), &["a", "a/x/y", "b"]);
     s.give(1, 700);
     s.give(2, 100);
     assert_eq!(s.order(), [2, 0, 1]);

@@ -5,6 +5,7 @@ mod capabilities;
 mod fairness;
 mod filters;
 mod properties;
+mod reasons;
 mod roles;
 
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use v1::framework_info::capability::Type as Capability;
 
 use super::messages::{AgentFacts, Command, FrameworkFacts, Proposal, Refusal};
 use super::*;
-use crate::ids::{AgentId, FrameworkId};
-use crate::resources::Resources;
+use crate::ids::{AgentId, FrameworkId, Role};
+use crate::resources::{Name, Resources};
 
 /// Time in whole seconds.
 pub(super) fn at(seconds: u64) -> Now {

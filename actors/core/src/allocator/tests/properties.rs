@@ -234,6 +234,7 @@ proptest! {
         prop_assert!(figures.resources.values().all(|amounts| *amounts == (0, 0)));
         prop_assert!(figures.dominant_shares.is_empty());
         prop_assert_eq!(c.allocator.next_deadline(), None);
+        prop_assert!(c.allocator.allocate(c.now).is_empty());
         prop_assert!(!c.allocator.wants_run());
     }
 

@@ -6,6 +6,8 @@ mod quota;
 mod resources;
 mod weights;
 
+pub(super) use resources::Change;
+
 use tepui_protocol::v1;
 use v1::maintenance::Schedule;
 use v1::quota::QuotaConfig;

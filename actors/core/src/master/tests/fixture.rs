@@ -109,7 +109,8 @@ impl TestMaster {
         }
     }
 
-    fn take<T: Debug>(&mut self, what: &str, select: impl Fn(&Effect) -> Option<T>) -> T {
+    /// The next effect that `select` likes; it is taken out.
+    pub fn find<T: Debug>(&mut self, what: &str, select: impl Fn(&Effect) -> Option<T>) -> T {
         let found = self
             .effects
             .iter()
@@ -123,7 +124,7 @@ impl TestMaster {
 
     /// The next event of a stream.
     pub fn event(&mut self, stream: &StreamId) -> Event {
-        self.take(&format!("an event on {stream:?}"), |effect| match effect {
+        self.find(&format!("an event on {stream:?}"), |effect| match effect {
             Effect::ToFramework(to, event) if to == stream => Some(*event.clone()),
             _ => None,
         })
@@ -151,7 +152,7 @@ impl TestMaster {
 
     /// The next message to an agent.
     pub fn order(&mut self, link: LinkId) -> MasterToAgent {
-        self.take(&format!("a message on {link:?}"), |effect| match effect {
+        self.find(&format!("a message on {link:?}"), |effect| match effect {
             Effect::ToAgent(to, message) if *to == link => Some(*message.clone()),
             _ => None,
         })
@@ -159,7 +160,7 @@ impl TestMaster {
 
     /// The next command to the allocator.
     pub fn command(&mut self) -> Command {
-        self.take("a command", |effect| match effect {
+        self.find("a command", |effect| match effect {
             Effect::ToAllocator(command) => Some(command.clone()),
             _ => None,
         })
@@ -167,7 +168,7 @@ impl TestMaster {
 
     /// The next operation for the registrar.
     pub fn operation(&mut self) -> (Token, Operation) {
-        self.take("an operation", |effect| match effect {
+        self.find("an operation", |effect| match effect {
             Effect::Apply(token, operation) => Some((*token, operation.clone())),
             _ => None,
         })
@@ -184,21 +185,21 @@ impl TestMaster {
     }
 
     pub fn closed_stream(&mut self) -> StreamId {
-        self.take("a closed stream", |effect| match effect {
+        self.find("a closed stream", |effect| match effect {
             Effect::CloseStream(stream) => Some(stream.clone()),
             _ => None,
         })
     }
 
     pub fn closed_link(&mut self) -> LinkId {
-        self.take("a closed link", |effect| match effect {
+        self.find("a closed link", |effect| match effect {
             Effect::CloseLink(link) => Some(*link),
             _ => None,
         })
     }
 
     pub fn exit(&mut self) -> String {
-        self.take("an exit", |effect| match effect {
+        self.find("an exit", |effect| match effect {
             Effect::Exit(why) => Some(why.clone()),
             _ => None,
         })
@@ -316,7 +317,7 @@ impl TestMaster {
             principal: principal.map(str::to_string),
             reply,
         });
-        self.take("an answer", |effect| match effect {
+        self.find("an answer", |effect| match effect {
             Effect::Reply(to, answer) if *to == reply => Some(answer.clone()),
             _ => None,
         })
@@ -418,9 +419,10 @@ pub fn register(port: i32) -> Register {
         info: info.into(),
         version: "1.12.0".to_string(),
         link_version: tepui_protocol::link::VERSION,
-        capabilities: ["MULTI_ROLE", "RESERVATION_REFINEMENT"]
-            .map(str::to_string)
-            .to_vec(),
+        capabilities: crate::agent::CAPABILITIES
+            .iter()
+            .map(|name| name.to_string())
+            .collect(),
         checkpointed_resources: Vec::new(),
         resource_version: vec![0; 16],
     }

@@ -2,8 +2,12 @@
 //! Wire formats and sockets are tested where they are.
 
 mod agents;
+mod changes;
 mod fixture;
 mod launch;
+mod operation_updates;
+mod operator_changes;
+mod parts;
 mod random;
 mod reregister;
 mod subscribe;

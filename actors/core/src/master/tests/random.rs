@@ -1,81 +1,31 @@
 //! Random histories from seeds: after every step the state is consistent, and what the allocator
-//! believes to be allocated is exactly what is offered or used.
+//! believes to be allocated is exactly what is offered or used. In the end, when all is said,
+//! master, allocator and agents agree on what there is.
+
+mod agent;
+mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::json;
-use tepui_protocol::link::{AgentToMaster, MasterToAgent, Reregister};
-use tepui_protocol::v1::{FrameworkInfo, Task, TaskState};
+use serde_json::{Value, json};
+use tepui_protocol::link::{AgentToMaster, MasterToAgent};
+use tepui_protocol::v1::{self, TaskState};
 
-use super::super::messages::{Effect, Input, LinkId, StreamId, Token};
+use super::super::messages::{Answer, Effect, Input, LinkId, StreamId, Token};
+use super::super::operator::Request;
 use super::super::{Master, MasterSettings};
-use super::fixture::{TestAgent, command_task, launch_call, read, register, status_update};
-use crate::allocator::messages::{Command, Proposal};
+use super::fixture::{TestAgent, accept_call, command_task, read, register, status_update};
+use super::parts::{create, destroy, reserve, unreserve};
+use crate::allocator::messages::Proposal;
 use crate::ids::{AgentId, FrameworkId, IdSource, OfferId};
-use crate::resources::Resources;
+use crate::resources::{Entry, Format, Resources};
 use crate::time::Now;
+use agent::Simulated;
+use ledger::Ledger;
 
 const SEEDS: u8 = 40;
-const STEPS: usize = 400;
-
-/// What the allocator believes, from its commands alone.
-#[derive(Default)]
-struct Ledger(BTreeMap<AgentId, BTreeMap<FrameworkId, Resources>>);
-
-impl Ledger {
-    fn add(&mut self, agent: &AgentId, framework: &FrameworkId, resources: &Resources) {
-        let of_agent = self.0.entry(agent.clone()).or_default();
-        of_agent
-            .entry(framework.clone())
-            .or_default()
-            .add(resources);
-    }
-
-    fn follow(&mut self, command: &Command) {
-        match command {
-            Command::AddAgent { id, used, .. } => {
-                assert!(
-                    self.0.insert(id.clone(), BTreeMap::new()).is_none(),
-                    "{id} added twice"
-                );
-                used.iter()
-                    .for_each(|(framework, used)| self.add(id, framework, used));
-            }
-            Command::RemoveAgent(id) => {
-                self.0.remove(id).unwrap();
-            }
-            Command::Charge {
-                framework,
-                agent,
-                resources,
-            } => self.add(agent, framework, resources),
-            Command::Release {
-                framework,
-                agent,
-                resources,
-                ..
-            } => {
-                let of_agent = self.0.get_mut(agent).unwrap();
-                let held = of_agent.get_mut(framework).unwrap();
-                assert!(
-                    held.contains(resources),
-                    "{held} does not contain {resources}"
-                );
-                held.subtract(resources);
-                of_agent.retain(|_, held| !held.is_empty());
-            }
-            _ => {}
-        }
-    }
-}
-
-/// An agent's own view.
-struct Simulated {
-    agent: TestAgent,
-    tasks: BTreeMap<(String, String), Task>,
-    frameworks: BTreeMap<String, FrameworkInfo>,
-}
+const STEPS: usize = 1200;
 
 struct World {
     master: Master,
@@ -87,6 +37,11 @@ struct World {
     links: BTreeSet<LinkId>,
     stored: Vec<Token>,
     unacknowledged: Vec<(FrameworkId, String, String)>,
+    /// Statuses of operations that frameworks have to acknowledge.
+    seen: Vec<(FrameworkId, v1::OperationStatus)>,
+    /// Requests of operators that wait for an answer.
+    asked: BTreeSet<Token>,
+    accepted: usize,
     next: u64,
 }
 
@@ -113,6 +68,9 @@ impl World {
             links: BTreeSet::new(),
             stored: Vec::new(),
             unacknowledged: Vec::new(),
+            seen: Vec::new(),
+            asked: BTreeSet::new(),
+            accepted: 0,
             next: 0,
         };
         world.input(Input::Recovered(Box::default()));
@@ -146,7 +104,7 @@ impl World {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::ToAllocator(command) => self.ledger.follow(&command),
+            Effect::ToAllocator(command) => self.ledger.follow(command),
             Effect::ToAgent(link, message) => self.deliver(link, *message),
             Effect::Apply(token, _) => self.stored.push(token),
             Effect::CloseLink(link) => {
@@ -161,8 +119,17 @@ impl World {
                     self.streams.insert(stream.clone(), id);
                 }
                 assert!(self.streams.contains_key(&stream) || event.error.is_some());
+                let update = event.update_operation_status;
+                if let Some(update) = update.filter(|update| update.status.uuid.is_some()) {
+                    let id = self.streams[&stream].clone();
+                    self.seen.push((id, update.status));
+                }
             }
-            Effect::Reply(..) => {}
+            Effect::Reply(token, answer) => {
+                if self.asked.remove(&token) {
+                    self.accepted += usize::from(answer == Answer::Accepted);
+                }
+            }
             Effect::Exit(why) => panic!("{why}"),
         }
     }
@@ -182,68 +149,58 @@ impl World {
                 link,
                 port: port.unwrap(),
             };
-            self.agents.push(Simulated {
-                agent,
-                tasks: BTreeMap::new(),
-                frameworks: BTreeMap::new(),
-            });
+            self.agents.push(Simulated::new(agent));
             return;
         }
-        let Some(agent) = self.agents.iter_mut().find(|a| a.agent.link == link) else {
-            return;
-        };
-        match message {
-            MasterToAgent::RunTask(run) => {
-                let framework = run.framework.id.as_ref().unwrap().value.clone();
-                let task = json!({
-                    "name": "t",
-                    "task_id": {"value": run.task.task_id.value},
-                    "framework_id": {"value": framework},
-                    "agent_id": {"value": agent.agent.id.as_str()},
-                    "state": "TASK_STAGING",
-                    "resources": [],
-                });
-                let mut task: Task = read(&task);
-                task.resources.clone_from(&run.task.resources);
-                let key = (framework.clone(), task.task_id.value.clone());
-                agent.frameworks.insert(framework, run.framework.0);
-                agent.tasks.insert(key, task);
-            }
-            MasterToAgent::ShutdownFramework { framework_id } => {
-                agent
-                    .tasks
-                    .retain(|(framework, _), _| *framework != framework_id);
-                agent.frameworks.remove(&framework_id);
-            }
-            MasterToAgent::AcknowledgeStatus {
-                framework_id,
-                task_id,
-                ..
-            } => {
-                agent.tasks.remove(&(framework_id, task_id));
-            }
-            _ => {}
+        let agent = self.agents.iter_mut().find(|a| a.agent.link == link);
+        if let Some(agent) = agent {
+            agent.hear(message, &mut self.random);
         }
     }
 
-    /// What the master says is used and offered, per agent and framework.
+    /// What the master says is used, offered and there at all.
     fn check_ledger(&self) {
         let snapshot = self.master.snapshot();
         let mut expected = Ledger::default();
         for (id, agent) in &snapshot.agents {
-            expected.0.entry(id.clone()).or_default();
+            expected.held.entry(id.clone()).or_default();
             for (framework, used) in &agent.used {
                 expected.add(id, framework, used);
             }
+            let mut total = agent.total.clone();
+            for answer in &self.ledger.answers {
+                let awaited = self.master.changes.contains_key(&answer.token);
+                if answer.agent == *id && awaited && answer.result.is_ok() {
+                    total.convert(std::slice::from_ref(&answer.change)).unwrap();
+                }
+            }
+            assert_eq!(self.ledger.totals[id], total, "total of {id}");
         }
         for offer in snapshot.offers.values() {
             expected.add(&offer.agent, &offer.framework, &offer.resources);
         }
-        assert_eq!(self.ledger.0, expected.0);
+        assert_eq!(self.ledger.held, expected.held);
+    }
+
+    /// The allocator's answers reach the master, before anything it proposes later.
+    fn answer(&mut self) {
+        for answer in std::mem::take(&mut self.ledger.answers) {
+            let (token, result) = (answer.token, answer.result.clone());
+            self.ledger.answers.insert(0, answer);
+            let mut out = Vec::new();
+            self.master
+                .handle(self.now, Input::Transformed { token, result }, &mut out);
+            self.ledger.answers.remove(0);
+            for effect in out {
+                self.perform(effect);
+            }
+            self.master.sanity_check().unwrap();
+        }
+        self.check_ledger();
     }
 
     fn step(&mut self) {
-        match self.below(16) {
+        match self.below(24) {
             0 if self.agents.len() < 3 || self.below(8) == 0 => self.register(),
             0 => self.propose(),
             1 => self.subscribe(),
@@ -260,6 +217,10 @@ impl World {
             12 => self.lose_link(),
             13 => self.come_back(),
             14 => self.pass(),
+            15..=17 => self.report_operation(),
+            18 | 19 => self.acknowledge_operation(),
+            20 => self.operate(),
+            21 | 22 => self.answer(),
             _ => {
                 if let Some(token) = self.stored.pop() {
                     let result = Ok(true);
@@ -286,12 +247,18 @@ impl World {
 
     fn subscribe(&mut self) {
         let known: Vec<FrameworkId> = self.master.snapshot().frameworks.keys().cloned().collect();
-        let mut info = json!({"user": "root", "name": "x"});
+        let mut info = json!({"user": "root", "name": "x", "roles": ["web"]});
+        let mut capabilities = vec![
+            json!({"type": "MULTI_ROLE"}),
+            json!({"type": "RESERVATION_REFINEMENT"}),
+            json!({"type": "SHARED_RESOURCES"}),
+        ];
         info["checkpoint"] = json!(self.below(2) == 0);
         info["failover_timeout"] = json!(self.below(2) as f64 * 100.0);
         if self.below(2) == 0 {
-            info["capabilities"] = json!([{"type": "PARTITION_AWARE"}]);
+            capabilities.push(json!({"type": "PARTITION_AWARE"}));
         }
+        info["capabilities"] = json!(capabilities);
         if let Some(id) = self.pick(known).filter(|_| self.next.is_multiple_of(2)) {
             info["id"] = json!({"value": id.as_str()});
         }
@@ -312,30 +279,34 @@ impl World {
         let (Some(framework), Some(agent)) = (self.pick(frameworks), self.pick(agents)) else {
             return;
         };
-        let wanted = Resources::parse("cpus:1;mem:128", "*").unwrap();
-        let mut held = Resources::new();
-        let of_agent = &self.ledger.0[&agent.id];
-        of_agent
-            .values()
-            .for_each(|resources| held.add(&resources.unallocated()));
-        held.add(&wanted);
-        if !agent.total.contains(&held) {
+        // Its answers and proposals arrive in the order it made them.
+        self.answer();
+        let free = self.ledger.free(&agent.id);
+        let some = Resources::parse("cpus:1;mem:128;disk:64", "*").unwrap();
+        let mut offered = match free.contains(&some) {
+            true => some,
+            false => Resources::new(),
+        };
+        if self.below(2) == 0 {
+            offered.add(&free.reserved());
+        }
+        if offered.is_empty() || !self.master.agents.contains_key(&agent.id) {
             return;
         }
-        let resources = wanted.allocated_to("*");
+        let resources = offered.allocated_to("web");
         self.ledger.add(&agent.id, &framework.id, &resources);
         let stale = self.below(8) == 0;
         self.input(Input::Proposed(vec![Proposal {
             framework: framework.id.clone(),
             framework_generation: framework.generation - u64::from(stale),
-            role: "*".into(),
+            role: "web".into(),
             agent: agent.id.clone(),
             agent_generation: agent.generation,
             resources,
         }]));
     }
 
-    fn call(&mut self, framework: &FrameworkId, mut call: serde_json::Value) {
+    fn call(&mut self, framework: &FrameworkId, mut call: Value) {
         call["framework_id"] = json!({"value": framework.as_str()});
         let stream = self.streams.iter().find(|(_, id)| *id == framework);
         let stream = stream.map(|(stream, _)| stream.0.to_string());
@@ -366,7 +337,14 @@ impl World {
                 "offer_ids": [{"value": offer.id.as_str()}]}}),
             1 => json!({"type": "KILL", "kill": {"task_id": {"value": task}}}),
             2 if self.below(4) == 0 => json!({"type": "TEARDOWN"}),
-            _ => launch_call(&ids, &json!([command_task(&task, &agent)])),
+            _ => {
+                let mut operations: Vec<Value> = (0..self.below(2))
+                    .map(|_| self.operation(&offer.resources.unallocated()))
+                    .collect();
+                let launch = json!([command_task(&task, &agent)]);
+                operations.push(json!({"type": "LAUNCH", "launch": {"task_infos": launch}}));
+                accept_call(&ids, &json!(operations))
+            }
         };
         self.call(&offer.framework, call);
     }
@@ -411,6 +389,131 @@ impl World {
         }
     }
 
+    /// Some operation that fits these resources, or nearly so.
+    fn operation(&mut self, on: &Resources) -> Value {
+        let number = self.number();
+        let is = |entry: &&Entry, kind: usize| match kind {
+            0 => !entry.is_reserved(),
+            1 | 2 => entry.is_reserved() && !entry.is_persistent_volume(),
+            _ => entry.is_persistent_volume(),
+        };
+        let kind = self.below(4);
+        let fit = on.iter().filter(|entry| is(entry, kind)).cloned();
+        let one = self.pick(fit.collect::<Vec<Entry>>());
+        let one: Resources = one.into_iter().collect();
+        let mut list = serde_json::to_value(one.to_v1(Format::PostRefinement)).unwrap();
+        if kind == 0
+            && let Some(resource) = list.get_mut(0)
+        {
+            resource["reservations"] = json!([{"type": "DYNAMIC", "role": "web"}]);
+        }
+        if kind == 2
+            && let Some(resource) = list.get_mut(0).filter(|r| r["name"] == "disk")
+        {
+            resource["disk"] = json!({"persistence": {"id": format!("v{number}")},
+                "volume": {"mode": "RW", "container_path": "data"}});
+            if self.below(2) == 0 {
+                resource["shared"] = json!({});
+            }
+        }
+        let mut operation = match kind {
+            0 => reserve(list),
+            1 => unreserve(list),
+            2 => create(list),
+            _ => destroy(list),
+        };
+        if self.below(4) > 0 {
+            // Names are given twice now and then.
+            let name = format!("o{}", number - number % 3);
+            operation["id"] = json!({"value": name});
+        }
+        operation
+    }
+
+    fn operate(&mut self) {
+        let agents: Vec<_> = self.master.snapshot().agents.values().cloned().collect();
+        let Some(agent) = self.pick(agents) else {
+            return;
+        };
+        let mut operation = self.operation(&agent.total);
+        operation.as_object_mut().unwrap().remove("id");
+        let reply = Token(self.number());
+        self.asked.insert(reply);
+        let request = Request::ChangeResources {
+            agent: agent.id.clone(),
+            operation: Box::new(read(&operation)),
+        };
+        self.input(Input::Operator {
+            request: Box::new(request),
+            principal: None,
+            reply,
+        });
+    }
+
+    /// An agent says, perhaps again, how an operation ended.
+    fn report_operation(&mut self) {
+        let index = self.below(self.agents.len());
+        let Some(agent) = self.agents.get(index) else {
+            return;
+        };
+        let uuids: Vec<Vec<u8>> = agent.operations.keys().cloned().collect();
+        if let Some(uuid) = self.pick(uuids) {
+            self.say_status(index, &uuid);
+        }
+    }
+
+    fn say_status(&mut self, index: usize, uuid: &[u8]) {
+        let agent = &self.agents[index];
+        let (link, message) = (agent.agent.link, Box::new(agent.status_of(uuid)));
+        self.input(Input::FromAgent { link, message });
+    }
+
+    fn acknowledge_operation(&mut self) {
+        let Some((framework, status)) = self.seen.pop() else {
+            return;
+        };
+        let status = serde_json::to_value(&status).unwrap();
+        let call = json!({"type": "ACKNOWLEDGE_OPERATION_STATUS",
+        "acknowledge_operation_status": {
+            "agent_id": status["agent_id"],
+            "operation_id": status["operation_id"],
+            "uuid": status["uuid"]["value"],
+        }});
+        self.call(&framework, call);
+    }
+
+    /// All that is under way arrives: then all agree on what there is. Tells how many agents were
+    /// looked at.
+    fn settle(&mut self) -> usize {
+        while let Some(token) = self.stored.pop() {
+            let result = Ok(true);
+            self.input(Input::Applied { token, result });
+        }
+        while !self.ledger.answers.is_empty() {
+            self.answer();
+        }
+        assert!(self.asked.is_empty(), "{:?} were not answered", self.asked);
+        for index in 0..self.agents.len() {
+            let uuids: Vec<Vec<u8>> = self.agents[index].operations.keys().cloned().collect();
+            for uuid in uuids {
+                if self.agents[index].operations.contains_key(&uuid) {
+                    self.say_status(index, &uuid);
+                }
+            }
+        }
+        let mut compared = 0;
+        for simulated in &self.agents {
+            let link = simulated.agent.link;
+            let known = self.master.agents.get(&simulated.agent.id);
+            let linked = known.filter(|agent| agent.link() == Some(link));
+            if let Some(known) = linked.filter(|_| self.links.contains(&link)) {
+                compared += 1;
+                assert_eq!(known.total, simulated.total, "total of {}", known.id);
+            }
+        }
+        compared
+    }
+
     fn lose_link(&mut self) {
         let Some(link) = self.pick(self.links.clone()) else {
             return;
@@ -432,22 +535,7 @@ impl World {
         let link = self.open_link();
         let simulated = &mut self.agents[index];
         simulated.agent.link = link;
-        let mut register = register(simulated.agent.port);
-        register.info.id = Some(simulated.agent.id.to_v1());
-        let report = Reregister {
-            register,
-            tasks: simulated.tasks.values().cloned().map(Into::into).collect(),
-            executors: Vec::new(),
-            frameworks: simulated
-                .frameworks
-                .values()
-                .cloned()
-                .map(Into::into)
-                .collect(),
-            completed_frameworks: Vec::new(),
-            operations: Vec::new(),
-        };
-        let message = Box::new(AgentToMaster::Reregister(Box::new(report)));
+        let message = Box::new(simulated.report());
         self.input(Input::FromAgent { link, message });
     }
 
@@ -468,16 +556,30 @@ impl World {
 fn random_histories_keep_master_and_ledger_consistent() {
     let mut launched = 0;
     let mut returned = 0;
+    let (mut finished, mut failed, mut acknowledged) = (0, 0, 0);
+    let (mut operated, mut compared) = (0, 0);
     for seed in 0..SEEDS {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();
         }
+        compared += world.settle();
         let counters = world.master.snapshot().counters;
         launched += counters.tasks_finished + counters.tasks_failed + counters.tasks_lost;
         returned += counters.slave_reregistrations;
+        acknowledged += counters.valid_operation_status_update_acknowledgements;
+        operated += world.accepted;
+        finished += world.agents.iter().map(|a| a.finished).sum::<usize>();
+        failed += world.agents.iter().map(|a| a.failed).sum::<usize>();
     }
     // The histories are worth nothing unless they reach these.
     assert!(launched > 100, "{launched} tasks ended");
     assert!(returned > 10, "{returned} agents came back");
+    assert!(finished > 100, "{finished} operations finished");
+    assert!(failed > 10, "{failed} operations failed");
+    assert!(acknowledged > 10, "{acknowledged} ends were acknowledged");
+    assert!(
+        operated > 10,
+        "{operated} changes of operators were accepted"
+    );
 }

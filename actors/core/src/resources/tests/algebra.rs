@@ -113,6 +113,22 @@ fn allocation_roles_separate_and_come_off() {
 }
 
 #[test]
+fn picking_everything_copies_nothing() {
+    let all = bag("cpus:1;mem:2;ports:[1-2]");
+    assert!(all.filter(|_| true).is_same_copy(&all));
+    assert!(all.unallocated().is_same_copy(&all));
+    let given = all.allocated_to("a");
+    assert!(given.allocated_to("a").is_same_copy(&given));
+    assert!(!given.allocated_to("b").is_same_copy(&given));
+    for name in ["cpus", "mem", "ports"] {
+        let rest = all.filter(|entry| entry.name() != name);
+        assert_eq!(rest.iter().count(), 2);
+        assert!(rest.iter().all(|entry| entry.name() != name), "{rest}");
+    }
+    assert!(all.filter(|_| false).is_empty());
+}
+
+#[test]
 fn reservations_decide_who_may_have_it() {
     let all = bag("cpus:1;cpus(eng):2;cpus(eng/web):4;cpus(ops):8");
     assert_eq!(all.unreserved(), bag("cpus:1"));

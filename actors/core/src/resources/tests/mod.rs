@@ -2,9 +2,14 @@
 
 mod algebra;
 mod conversion;
+mod disks;
+mod format;
 mod forms;
+mod identity;
 mod properties;
 mod reservations;
+mod sharing;
+mod strategies;
 mod text;
 
 use super::*;

@@ -8,7 +8,7 @@ use v1::offer::operation::Type;
 use super::fixtures::{custom_executor, default_executor, scalar, task, volume};
 use crate::ids::AgentId;
 use crate::validation::operation::{
-    Refusal, invalid_offers_message, known_type, unsupported, validate,
+    Refusal, invalid_offers_message, known_type, validate, validate_payload,
 };
 
 const ALL: [Type; 10] = [
@@ -236,34 +236,18 @@ fn an_id_is_for_operations_whose_outcome_the_agent_can_tell() {
 }
 
 #[test]
-fn operations_that_are_not_carried_out_yet_say_so() {
+fn only_operators_may_say_what_is_to_be_reserved_anew() {
     let mut plain = volume("v");
-    plain.allocation_info = None;
-    let text = "disk(reservations: [(DYNAMIC,web)])[v:data]:1";
-    let resize = |verb: &str| {
-        format!("Volume {text} cannot be {verb} on an agent without RESIZE_VOLUME capability")
-    };
-    let cases = [
-        (Type::Launch, None),
-        (Type::LaunchGroup, None),
-        (
-            Type::Reserve,
-            Some("RESERVE operation is not supported on agent A".to_string()),
-        ),
-        (
-            Type::Destroy,
-            Some("DESTROY operation is not supported on agent A".to_string()),
-        ),
-        (Type::GrowVolume, Some(resize("grown"))),
-        (Type::ShrinkVolume, Some(resize("shrunk"))),
-        (
-            Type::CreateDisk,
-            Some("'source' is not managed by a resource provider".to_string()),
-        ),
-    ];
-    for (kind, wanted) in cases {
-        assert_eq!(unsupported(&operation(kind, &plain), &agent()), wanted);
+    plain.disk = None;
+    let mut reserve = operation(Type::Reserve, &plain);
+    if let Some(reserve) = &mut reserve.reserve {
+        reserve.source.push(plain);
     }
+    assert_eq!(validate_payload(&reserve), Ok(()));
+    let text = "Operation attempted with invalid resources: Reservation updates are not yet \
+                implemented for the scheduler API.";
+    let refused = validate(&reserve, &agent(), &[]);
+    assert_eq!(refused, Err(Refusal::Operation(text.to_string())));
 }
 
 #[test]

@@ -80,7 +80,7 @@ proptest! {
         };
         let cluster = Cluster::new();
         let _ = operation::validate(&operation, &AgentId::from("A"), &cluster.capabilities);
-        let _ = operation::unsupported(&operation, &AgentId::from("A"));
+        let _ = operation::validate_payload(&operation);
         normalise::operation(&mut operation, &FrameworkId::from("F"), "*");
         for task in operation.launch.iter().flat_map(|launch| &launch.task_infos) {
             let _ = tasks::validate(task, &cluster.context());

@@ -118,7 +118,8 @@ fn persistence_ids_are_unique_per_role() {
         ..volume("v")
     };
     let text = Err("Persistence ID 'v' is not unique".to_string());
-    let unique = |list: &[v1::Resource]| validate_unique_persistence(list);
+    let unique =
+        |list: &[v1::Resource]| validate_unique_persistence(&Resources::from_v1(list).unwrap());
     assert_eq!(
         unique(&[volume("v"), volume("w"), scalar("cpus", 1.0)]),
         Ok(())
@@ -127,6 +128,13 @@ fn persistence_ids_are_unique_per_role() {
     assert_eq!(unique(&[volume("v"), volume("v")]), text);
     assert_eq!(unique(&[shared(), shared()]), Ok(()));
     assert_eq!(unique(&[shared(), volume("v")]), text);
+    let mut elsewhere = shared();
+    elsewhere.disk.as_mut().unwrap().volume = Some(v1::Volume {
+        container_path: "elsewhere".to_string(),
+        mode: v1::volume::Mode::Ro as i32,
+        ..Default::default()
+    });
+    assert_eq!(unique(&[shared(), elsewhere]), Ok(()));
 }
 
 #[test]

@@ -1,0 +1,2 @@
+//! STUB until w-tests is merged.
+pub type RandomSorter = super::drf::DrfSorter;

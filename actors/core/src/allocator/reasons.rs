@@ -1,0 +1,137 @@
+//! Why a framework is not offered an agent, in the words of the rule that says so.
+//! Nothing is recorded for this: the answer is worked out from the ledger when asked, by the
+//! same code that a run decides with, so it costs nothing until then and is never out of date.
+
+use super::Allocator;
+use super::keys::{AgentKey, SubKey};
+use super::offer::{Rules, Stage};
+use crate::ids::{AgentId, FrameworkId, Role};
+use crate::resources::Resources;
+use crate::time::{Mono, Now};
+
+/// Why an agent is not offered to a framework in one of its roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing is allocated yet: after a change of master, agents are waited for.
+    Recovering,
+    /// The framework is not subscribed to the role.
+    NotSubscribed,
+    /// The framework is disconnected.
+    FrameworkInactive,
+    /// The framework suppressed the role.
+    Suppressed,
+    /// The agent is disconnected, draining or deactivated.
+    AgentInactive,
+    /// The agent's host is not on the whitelist.
+    NotWhitelisted,
+    /// The framework has all that was free.
+    HeldByItself,
+    /// Others hold all there is: their share was smaller when it was free, or it is theirs still.
+    HeldByOthers,
+    /// What is free is reserved for other roles, or offered as shared volume in this run.
+    NothingForRole,
+    /// The agent has GPUs, and the framework lacks GPU_RESOURCES.
+    NeedsGpuResources,
+    /// The agent is in another region, and the framework lacks REGION_AWARE.
+    NeedsRegionAware,
+    /// The agent lacks MULTI_ROLE.
+    AgentLacksMultiRole,
+    /// The role has a `/`, and the agent lacks HIERARCHICAL_ROLE.
+    AgentLacksHierarchicalRole,
+    /// What is free is of kinds (shared, revocable, refined) that the framework cannot use.
+    NothingUsable,
+    /// What is free is less than the smallest offer.
+    BelowMinimum,
+    /// The role has what its quota allows.
+    QuotaLimit,
+    /// What is free is kept for the guarantees of others.
+    Headroom,
+    /// The framework refused as much, or more, until then.
+    Filtered {
+        /// When the filter ends.
+        until: Mono,
+    },
+    /// The role's offer constraints exclude the agent.
+    OfferConstraints,
+    /// The role's guarantees are met, so it waits for its fair share.
+    GuaranteesMet,
+    /// Nothing speaks against it: the next run decides.
+    InTurn,
+}
+
+/// What is said of one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The agent.
+    pub agent: AgentId,
+    /// What is free on it.
+    pub free: Resources,
+    /// Why it is not offered.
+    pub reason: Reason,
+}
+
+impl Allocator {
+    /// For every agent, in the order of ids, why it is not offered to the framework in a role;
+    /// `None` for an unknown framework. Takes time in proportion to the number of agents.
+    pub fn explain(&self, framework: &FrameworkId, role: &Role) -> Option<Vec<Explanation>> {
+        let key = self.ledger.framework_key(framework)?;
+        let sub = self.ledger.sub_key(key, role);
+        let mut agents: Vec<Explanation> = self
+            .ledger
+            .agents
+            .iter()
+            .map(|(agent, entry)| Explanation {
+                agent: entry.id.clone(),
+                free: entry.free.clone(),
+                reason: self.reason(AgentKey(agent), sub),
+            })
+            .collect();
+        agents.sort_by(|a, b| a.agent.cmp(&b.agent));
+        Some(agents)
+    }
+
+    /// Whether allocation waits for agents after a change of master.
+    pub fn is_recovering(&self, now: Now) -> bool {
+        let recovery = self.recovery.as_ref();
+        recovery.is_some_and(|recovery| recovery.deadline > now.mono)
+    }
+
+    fn reason(&self, agent: AgentKey, sub: Option<SubKey>) -> Reason {
+        if self.recovery.is_some() {
+            return Reason::Recovering;
+        }
+        let Some(key) = sub.filter(|sub| self.ledger.subs[sub.0].subscribed) else {
+            return Reason::NotSubscribed;
+        };
+        let sub = &self.ledger.subs[key.0];
+        let entry = &self.ledger.agents[agent.0];
+        if !self.ledger.frameworks[sub.framework.0].active {
+            return Reason::FrameworkInactive;
+        }
+        if sub.suppressed {
+            return Reason::Suppressed;
+        }
+        if !entry.active {
+            return Reason::AgentInactive;
+        }
+        if !entry.whitelisted {
+            return Reason::NotWhitelisted;
+        }
+        if entry.free.is_empty() {
+            return match entry.holding(key) {
+                Some(_) => Reason::HeldByItself,
+                None => Reason::HeldByOthers,
+            };
+        }
+        let rules = Rules {
+            ledger: &self.ledger,
+            filters: &self.filters,
+            config: &self.config,
+        };
+        let mut view = rules.view(agent, sub.role, None);
+        match rules.judge(agent, key, &mut view, Stage::FairShare) {
+            Ok(_) => Reason::InTurn,
+            Err(reason) => reason,
+        }
+    }
+}
