@@ -16,7 +16,6 @@ use super::model::{
     Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
     staged,
 };
-use super::recovery::needs_checkpointing;
 use super::updates::AgentStatus;
 use super::{Agent, Life, Timer, executor_info, paths};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
@@ -225,7 +224,7 @@ impl Agent {
     fn unknown_resources(&self, order: &Order) -> Option<Dropped> {
         let checkpointed = self.operations.checkpointed();
         let is_known = |resource: &v1::Resource| match Resources::from_v1(from_ref(resource)) {
-            Ok(one) => checkpointed.contains(&one.unallocated().filter(needs_checkpointing)),
+            Ok(one) => checkpointed.contains(&one.unallocated().checkpointed()),
             Err(_) => false,
         };
         let unknown = |message| Dropped {

@@ -9,7 +9,7 @@ use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::{self, OperationStatus};
 
 use super::messages::{Checkpoint, LinkNumber, MakeVolume};
-use super::recovery::{Recovered, needs_checkpointing};
+use super::recovery::Recovered;
 use super::status_updates::Streams;
 use super::volumes::{self, Volume};
 use crate::resources::conversion::Conversion;
@@ -89,7 +89,7 @@ impl Operations {
 
     /// Dynamic reservations and volumes.
     pub(super) fn checkpointed(&self) -> Resources {
-        self.total.filter(needs_checkpointing)
+        self.total.checkpointed()
     }
 
     /// Whether what the master says has to wait.
@@ -171,7 +171,7 @@ impl Operations {
         removing.extend(old.map(|(_, (_, entry))| entry));
         let removing: Resources = removing.into_iter().cloned().collect();
         ResourcesAndOperations {
-            resources: wrapped(&total.filter(needs_checkpointing)),
+            resources: wrapped(&total.checkpointed()),
             operations: operations.into_iter().cloned().map(Pb).collect(),
             removing: wrapped(&removing),
         }
@@ -188,7 +188,7 @@ impl Operations {
             .convert(conversions)
             .map_err(|error| error.to_string())?;
         let before = volumes::by_path(work_dir, &self.checkpointed())?;
-        let after = volumes::by_path(work_dir, &total.filter(needs_checkpointing))?;
+        let after = volumes::by_path(work_dir, &total.checkpointed())?;
         let created = after.keys().filter(|path| !before.contains_key(*path));
         Ok(Change {
             created: created.cloned().collect(),

@@ -1,5 +1,5 @@
-//! Operations on reservations and volumes: one at a time, checkpointed before they are reported,
-//! reported until acknowledged. Touches no disk: the checkpoint is an effect.
+//! Operations on reservations and volumes: one at a time, checkpointed before they are reported.
+//! Touches no disk, and leaves it to the master to take back what it counted on when one failed.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Agent {
             return;
         }
         if self.operations.ended.len() >= MAX_UNACKNOWLEDGED_OPERATIONS {
-            return self.drop_operation(now, framework, operation, uuid, out);
+            return self.drop_operation(framework, operation, uuid, out);
         }
         let result = self.attempt(&operation);
         let (state, message, change, converted) = match result {
@@ -95,8 +95,7 @@ impl Agent {
 
     /// There is no room for another status: it is told once, and needs no acknowledgement.
     fn drop_operation(
-        &mut self,
-        now: Now,
+        &self,
         framework: Option<FrameworkId>,
         operation: v1::offer::Operation,
         uuid: OperationUuid,
@@ -117,8 +116,6 @@ impl Agent {
             status: Pb(status),
         };
         self.tell_master(message, out);
-        self.correct_master();
-        self.register(now, out);
     }
 
     /// The master, or the framework through it, has seen an operation's status.
@@ -324,7 +321,6 @@ impl Agent {
         left: &[String],
         out: &mut Vec<Effect>,
     ) {
-        let succeeded = change.is_some();
         let operations = &mut self.operations;
         if let Some(change) = change {
             operations.take(change, left);
@@ -334,22 +330,6 @@ impl Agent {
             .update(&uuid, operation.latest_status.clone());
         operations.ended.insert(uuid, operation);
         self.forward_operation(now, uuid, out);
-        if !succeeded {
-            self.correct_master();
-        }
-    }
-
-    /// The master has counted on an operation that failed: a new registration, which follows at
-    /// once, tells it what is really here.
-    fn correct_master(&mut self) {
-        if self.life != Life::Active {
-            return;
-        }
-        self.resource_version = self.ids.uuid().as_bytes().to_vec();
-        if let Link::Registered { link, epoch } = self.link {
-            self.link = Link::Registering { link, epoch };
-            self.pause_streams();
-        }
     }
 
     /// Does what had to wait for a checkpoint.
