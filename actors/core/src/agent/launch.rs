@@ -2,6 +2,7 @@
 //! Starts no process itself.
 
 use std::collections::BTreeMap;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
@@ -15,7 +16,6 @@ use super::model::{
     Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
     staged,
 };
-use super::recovery::needs_checkpointing;
 use super::updates::AgentStatus;
 use super::{Agent, Life, Timer, executor_info, paths};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
@@ -223,8 +223,8 @@ impl Agent {
     /// agent has not checkpointed.
     fn unknown_resources(&self, order: &Order) -> Option<Dropped> {
         let checkpointed = self.operations.checkpointed();
-        let is_known = |resource: &v1::Resource| match Resources::from_v1(&[resource.clone()]) {
-            Ok(one) => checkpointed.contains(&one.unallocated().filter(needs_checkpointing)),
+        let is_known = |resource: &v1::Resource| match Resources::from_v1(from_ref(resource)) {
+            Ok(one) => checkpointed.contains(&one.unallocated().checkpointed()),
             Err(_) => false,
         };
         let unknown = |message| Dropped {

@@ -9,6 +9,7 @@ mod kill;
 mod launch;
 pub mod messages;
 pub mod model;
+mod operation_state;
 mod operations;
 pub mod paths;
 pub mod recovery;
@@ -31,14 +32,14 @@ use tepui_protocol::v1;
 
 pub use counters::Counters;
 pub use executor_info::{EXECUTOR_PROGRAM, duration_text};
-pub use operations::{MAX_DEFERRED, MAX_REMEMBERED_OPERATIONS};
+pub use operations::{MAX_DEFERRED, MAX_REMEMBERED_OPERATIONS, MAX_UNACKNOWLEDGED_OPERATIONS};
 pub use status_updates::{MAX_PENDING, RETRY_MAX, RETRY_MIN};
 
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
 use crate::time::{Mono, Now, Wall};
 use messages::{ConnectionId, Effect, Input, LinkNumber};
 use model::{Executor, Framework, Snapshot};
-use operations::{OperationUuid, Operations};
+use operation_state::{OperationUuid, Operations};
 use recovery::Recovered;
 use registration::Link;
 use status_updates::{Key, Streams};

@@ -1,26 +1,26 @@
-//! Operations on reservations and volumes: one at a time, checkpointed before they are reported,
-//! reported until acknowledged. Touches no disk: the checkpoint is an effect.
+//! Operations on reservations and volumes: one at a time, checkpointed before they are reported.
+//! Touches no disk, and leaves it to the master to take back what it counted on when one failed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 use tepui_protocol::v1::offer::operation::Type;
 use tepui_protocol::v1::{OperationState, OperationStatus};
 
-use super::messages::{Checkpoint, Effect, LinkNumber, MakeVolume};
-use super::recovery::{Recovered, needs_checkpointing};
+use super::messages::{Effect, LinkNumber};
+use super::operation_state::{Change, OperationUuid, Writing};
 use super::registration::Link;
-use super::status_updates::{Acknowledged, Streams};
-use super::volumes::{self, Volume};
+use super::status_updates::Acknowledged;
 use super::{Agent, Life, Timer};
 use crate::ids::FrameworkId;
 use crate::resources::conversion::{Conversion, conversions};
-use crate::resources::{Entry, Format, Resources};
+use crate::resources::{Format, Resources};
 use crate::time::Now;
+
+/// Operations that may wait for acknowledgement; further ones are dropped.
+pub const MAX_UNACKNOWLEDGED_OPERATIONS: usize = 10_000;
 
 /// Acknowledged operations whose ids are remembered to recognise repetitions.
 pub const MAX_REMEMBERED_OPERATIONS: usize = 1_000;
@@ -28,146 +28,6 @@ pub const MAX_REMEMBERED_OPERATIONS: usize = 1_000;
 /// Messages of the master that may wait for a checkpoint; a link with more is given up, and the
 /// master learns the truth when the agent is back.
 pub const MAX_DEFERRED: usize = 10_000;
-
-/// The master's own id of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct OperationUuid([u8; 16]);
-
-impl OperationUuid {
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(OperationUuid)
-    }
-}
-
-/// What an operation changes.
-#[derive(Debug)]
-struct Change {
-    total: Resources,
-    /// Volumes that exist no more.
-    destroyed: BTreeMap<String, (Volume, Entry)>,
-    /// Paths of volumes that did not exist before.
-    created: BTreeSet<String>,
-}
-
-/// The one checkpoint that is being written.
-#[derive(Debug)]
-enum Writing {
-    /// An operation that has ended so, and what it changes if it succeeded.
-    Operation {
-        uuid: OperationUuid,
-        operation: Box<v1::Operation>,
-        change: Option<Change>,
-    },
-    /// Operations that were acknowledged are forgotten.
-    Acknowledged,
-}
-
-/// The agent's resources and the operations on them.
-#[derive(Debug, Default)]
-pub(super) struct Operations {
-    /// What the agent was given, with reservations and volumes made at run time.
-    total: Resources,
-    /// Destroyed volumes whose data may still be there, by path.
-    removing: BTreeMap<String, (Volume, Entry)>,
-    /// Operations that have ended and wait for acknowledgement.
-    ended: BTreeMap<OperationUuid, v1::Operation>,
-    streams: Streams<OperationUuid, OperationStatus>,
-    acknowledged: VecDeque<OperationUuid>,
-    writing: Option<Writing>,
-    /// What the master said while a checkpoint was being written, in order.
-    deferred: VecDeque<(LinkNumber, MasterToAgent)>,
-}
-
-impl Operations {
-    pub(super) fn new(recovered: Recovered) -> Self {
-        let mut operations = Operations {
-            total: recovered.total,
-            removing: recovered.removing,
-            ended: recovered.operations,
-            ..Operations::default()
-        };
-        for (uuid, operation) in &operations.ended {
-            let status = operation.latest_status.clone();
-            operations.streams.update(uuid, status);
-        }
-        operations
-    }
-
-    /// All resources of the agent.
-    pub(super) fn total(&self) -> &Resources {
-        &self.total
-    }
-
-    /// Dynamic reservations and volumes.
-    pub(super) fn checkpointed(&self) -> Resources {
-        self.total.filter(needs_checkpointing)
-    }
-
-    /// Whether what the master says has to wait.
-    pub(super) fn is_writing(&self) -> bool {
-        self.writing.is_some()
-    }
-
-    /// Operations the master may still wait for.
-    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &v1::Operation> {
-        self.ended.values()
-    }
-
-    pub(super) fn pending_keys(&self) -> Vec<OperationUuid> {
-        self.streams.pending_keys()
-    }
-
-    pub(super) fn resume(&mut self) -> Vec<OperationUuid> {
-        self.streams.resume()
-    }
-
-    /// What the file is to say once this write has succeeded.
-    fn stored(&self, writing: &Writing) -> ResourcesAndOperations {
-        let mut operations: Vec<&v1::Operation> = self.ended.values().collect();
-        let mut total = &self.total;
-        let mut removing: Vec<&Entry> = Vec::new();
-        let mut created = None;
-        if let Writing::Operation {
-            operation, change, ..
-        } = writing
-        {
-            operations.push(operation);
-            if let Some(change) = change {
-                total = &change.total;
-                created = Some(&change.created);
-                removing.extend(change.destroyed.values().map(|(_, entry)| entry));
-            }
-        }
-        let old = self.removing.iter();
-        let old = old.filter(|(path, _)| !created.is_some_and(|made| made.contains(*path)));
-        removing.extend(old.map(|(_, (_, entry))| entry));
-        let removing: Resources = removing.into_iter().cloned().collect();
-        ResourcesAndOperations {
-            resources: wrapped(&total.filter(needs_checkpointing)),
-            operations: operations.into_iter().cloned().map(Pb).collect(),
-            removing: wrapped(&removing),
-        }
-    }
-
-    /// What it takes to carry conversions out.
-    fn change(&self, work_dir: &str, conversions: &[Conversion]) -> Result<Change, String> {
-        let mut total = self.total.clone();
-        total
-            .convert(conversions)
-            .map_err(|error| error.to_string())?;
-        let before = volumes::by_path(work_dir, &self.checkpointed())?;
-        let after = volumes::by_path(work_dir, &total.filter(needs_checkpointing))?;
-        let created = after.keys().filter(|path| !before.contains_key(*path));
-        Ok(Change {
-            created: created.cloned().collect(),
-            destroyed: before
-                .into_iter()
-                .filter(|(path, _)| !after.contains_key(path))
-                .collect(),
-            total,
-        })
-    }
-}
 
 impl Agent {
     /// Carries an operation out, once: a repeated one is answered from its stream.
@@ -189,6 +49,9 @@ impl Agent {
         if self.operations.acknowledged.contains(&uuid) {
             tracing::debug!(?uuid, "operation ignored: it was acknowledged before");
             return;
+        }
+        if self.operations.ended.len() >= MAX_UNACKNOWLEDGED_OPERATIONS {
+            return self.drop_operation(framework, operation, uuid, out);
         }
         let result = self.attempt(&operation);
         let (state, message, change, converted) = match result {
@@ -228,6 +91,31 @@ impl Agent {
             change,
         };
         self.write(writing, out);
+    }
+
+    /// There is no room for another status: it is told once, and needs no acknowledgement.
+    fn drop_operation(
+        &self,
+        framework: Option<FrameworkId>,
+        operation: v1::offer::Operation,
+        uuid: OperationUuid,
+        out: &mut Vec<Effect>,
+    ) {
+        let status = OperationStatus {
+            operation_id: operation.id,
+            state: OperationState::OperationDropped as i32,
+            message: Some(format!(
+                "{MAX_UNACKNOWLEDGED_OPERATIONS} operations on this agent wait for acknowledgement"
+            )),
+            agent_id: self.info.id.clone(),
+            ..OperationStatus::default()
+        };
+        let message = AgentToMaster::OperationStatus {
+            framework_id: framework.map(|id| id.to_string()),
+            operation_uuid: uuid.0.to_vec(),
+            status: Pb(status),
+        };
+        self.tell_master(message, out);
     }
 
     /// The master, or the framework through it, has seen an operation's status.
@@ -418,32 +306,9 @@ impl Agent {
 
     /// Orders a checkpoint; directories are made before and removed after it.
     fn write(&mut self, writing: Writing, out: &mut Vec<Effect>) {
-        let operations = &mut self.operations;
-        let state = operations.stored(&writing);
-        let (mut make, mut remove) = (Vec::new(), Vec::new());
-        if let Writing::Operation {
-            change: Some(change),
-            ..
-        } = &writing
-        {
-            let work_dir = &self.settings.work_dir;
-            // Every path was found before, when the change was worked out.
-            let volumes = volumes::by_path(work_dir, &change.total).unwrap_or_default();
-            let created = volumes
-                .into_iter()
-                .filter(|(path, _)| change.created.contains(path));
-            make.extend(created.map(|(path, (volume, _))| MakeVolume {
-                clear: operations.removing.contains_key(&path),
-                volume,
-            }));
-            remove.extend(change.destroyed.values().map(|(volume, _)| volume.clone()));
-        }
-        operations.writing = Some(writing);
-        out.push(Effect::Checkpoint(Box::new(Checkpoint {
-            make,
-            state,
-            remove,
-        })));
+        let order = self.operations.order(&self.settings.work_dir, &writing);
+        self.operations.writing = Some(writing);
+        out.push(Effect::Checkpoint(Box::new(order)));
     }
 
     /// An operation has ended and the checkpoint says so.
@@ -456,36 +321,15 @@ impl Agent {
         left: &[String],
         out: &mut Vec<Effect>,
     ) {
-        let succeeded = change.is_some();
         let operations = &mut self.operations;
         if let Some(change) = change {
-            operations.total = change.total;
-            operations
-                .removing
-                .retain(|path, _| !change.created.contains(path));
-            let still_there = change.destroyed.into_iter();
-            operations
-                .removing
-                .extend(still_there.filter(|(path, _)| left.contains(path)));
+            operations.take(change, left);
         }
         operations
             .streams
             .update(&uuid, operation.latest_status.clone());
         operations.ended.insert(uuid, operation);
         self.forward_operation(now, uuid, out);
-        if !succeeded {
-            self.correct_master();
-        }
-    }
-
-    /// The master has counted on an operation that failed: a new registration, which follows at
-    /// once, tells it what is really here.
-    fn correct_master(&mut self) {
-        self.resource_version = self.ids.uuid().as_bytes().to_vec();
-        if let Link::Registered { link, epoch } = self.link {
-            self.link = Link::Registering { link, epoch };
-            self.pause_streams();
-        }
     }
 
     /// Does what had to wait for a checkpoint.
@@ -532,9 +376,4 @@ impl Agent {
             value: self.ids.uuid().as_bytes().to_vec(),
         }
     }
-}
-
-fn wrapped(resources: &Resources) -> Vec<Pb<v1::Resource>> {
-    let list = resources.to_v1(Format::PostRefinement);
-    list.into_iter().map(Pb).collect()
 }

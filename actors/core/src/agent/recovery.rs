@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::v1;
-use tepui_protocol::v1::resource::reservation_info::Type as ReservationType;
 
-use super::operations::OperationUuid;
+use super::operation_state::OperationUuid;
 use super::paths;
 use super::volumes::{self, Volume};
-use crate::resources::{Entry, Format, Resources};
+use crate::resources::{Entry, Resources};
 
 /// What an agent starts with.
 #[derive(Debug, Clone, Default)]
 pub struct Recovered {
     /// The given resources with all reservations and volumes made at run time.
     pub(super) total: Resources,
-    /// Operations that wait for acknowledgement.
+    /// Operations whose framework has not acknowledged them yet.
     pub(super) operations: BTreeMap<OperationUuid, v1::Operation>,
     /// Destroyed volumes whose data may still be there, by path.
     pub(super) removing: BTreeMap<String, (Volume, Entry)>,
@@ -69,12 +68,18 @@ pub fn recover(
     };
     let given = read(given)?;
     let checkpointed = read(&plain(stored.resources))?;
-    let total = apply_checkpointed(&given, &checkpointed)?;
+    let total = given
+        .with_checkpointed(&checkpointed)
+        .map_err(|error| error.to_string())?;
     let present = volumes::by_path(work_dir, &checkpointed)?;
     let mut removing = volumes::by_path(work_dir, &read(&plain(stored.removing))?)?;
     removing.retain(|path, _| !present.contains_key(path));
     let mut operations = BTreeMap::new();
     for operation in stored.operations {
+        // Nobody asks for the others by now: only the master that ordered them knew their names.
+        if operation.framework_id.is_none() || operation.info.id.is_none() {
+            continue;
+        }
         let uuid = OperationUuid::read(&operation.uuid.value)
             .ok_or("an operation's uuid has not 16 bytes")?;
         operations.insert(uuid, operation.0);
@@ -85,64 +90,4 @@ pub fn recover(
         removing,
         make: present.into_values().map(|(volume, _)| volume).collect(),
     })
-}
-
-/// Whether the agent must remember this entry itself: made at run time, by no resource provider.
-pub fn needs_checkpointing(entry: &Entry) -> bool {
-    entry.provider().is_none() && (entry.is_dynamically_reserved() || entry.is_persistent_volume())
-}
-
-/// Puts reservations and volumes made at run time into the resources an agent was started with
-/// (Mesos's `applyCheckpointedResources`).
-///
-/// # Errors
-/// When the resources they were made of are not there.
-pub fn apply_checkpointed(
-    given: &Resources,
-    checkpointed: &Resources,
-) -> Result<Resources, String> {
-    let mut total = given.clone();
-    for entry in checkpointed.iter() {
-        let resource = one(entry);
-        if !needs_checkpointing(entry) {
-            return Err(format!("Unexpected checkpointed resources {resource}"));
-        }
-        let stripped = stripped(&resource)?;
-        if !total.contains(&stripped) {
-            return Err(format!(
-                "Incompatible agent resources: {total} does not contain {stripped}"
-            ));
-        }
-        total.subtract(&stripped);
-        total.add(&resource);
-    }
-    Ok(total)
-}
-
-fn one(entry: &Entry) -> Resources {
-    std::iter::once(entry.clone()).collect()
-}
-
-/// What the entry was made of: no volume, not shared, and reserved by the operator's flag at most.
-fn stripped(resource: &Resources) -> Result<Resources, String> {
-    let mut plain = resource.to_v1(Format::PostRefinement);
-    for resource in &mut plain {
-        let by_flag = Some(ReservationType::Static as i32);
-        resource
-            .reservations
-            .retain(|reservation| reservation.r#type == by_flag);
-        if let Some(disk) = resource.disk.as_mut() {
-            disk.persistence = None;
-            disk.volume = None;
-        }
-        if resource
-            .disk
-            .as_ref()
-            .is_some_and(|disk| disk.source.is_none())
-        {
-            resource.disk = None;
-        }
-        resource.shared = None;
-    }
-    Resources::from_v1(&plain).map_err(|error| error.to_string())
 }

@@ -55,6 +55,7 @@ pub(super) fn volume(id: &str, name: &str) -> v1::Resource {
 pub(super) fn reserve(resources: Vec<v1::Resource>) -> Operation {
     Operation {
         r#type: Some(Type::Reserve as i32),
+        id: Some(v1::OperationId { value: "op".into() }),
         reserve: Some(Reserve {
             resources,
             ..Default::default()
@@ -207,13 +208,14 @@ async fn a_directory_that_cannot_be_made_fails_the_operation_and_changes_nothing
     let text = status.message();
     let start = "Failed to create the persistent volume v1 at '";
     assert!(text.starts_with(start), "{text}");
-    // The master, which counted on the volume, is told what is really here.
-    let AgentToMaster::Reregister(report) = fixture.receive().await else {
-        panic!("no re-registration")
-    };
-    let disk = &report.register.checkpointed_resources;
-    assert_eq!(disk.len(), 1);
-    assert!(disk[0].disk.is_none());
+    assert!(status.converted_resources.is_empty());
+    let state = fixture.json("/state").await;
+    let full = state["reserved_resources_full"].to_string();
+    assert!(!full.contains("persistence"), "{full}");
+    // The way is free again: the same operation succeeds.
+    fs::remove_file(fixture.path("volumes/roles")).unwrap();
+    fixture.done(create(volume("v1", "data")), 3).await;
+    assert!(fixture.path(VOLUME).is_dir());
     fixture.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::v1::{OperationState, OperationStatus};
 
+use super::super::MAX_UNACKNOWLEDGED_OPERATIONS;
 use super::operations::{create, reserve, reserved, rich, volume};
 use super::*;
 
@@ -202,6 +203,33 @@ fn an_agent_that_was_restarted_goes_on_under_its_new_id() {
 }
 
 #[test]
+fn operations_that_no_framework_named_are_forgotten_by_a_restart() {
+    let mut agent = Fixture::registered_with(rich());
+    let nameless = v1::offer::Operation {
+        id: None,
+        ..reserve(vec![reserved("cpus", 1.0)])
+    };
+    agent.apply(nameless, 1);
+    let state = agent.checkpoint().state;
+    agent.written();
+    agent.operation_status(1);
+    assert_eq!(state.operations.len(), 1);
+    let mut agent = Fixture::restarted(rich(), state);
+    agent.link_up(3);
+    agent.told_master();
+    agent.master_says(MasterToAgent::Registered {
+        agent_id: AGENT.into(),
+        ping_timeout_ms: 0,
+    });
+    assert_eq!(agent.effect(), Effect::Admitted(AGENT.into()));
+    agent.nothing();
+    assert_eq!(
+        agent.snapshot().total.reserved().scalar_milli("cpus"),
+        1_000
+    );
+}
+
+#[test]
 fn what_was_written_before_is_kept_by_later_checkpoints() {
     let (mut agent, _, _) = unacknowledged();
     agent.apply(reserve(vec![reserved("disk", 10.0)]), 2);
@@ -214,4 +242,37 @@ fn what_was_written_before_is_kept_by_later_checkpoints() {
     assert_eq!(state.resources.len(), 2);
     agent.written();
     agent.operation_status(3);
+}
+
+#[test]
+fn operations_beyond_the_limit_are_dropped_and_not_kept() {
+    let (_agent, _, mut state) = unacknowledged();
+    let one = state.operations[0].clone();
+    for number in 1..MAX_UNACKNOWLEDGED_OPERATIONS {
+        let mut uuid = vec![9; 16];
+        uuid[..8].copy_from_slice(&number.to_le_bytes());
+        let mut more = one.clone();
+        more.uuid.value = uuid;
+        state.operations.push(more);
+    }
+    let mut agent = Fixture::restarted(rich(), state);
+    agent.link_up(3);
+    agent.told_master();
+    agent.register_quietly();
+    agent.apply(reserve(vec![reserved("mem", 1.0)]), 2);
+    let status = agent.operation_status(2);
+    assert_eq!(status.state(), OperationState::OperationDropped);
+    assert_eq!(status.uuid, None);
+    assert_eq!(agent.snapshot().total.reserved().scalar_milli("mem"), 0);
+}
+
+impl Fixture {
+    /// Is admitted; what is told then is of no interest.
+    fn register_quietly(&mut self) {
+        self.master_says(MasterToAgent::Registered {
+            agent_id: AGENT.into(),
+            ping_timeout_ms: 0,
+        });
+        self.effects.clear();
+    }
 }

@@ -1,11 +1,8 @@
 //! What a restarted agent makes of its checkpoint.
 
-use tepui_protocol::v1::resource::{ReservationInfo, reservation_info};
-
-use super::super::recovery::{apply_checkpointed, needs_checkpointing, recover};
-use super::operations::{DIRECTORY, bag, bare, create, destroy, reserve, reserved, rich, volume};
+use super::super::recovery::recover;
+use super::operations::{DIRECTORY, bare, create, destroy, reserve, reserved, rich, volume};
 use super::*;
-use crate::resources::Resources;
 
 fn stored(resources: Vec<v1::Resource>) -> ResourcesAndOperations {
     let plain = |resource: v1::Resource| v1::Resource {
@@ -80,43 +77,14 @@ fn what_no_agent_checkpoints_is_refused() {
     let error = recovered(stored(vec![bare("cpus", 1.0)])).unwrap_err();
     assert_eq!(error, "Unexpected checkpointed resources cpus:1");
     let mut state = stored(Vec::new());
-    state.operations.push(Pb(v1::Operation::default()));
+    state.operations.push(Pb(v1::Operation {
+        framework_id: framework(&[]).id,
+        info: reserve(Vec::new()),
+        ..Default::default()
+    }));
     assert!(recovered(state).is_err());
     let evil = stored(vec![volume("../x", 1.0)]);
     assert!(recovered(evil).is_err());
-}
-
-#[test]
-fn a_refinement_of_a_static_reservation_is_made_of_that_reservation() {
-    let by_flag = ReservationInfo {
-        role: Some("eng".into()),
-        r#type: Some(reservation_info::Type::Static as i32),
-        ..Default::default()
-    };
-    let mut given = bare("cpus", 4.0);
-    given.reservations = vec![by_flag.clone()];
-    let mut refined = reserved("cpus", 1.0);
-    refined.reservations.insert(0, by_flag);
-    let (given, refined) = (bag(&[given]), bag(&[refined]));
-    let total = apply_checkpointed(&given, &refined).unwrap();
-    assert_eq!(total.reserved_to("eng").scalar_milli("cpus"), 3_000);
-    assert_eq!(total.reserved_to("eng/web"), refined);
-    let unreserved = bag(&[bare("cpus", 4.0)]);
-    assert!(apply_checkpointed(&unreserved, &refined).is_err());
-}
-
-#[test]
-fn only_what_was_made_at_run_time_needs_a_checkpoint() {
-    let needs = |resource: v1::Resource| {
-        let bag: Resources = bag(&[resource]);
-        bag.iter().all(needs_checkpointing)
-    };
-    assert!(needs(reserved("cpus", 1.0)));
-    assert!(needs(volume("v1", 1.0)));
-    assert!(!needs(bare("cpus", 1.0)));
-    let mut of_provider = reserved("disk", 1.0);
-    of_provider.provider_id = Some(v1::ResourceProviderId { value: "p".into() });
-    assert!(!needs(of_provider));
 }
 
 #[test]
