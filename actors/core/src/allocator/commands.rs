@@ -331,6 +331,7 @@ impl Allocator {
         self.ledger.agents[key.0].active = active;
         if active {
             self.mark(key);
+            self.inverse.is_due = true;
         }
     }
 
