@@ -13,7 +13,7 @@ fn at_nanos(nanoseconds: i64) -> v1::Unavailability {
 fn plan(c: &mut Cluster, agent: &str, unavailability: Option<v1::Unavailability>) {
     c.apply(Command::SetUnavailability {
         agent: AgentId::from(agent),
-        unavailability,
+        plan: unavailability,
     });
 }
 
