@@ -1,13 +1,17 @@
 //! The stored form of the registry: rows of a key and a msgpack value.
 //! Decides nothing and stores nothing: the operations are in core, the stores in the registrar.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::pb::Pb;
 use crate::v1;
 
 /// Version of the stored form; a master refuses to read a newer one.
-pub const VERSION: u32 = 1;
+///
+/// 1 held agents; 2 also holds quotas, weights and scheduled machines.
+pub const VERSION: u32 = 2;
 
 /// Key of the row that holds [`Header`].
 pub const HEADER_KEY: &str = "header";
@@ -17,6 +21,15 @@ pub const ADMITTED_PREFIX: &str = "admitted/";
 
 /// Keys of unreachable agents start so; the agent's id follows.
 pub const UNREACHABLE_PREFIX: &str = "unreachable/";
+
+/// Keys of quotas start so; the role follows.
+pub const QUOTA_PREFIX: &str = "quota/";
+
+/// Keys of weights start so; the role follows.
+pub const WEIGHT_PREFIX: &str = "weight/";
+
+/// Keys of scheduled machines start so; host name, a slash and the address follow.
+pub const MACHINE_PREFIX: &str = "machine/";
 
 /// First row of every stored registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +50,37 @@ pub struct AdmittedAgent {
 pub struct UnreachableAgent {
     /// Since when, in microseconds since the Unix epoch.
     pub since_us: u64,
+}
+
+/// Row of a role's quota; amounts are in thousandths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleQuota {
+    /// Amounts the role can always get, by resource name.
+    pub guarantees: BTreeMap<String, i64>,
+    /// Amounts the role gets no more of, by resource name; what is absent is not limited.
+    pub limits: BTreeMap<String, i64>,
+}
+
+/// Row of a role's weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoleWeight {
+    /// Above zero.
+    pub weight: f64,
+}
+
+/// Row of a machine in the maintenance schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduledMachine {
+    /// As the operator wrote it.
+    pub id: Pb<v1::MachineId>,
+    /// Whether it is down; otherwise it is draining.
+    pub down: bool,
+    /// When it is planned to be away.
+    pub unavailability: Pb<v1::Unavailability>,
+    /// Which window of the schedule it belongs to, counted from 0.
+    pub window: u32,
+    /// Its place within the window, counted from 0.
+    pub place: u32,
 }
 
 /// Why a row could not be written or read.

@@ -1,175 +1,230 @@
-//! Times the allocator on clusters of the sizes it is made for.
-//! Asserts nothing about time: the figures depend on the machine.
+//! Times the allocator on clusters of the sizes it is made for, up to those of
+//! `TEPUI_BENCH_SIZES` (say `50000x6000`). Asserts nothing about time: machines differ.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tepui_core::allocator::messages::{AgentFacts, Command, FrameworkFacts, Proposal, Refusal};
-use tepui_core::allocator::{Allocator, AllocatorConfig};
-use tepui_core::ids::{AgentId, FrameworkId, Role};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main,
+};
+use tepui_core::allocator::Allocator;
+use tepui_core::allocator::messages::{Command, Proposal};
 use tepui_core::resources::Resources;
-use tepui_core::time::{Mono, Now};
-use tepui_protocol::v1;
 
-const AGENT_RESOURCES: &str = "cpus:24;mem:4096;disk:4096;ports:[31000-32000]";
+mod common;
 
-fn now() -> Now {
-    Now {
-        mono: Mono(1),
-        ..Now::default()
-    }
-}
+use common::{
+    Size, agent, apply, at, busy_agents, cluster, framework, framework_id, give_back, quota,
+    set_quota, sizes, time_cycle,
+};
 
-fn add_frameworks(allocator: &mut Allocator, count: usize) {
-    for number in 0..count {
-        let facts = FrameworkFacts {
-            info: Arc::new(v1::FrameworkInfo::default()),
-            roles: vec![Role::from("*")],
-            suppressed: Vec::new(),
-            constraints: None,
-        };
-        let id = FrameworkId::from(format!("framework-{number}").as_str());
-        let (generation, used) = (1, Vec::new());
-        let command = Command::AddFramework {
-            id,
-            generation,
-            facts,
-            used,
-            active: true,
-        };
-        allocator.apply(now(), command);
-    }
-}
+const SIZES: &str = "1000x50,1000x200,5000x500,10000x1000,20000x2000,30000x3000,50000x6000";
 
-fn agent_commands(count: usize) -> Vec<Command> {
-    let facts = AgentFacts {
-        info: Arc::new(v1::AgentInfo {
-            hostname: "host".to_owned(),
-            ..Default::default()
-        }),
-        capabilities: vec!["MULTI_ROLE".to_owned(), "HIERARCHICAL_ROLE".to_owned()],
-    };
-    let total = Resources::parse(AGENT_RESOURCES, "*").unwrap_or_default();
-    let add = |number: usize| Command::AddAgent {
-        id: AgentId::from(format!("agent-{number}").as_str()),
-        generation: 1,
-        facts: facts.clone(),
-        total: total.clone(),
-        used: Vec::new(),
-        unavailability: None,
-    };
-    (0..count).map(add).collect()
-}
+/// Rounds of declined offers on one cluster before it is built anew.
+const ROUNDS: usize = 20;
 
-fn declines(proposals: Vec<Proposal>) -> Vec<Command> {
-    let refusal = Some(Refusal {
-        timeout: Duration::from_secs(1_000_000),
-    });
-    let decline = |proposal: Proposal| Command::Release {
-        framework: proposal.framework,
-        agent: proposal.agent,
-        resources: proposal.resources,
-        refusal,
-    };
-    proposals.into_iter().map(decline).collect()
-}
+/// Filters in the clusters where half of all frameworks have refused every agent.
+const MAX_FILTERS: usize = 2_000_000;
 
-fn apply_all(allocator: &mut Allocator, commands: Vec<Command>) {
-    for command in commands {
-        allocator.apply(now(), command);
-    }
-}
-
-/// All offers of one run are declined for long, then the next run: after `rounds` rounds.
-fn decline_cycle(c: &mut Criterion, rounds: usize) {
-    let setup = || {
-        let mut allocator = Allocator::new(AllocatorConfig::default());
-        add_frameworks(&mut allocator, 200);
-        apply_all(&mut allocator, agent_commands(1000));
-        let mut proposals = allocator.allocate(now()).offers;
-        for _ in 0..rounds {
-            apply_all(&mut allocator, declines(proposals));
-            proposals = allocator.allocate(now()).offers;
-        }
-        (allocator, declines(proposals))
-    };
-    let name = format!("decline cycle, 1000 agents, 200 frameworks, round {rounds}");
-    c.bench_function(&name, |b| {
-        b.iter_batched(
-            setup,
-            |(mut allocator, commands)| {
-                apply_all(&mut allocator, commands);
-                let proposals = allocator.allocate(now()).offers;
-                (allocator, proposals)
-            },
-            BatchSize::PerIteration,
-        );
-    });
-}
-
-fn first_decline_cycle(c: &mut Criterion) {
-    decline_cycle(c, 0);
-}
-
-fn late_decline_cycle(c: &mut Criterion) {
-    decline_cycle(c, 100);
-}
-
-fn last_decline_cycle(c: &mut Criterion) {
-    decline_cycle(c, 199);
-}
-
-fn add_agents(c: &mut Criterion) {
-    let setup = || {
-        let mut allocator = Allocator::new(AllocatorConfig::default());
-        add_frameworks(&mut allocator, 200);
-        (allocator, agent_commands(10_000))
-    };
-    c.bench_function("add 10000 agents, 200 frameworks, one run", |b| {
-        b.iter_batched(
-            setup,
-            |(mut allocator, commands)| {
-                apply_all(&mut allocator, commands);
-                let proposals = allocator.allocate(now()).offers;
-                (allocator, proposals)
-            },
-            BatchSize::PerIteration,
-        );
-    });
-    c.bench_function("add 10000 agents, 200 frameworks, a run after each", |b| {
-        b.iter_batched(
-            setup,
-            |(mut allocator, commands)| {
-                let mut proposals = Vec::new();
-                for command in commands {
-                    allocator.apply(now(), command);
-                    proposals.extend(allocator.allocate(now()).offers);
-                }
-                (allocator, proposals)
-            },
-            BatchSize::PerIteration,
-        );
-    });
-}
-
-fn idle_run(c: &mut Criterion) {
-    let mut allocator = Allocator::new(AllocatorConfig::default());
-    add_frameworks(&mut allocator, 200);
-    apply_all(&mut allocator, agent_commands(1000));
-    allocator.allocate(now()).offers;
-    c.bench_function("idle run, 1000 agents, 200 frameworks", |b| {
-        b.iter(|| black_box(allocator.allocate(now()).offers));
-    });
-}
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
+fn group<'a>(c: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group
         .sample_size(10)
-        .measurement_time(Duration::from_secs(2))
-        .warm_up_time(Duration::from_secs(1));
-    targets = first_decline_cycle, late_decline_cycle, last_decline_cycle, add_agents, idle_run
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    group
 }
+
+fn each(c: &mut Criterion, name: &str, bench: impl Fn(&mut BenchmarkGroup<'_, WallTime>, Size)) {
+    let mut group = group(c, name);
+    for size in sizes(SIZES) {
+        bench(&mut group, size);
+    }
+    group.finish();
+}
+
+/// All agents are added, with tasks on them, and one run offers the rest of each.
+fn add_agents(c: &mut Criterion) {
+    each(c, "add all agents", |group, size| {
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            let setup = || {
+                let mut allocator = common::allocator();
+                let frameworks = (0..size.frameworks).map(|number| framework(number, "*"));
+                apply(&mut allocator, frameworks);
+                (allocator, busy_agents(size))
+            };
+            let routine = |(mut allocator, commands): (Allocator, Vec<Command>)| {
+                apply(&mut allocator, commands);
+                let proposals = allocator.allocate(at(1));
+                (allocator, proposals)
+            };
+            b.iter_batched(setup, routine, BatchSize::PerIteration);
+        });
+    });
+}
+
+/// A cluster in which every agent was refused by so many frameworks.
+struct Declining {
+    size: Size,
+    before: usize,
+    rounds: usize,
+    allocator: Allocator,
+    proposals: Vec<Proposal>,
+}
+
+impl Declining {
+    fn new(size: Size, before: usize) -> Self {
+        let mut declining = Declining {
+            size,
+            before,
+            rounds: 0,
+            allocator: cluster(size),
+            proposals: Vec::new(),
+        };
+        declining.proposals = declining.allocator.allocate(at(1)).offers;
+        for _ in 0..before {
+            declining.round();
+        }
+        declining.rounds = 0;
+        declining
+    }
+
+    /// Declines all offers for long, and runs.
+    fn round(&mut self) -> Duration {
+        if self.rounds == ROUNDS.min(self.size.frameworks / 2 - 1) {
+            *self = Declining::new(self.size, self.before);
+        }
+        self.rounds += 1;
+        let commands = give_back(std::mem::take(&mut self.proposals), true);
+        let (time, proposals) = time_cycle(&mut self.allocator, commands);
+        assert_eq!(
+            proposals.len(),
+            self.size.agents,
+            "every agent has a next one"
+        );
+        self.proposals = proposals;
+        time
+    }
+}
+
+fn decline(c: &mut Criterion, name: &str, before: fn(Size) -> Option<usize>) {
+    each(c, name, |group, size| {
+        let Some(before) = before(size) else {
+            return;
+        };
+        let mut declining = Declining::new(size, before);
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter_custom(|rounds| (0..rounds).map(|_| declining.round()).sum());
+        });
+    });
+}
+
+/// Every offer is declined with a filter, and the next run offers all agents to others.
+fn decline_early(c: &mut Criterion) {
+    decline(c, "decline all offers", |_| Some(0));
+}
+
+/// The same when half of the frameworks have refused every agent before.
+fn decline_late(c: &mut Criterion) {
+    decline(c, "decline all offers, half refused before", |size| {
+        let before = size.frameworks / 2;
+        (before * size.agents <= MAX_FILTERS).then_some(before)
+    });
+}
+
+/// All frameworks but one have suppressed; the one gets all that comes back.
+fn suppressed(c: &mut Criterion) {
+    each(c, "all but one suppressed", |group, size| {
+        let mut allocator = cluster(size);
+        let suppress = |number: usize| Command::Suppress {
+            framework: framework_id(number),
+            roles: Vec::new(),
+        };
+        apply(&mut allocator, (1..size.frameworks).map(suppress));
+        let mut proposals = allocator.allocate(at(1)).offers;
+        let mut round = || {
+            let commands = give_back(std::mem::take(&mut proposals), false);
+            let (time, offers) = time_cycle(&mut allocator, commands);
+            proposals = offers;
+            assert_eq!(proposals.len(), size.agents);
+            time
+        };
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter_custom(|rounds| (0..rounds).map(|_| round()).sum());
+        });
+    });
+}
+
+/// A run when nothing has changed since the last.
+fn idle(c: &mut Criterion) {
+    each(c, "empty cycle", |group, size| {
+        let mut allocator = cluster(size);
+        let proposals = allocator.allocate(at(1)).offers;
+        apply(&mut allocator, give_back(proposals, true));
+        allocator.allocate(at(1));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| black_box(allocator.allocate(at(1))));
+        });
+    });
+}
+
+/// A run over all agents with nothing to give: all frameworks but one have suppressed, and this
+/// one has refused every agent.
+fn fruitless(c: &mut Criterion) {
+    each(
+        c,
+        "cycle over all agents with nothing to give",
+        |group, size| {
+            let mut allocator = cluster(size);
+            let suppress = |number: usize| Command::Suppress {
+                framework: framework_id(number),
+                roles: Vec::new(),
+            };
+            apply(&mut allocator, (1..size.frameworks).map(suppress));
+            let proposals = allocator.allocate(at(1)).offers;
+            apply(&mut allocator, give_back(proposals, true));
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter(|| {
+                    allocator.apply(at(1), Command::SetWhitelist(None));
+                    assert!(black_box(allocator.allocate(at(1))).is_empty());
+                });
+            });
+        },
+    );
+}
+
+/// Figures for metrics, with a role and a quota for every framework, all agents offered.
+fn metrics(c: &mut Criterion) {
+    each(c, "metrics", |group, size| {
+        let mut allocator = common::allocator();
+        for number in 0..size.frameworks {
+            let role = number.to_string();
+            let commands = [
+                set_quota(&role, quota(1.0, 512.0, 256.0)),
+                framework(number, &role),
+            ];
+            apply(&mut allocator, commands);
+        }
+        let agents = (0..size.agents).map(|number| agent(number, "cpus:16;mem:2048;disk:1024"));
+        apply(&mut allocator, agents);
+        let proposals = allocator.allocate(at(1)).offers;
+        let offered: Vec<&Resources> = proposals.iter().map(|one| &one.resources).collect();
+        assert!(!offered.is_empty());
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| black_box(allocator.figures()));
+        });
+    });
+}
+
+criterion_group!(
+    benches,
+    add_agents,
+    decline_early,
+    decline_late,
+    suppressed,
+    idle,
+    fruitless,
+    metrics
+);
 criterion_main!(benches);

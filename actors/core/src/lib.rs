@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod allocator;
 pub mod ids;
+pub mod maintenance;
 pub mod master;
 pub mod quota;
 pub mod registry;

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tepui_core::ids::{AgentId, FrameworkId};
-use tepui_core::resources::Resources;
+use tepui_core::resources::conversion::conversions;
+use tepui_core::resources::{Entry, Resources};
 use tepui_core::validation::framework::{SubscriptionOptions, subscription, update};
 use tepui_core::validation::operation::{self, Refusal};
 use tepui_core::validation::re2::Limits;
 use tepui_core::validation::task::{self, KnownTasks, TaskContext};
 use tepui_core::validation::{executor_call, normalise, scheduler_call, task_group};
 use tepui_protocol::schema::Message;
+use tepui_protocol::v1::offer::Operation;
 use tepui_protocol::{json, v1};
 
 fn entries(text: &str) -> Vec<Value> {
@@ -274,4 +276,46 @@ fn launches_are_refused_as_recorded() {
         }
     }
     assert_eq!((entries.len(), refused), (52, 54));
+}
+
+/// The agent's resources when the operations were recorded.
+const TOTAL: &str = "cpus:4;mem:2048;disk:4096;ports:[31000-31100,32000-32099]";
+
+/// One operation of an operator on an agent of whose resources nothing is used.
+fn operate(total: &mut Resources, operation: &Operation) -> Result<(), String> {
+    operation::validate(operation, &AgentId::from("A"), &[]).map_err(|refusal| match refusal {
+        Refusal::Operation(text) => text
+            .strip_prefix("Operation attempted with invalid resources: ")
+            .map_or(text.clone(), str::to_string),
+        other => panic!("{other:?}"),
+    })?;
+    let kept = |entry: &Entry| entry.is_dynamically_reserved();
+    let checkpointed = total.filter(kept);
+    if let Some(reserve) = &operation.reserve {
+        operation::validate_reserve(reserve, None, &[], None)?;
+    }
+    if let Some(unreserve) = &operation.unreserve {
+        operation::validate_unreserve(unreserve)?;
+    }
+    if let Some(create) = &operation.create {
+        operation::validate_create(create, &checkpointed, None, &[], None)?;
+    }
+    if let Some(destroy) = &operation.destroy {
+        operation::validate_destroy(destroy, &checkpointed, [])?;
+    }
+    let conversions = conversions(operation).map_err(|error| error.0)?;
+    total.convert(&conversions).map_err(|error| error.0)
+}
+
+#[test]
+fn operations_of_operators_are_refused_as_recorded() {
+    let mut total = Resources::parse(TOTAL, "*").unwrap();
+    let mut refused = 0;
+    for entry in &entries(include_str!("data/validation/operations.json")) {
+        let result = operate(&mut total, &decode(&entry["operation"]));
+        refused += usize::from(result.is_err());
+        assert_eq!(result.err(), recorded(entry, "error"), "{}", entry["id"]);
+    }
+    assert!(refused >= 14, "{refused}");
+    assert_eq!(total, Resources::parse(TOTAL, "*").unwrap());
 }

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tepui_protocol::v1;
+
 /// An agent's settings; each field's flag has the same name unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentConfig {
@@ -23,6 +25,8 @@ pub struct AgentConfig {
     pub resources: Option<String>,
     /// Text as given.
     pub attributes: Option<String>,
+    /// The agent's fault domain.
+    pub domain: Option<v1::DomainInfo>,
     /// Role of resources given without one.
     pub default_role: String,
     /// Directory that holds `tepui-executor`.

@@ -194,6 +194,7 @@ fn settings(
             resources,
             attributes,
             port: Some(i32::from(address.port())),
+            domain: config.domain.clone(),
             ..v1::AgentInfo::default()
         },
         address: address.to_string(),

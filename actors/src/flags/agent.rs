@@ -31,6 +31,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         work_dir,
         resources: values.text("resources").map(str::to_owned),
         attributes: values.text("attributes").map(str::to_owned),
+        domain: host::domain(&values)?,
         default_role: values.parse("default_role", "a role", |role| Some(role.to_owned()))?,
         launcher_dir,
         executor_registration_timeout: values.duration("executor_registration_timeout")?,

@@ -1,8 +1,10 @@
-//! The address to listen on and the name told to others.
+//! The address to listen on, the name told to others, and the fault domain.
 //! Opens no socket.
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
+
+use tepui_protocol::{json, v1};
 
 use super::error::FlagError;
 use super::values::Values;
@@ -40,6 +42,24 @@ pub(super) fn hostname(values: &Values, ip: IpAddr) -> Result<String, FlagError>
         None
     };
     Ok(found.unwrap_or_else(|| ip.to_string()))
+}
+
+/// The flag `domain`; it must name a fault domain, the one kind there is.
+pub(super) fn domain(values: &Values) -> Result<Option<v1::DomainInfo>, FlagError> {
+    const EXAMPLE: &str = "a fault domain such as \
+        {\"fault_domain\":{\"region\":{\"name\":\"R\"},\"zone\":{\"name\":\"Z\"}}}";
+    let Some(text) = values.text("domain") else {
+        return Ok(None);
+    };
+    let domain: v1::DomainInfo = json::from_slice(text.as_bytes())
+        .map_err(|error| values.bad("domain", &format!("{EXAMPLE} ({error})")))?;
+    match &domain.fault_domain {
+        Some(place) if !place.region.name.is_empty() && !place.zone.name.is_empty() => {
+            Ok(Some(domain))
+        }
+        Some(_) => Err(values.bad("domain", "a region and a zone with names")),
+        None => Err(values.bad("domain", EXAMPLE)),
+    }
 }
 
 /// The name of an address, from the machine's own knowledge: its hosts file, and its own name when

@@ -1,13 +1,12 @@
 //! Makes a `MasterConfig` of the flags.
 //! Reads no source itself; `values` has done that.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::FlagError;
 use super::start::log_level;
 use super::values::Values;
-use super::{Startup, host, kind};
+use super::{Startup, allocation, host, kind};
 use crate::master::config::{MasterConfig, RegistryStore};
 
 /// The shortest and longest wait for one ping (Mesos's master flags).
@@ -28,6 +27,8 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
                   keep nothing",
         });
     }
+    let roles = roles(&values);
+    let listed = roles.as_ref().map(|roles| roles.iter().cloned().collect());
     let config = MasterConfig {
         ip,
         port: values.number("port")?,
@@ -35,7 +36,7 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         cluster: values.text("cluster").map(str::to_owned),
         work_dir,
         registry,
-        allocation_interval: allocation_interval(&values)?,
+        allocation_interval: allocation::interval(&values)?,
         offer_timeout: values.optional("offer_timeout", "a duration", super::parse_duration)?,
         agent_ping_timeout: agent_ping_timeout(&values)?,
         max_agent_ping_timeouts: max_agent_ping_timeouts(&values)?,
@@ -44,12 +45,19 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         max_completed_tasks_per_framework: values.number("max_completed_tasks_per_framework")?,
         max_unreachable_tasks_per_framework: values
             .number("max_unreachable_tasks_per_framework")?,
-        roles: roles(&values),
+        roles,
         root_submissions: values.bool("root_submissions")?,
-        weights: weights(&values)?,
-        min_allocatable_resources: min_allocatable_resources(&values)?,
+        weights: allocation::weights(&values, listed.as_ref())?,
+        role_sorter: allocation::sorter(&values, "role_sorter")?,
+        framework_sorter: allocation::sorter(&values, "framework_sorter")?,
+        allocator_agent_recovery_factor: allocation::recovery_factor(&values)?,
+        allocator_recovery_timeout: values.duration("allocator_recovery_timeout")?,
+        whitelist: allocation::whitelist(&mut values)?,
+        domain: host::domain(&values)?,
+        require_agent_domain: values.bool("require_agent_domain")?,
+        min_allocatable_resources: allocation::min_allocatable_resources(&values)?,
         filter_gpu_resources: values.bool("filter_gpu_resources")?,
-        fair_sharing_excluded_resource_names: excluded_names(&values)?,
+        fair_sharing_excluded_resource_names: allocation::excluded_names(&values)?,
         offer_constraints_re2_max_mem: re2_max_mem(&values)?,
         offer_constraints_re2_max_program_size: values
             .number("offer_constraints_re2_max_program_size")?,
@@ -84,14 +92,6 @@ fn registry(values: &mut Values) -> Result<RegistryStore, FlagError> {
     }
 }
 
-fn allocation_interval(values: &Values) -> Result<Duration, FlagError> {
-    let interval = values.duration("allocation_interval")?;
-    if interval.is_zero() {
-        return Err(values.bad("allocation_interval", "a duration above 0"));
-    }
-    Ok(interval)
-}
-
 fn agent_ping_timeout(values: &Values) -> Result<Duration, FlagError> {
     let timeout = values.duration("agent_ping_timeout")?;
     let (least, most) = PING_TIMEOUT;
@@ -124,61 +124,10 @@ fn roles(values: &Values) -> Option<Vec<String>> {
     Some(roles.map(str::to_owned).collect())
 }
 
-fn excluded_names(values: &Values) -> Result<Vec<String>, FlagError> {
-    let name = "fair_sharing_excluded_resource_names";
-    let names = values.optional(name, kind::Kind::List.expected(), kind::parse_list)?;
-    Ok(names.unwrap_or_default())
-}
-
 fn re2_max_mem(values: &Values) -> Result<usize, FlagError> {
     values.parse(
         "offer_constraints_re2_max_mem",
         kind::Kind::Bytes.expected(),
         |text| usize::try_from(super::parse_bytes(text)?).ok(),
     )
-}
-
-/// `role=weight,role=weight`, weights above 0.
-fn weights(values: &Values) -> Result<BTreeMap<String, f64>, FlagError> {
-    let read = |text: &str| {
-        let mut weights = BTreeMap::new();
-        for pair in text.split(',').filter(|pair| !pair.is_empty()) {
-            let (role, weight) = pair.split_once('=')?;
-            let weight: f64 = weight.trim().parse().ok()?;
-            let fresh = weights.insert(role.trim().to_owned(), weight).is_none();
-            if !fresh || role.trim().is_empty() || weight <= 0.0 || !weight.is_finite() {
-                return None;
-            }
-        }
-        Some(weights)
-    };
-    let expected = "role=weight,role=weight with weights above 0 and no role twice";
-    Ok(values
-        .optional("weights", expected, read)?
-        .unwrap_or_default())
-}
-
-/// `name:amount;name:amount|name:amount`: alternatives, each a set of amounts.
-fn min_allocatable_resources(values: &Values) -> Result<Vec<BTreeMap<String, f64>>, FlagError> {
-    let read = |text: &str| {
-        let mut alternatives = Vec::new();
-        for alternative in text.split('|').filter(|part| !part.trim().is_empty()) {
-            let mut amounts = BTreeMap::new();
-            for pair in alternative
-                .split(';')
-                .filter(|pair| !pair.trim().is_empty())
-            {
-                let (name, amount) = pair.split_once(':')?;
-                let amount: f64 = amount.trim().parse().ok()?;
-                if name.trim().is_empty() || amount < 0.0 || !amount.is_finite() {
-                    return None;
-                }
-                *amounts.entry(name.trim().to_owned()).or_insert(0.0) += amount;
-            }
-            alternatives.push(amounts);
-        }
-        Some(alternatives)
-    };
-    let expected = "name:amount;name:amount, with '|' between alternatives";
-    values.parse("min_allocatable_resources", expected, read)
 }

@@ -8,6 +8,7 @@
 //! environment (`MESOS_NAME`), the directory given by `--config_dir` (one file per flag), the default.
 
 mod agent;
+mod allocation;
 mod error;
 mod help;
 mod host;

@@ -1,6 +1,7 @@
 //! Tests of the flags: the sources and their order, the values, the errors, the help text.
 //! Starts no program.
 
+mod allocation;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -362,8 +363,39 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         (&["--zk=zk://a/b"], &["'zk'", "does not support yet"]),
         (&["--quorum=2"], &["'quorum'", "'2'", "expected '1'"]),
         (
-            &["--role_sorter=random"],
-            &["'role_sorter'", "'random'", "'drf'"],
+            &["--role_sorter=lottery"],
+            &["'role_sorter'", "'lottery'", "'drf' or 'random'"],
+        ),
+        (
+            &["--allocator=own"],
+            &["'allocator'", "'hierarchical' or 'HierarchicalDRF'"],
+        ),
+        (
+            &[
+                "--registry=in_memory",
+                "--allocator_agent_recovery_factor=1.5",
+            ],
+            &["'1.5'", "from 0 to 1"],
+        ),
+        (
+            &["--registry=in_memory", "--roles=a", "--weights=b=1"],
+            &["'weights'", "--roles only, not 'b'"],
+        ),
+        (
+            &["--registry=in_memory", "--weights=/b=1"],
+            &["'weights'", "Role '/b' cannot start with a slash"],
+        ),
+        (&["--domain=here"], &["'domain'", "a JSON object"]),
+        (
+            &["--registry=in_memory", "--domain={}"],
+            &["'domain'", "fault_domain"],
+        ),
+        (
+            &[
+                "--registry=in_memory",
+                "--domain={\"fault_domain\":{\"region\":{\"name\":\"r\"}}}",
+            ],
+            &["'domain'", "zone"],
         ),
         (&[], &["'work_dir' is required", "--registry=in_memory"]),
     ] {

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tepui_core::allocator::SorterKind;
+use tepui_protocol::v1;
+
 /// Where the registry is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryStore {
@@ -50,8 +53,22 @@ pub struct MasterConfig {
     pub roles: Option<Vec<String>>,
     /// Whether user root may run frameworks.
     pub root_submissions: bool,
-    /// Weights of roles.
+    /// Weights of roles until some are stored.
     pub weights: BTreeMap<String, f64>,
+    /// How roles are ordered.
+    pub role_sorter: SorterKind,
+    /// How the frameworks of a role are ordered.
+    pub framework_sorter: SorterKind,
+    /// With quota: the share of the known agents, from 0 to 1, to wait for after a restart.
+    pub allocator_agent_recovery_factor: f64,
+    /// Longest time of that wait.
+    pub allocator_recovery_timeout: Duration,
+    /// File of the hosts whose agents may be offered; all when not given.
+    pub whitelist: Option<PathBuf>,
+    /// The master's fault domain.
+    pub domain: Option<v1::DomainInfo>,
+    /// Whether agents without a domain are ignored.
+    pub require_agent_domain: bool,
     /// Smallest offers: alternatives, each a set of amounts by resource name.
     pub min_allocatable_resources: Vec<BTreeMap<String, f64>>,
     /// Whether agents with GPUs are kept for frameworks that ask for them.

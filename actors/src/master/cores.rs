@@ -45,6 +45,8 @@ fn master_settings(config: &MasterConfig) -> MasterSettings {
             .roles
             .as_ref()
             .map(|roles| roles.iter().cloned().collect()),
+        weights: config.weights.clone(),
+        require_agent_domain: config.require_agent_domain,
         root_submissions: config.root_submissions,
         offer_constraints_re2_max_mem: config.offer_constraints_re2_max_mem as u64,
         offer_constraints_re2_max_program_size: config.offer_constraints_re2_max_program_size
@@ -62,12 +64,20 @@ fn allocator_config(config: &MasterConfig, seed: [u8; 32]) -> AllocatorConfig {
             .collect(),
         filter_gpu_resources: config.filter_gpu_resources,
         fair_sharing_excluded_resource_names: config.fair_sharing_excluded_resource_names.clone(),
-        weights: config.weights.clone(),
-        // The flag --domain is not supported yet.
-        master_region: None,
+        // The master tells the weights when the registry was read, which may hold others.
+        weights: BTreeMap::new(),
+        master_region: config.domain.as_ref().and_then(region),
+        role_sorter: config.role_sorter,
+        framework_sorter: config.framework_sorter,
+        agent_recovery_factor: config.allocator_agent_recovery_factor,
+        recovery_timeout: config.allocator_recovery_timeout,
         seed,
-        ..AllocatorConfig::default()
     }
+}
+
+fn region(domain: &v1::DomainInfo) -> Option<String> {
+    let domain = domain.fault_domain.as_ref()?;
+    Some(domain.region.name.clone())
 }
 
 fn quantities(amounts: &BTreeMap<String, f64>) -> Quantities {

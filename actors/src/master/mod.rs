@@ -15,6 +15,7 @@ mod server;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod whitelist;
 
 pub use actor::{MasterActor, MasterCore, PUBLISH_INTERVAL};
 pub use mailbox::MasterMailbox;

@@ -19,6 +19,7 @@ use super::actor::Parts;
 use super::config::{MasterConfig, RegistryStore};
 use super::cores::{self, Cores};
 use super::server;
+use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
 use crate::allocator::{AllocatorActor, GetFigures};
@@ -203,7 +204,12 @@ async fn serve_on_system(
     let mut ids = IdSource::from_seed(seed());
     let told = advertise::address(address, &config.hostname);
     let info = Arc::new(master_info(&config, told, &mut ids));
-    let cores = cores::make(&config, v1::MasterInfo::clone(&info), seed(), clock.now());
+    let mut cores = cores::make(&config, v1::MasterInfo::clone(&info), seed(), clock.now());
+    let mut whitelist = config.whitelist.clone().map(Whitelist::new);
+    // Read before any agent can be offered.
+    if let Some(command) = whitelist.as_mut().and_then(Whitelist::read) {
+        cores.allocator.apply(clock.now(), command);
+    }
     let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
     let metrics = Arc::new(MasterMetrics {
         queue: Arc::new(MasterQueue::default()),
@@ -216,6 +222,7 @@ async fn serve_on_system(
         clock,
         opened,
         cores,
+        whitelist,
         ending,
         metrics: metrics.clone(),
     };
@@ -288,10 +295,10 @@ fn master_info(config: &MasterConfig, address: SocketAddr, ids: &mut IdSource) -
             ip: Some(address.ip().to_string()),
             port: i32::from(address.port()),
         }),
+        domain: config.domain.clone(),
         capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
             .map(capability)
             .into(),
-        ..Default::default()
     }
 }
 
@@ -314,6 +321,7 @@ struct Setup {
     clock: Clock,
     opened: Opened,
     cores: Cores,
+    whitelist: Option<Whitelist>,
     ending: Ending,
     metrics: Arc<MasterMetrics>,
 }
@@ -344,6 +352,7 @@ impl Setup {
                 clock,
                 opened,
                 cores,
+                whitelist,
                 ending,
                 metrics,
             } = self;
@@ -360,6 +369,12 @@ impl Setup {
                     allocator_metrics,
                 )
             });
+            if let Some(whitelist) = whitelist {
+                let (told, metrics) = (allocator.clone().recipient(), metrics.allocator.clone());
+                WhitelistWatcher::start_in_arbiter(&allocator_thread, move |_| {
+                    WhitelistWatcher::new(whitelist, told, metrics)
+                });
+            }
             // Fails only when nobody waits for it any more.
             let _ = started.send(allocator.clone().recipient());
             let registrar_metrics = metrics.registrar.clone();

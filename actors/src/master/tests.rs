@@ -72,6 +72,11 @@ impl MasterCore for Scripted {
             frameworks: Default::default(),
             completed_frameworks: Default::default(),
             offers: Default::default(),
+            inverse_offers: Default::default(),
+            inverse_offer_answers: Default::default(),
+            quotas: Default::default(),
+            weights: Default::default(),
+            maintenance: Default::default(),
             counters,
         }
     }

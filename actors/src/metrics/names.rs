@@ -83,6 +83,30 @@ const COUNTERS: &[Counter] = &[
     ("master/invalid_status_update_acknowledgements", |c| {
         c.invalid_status_update_acknowledgements
     }),
+    ("master/messages_operation_status_update", |c| {
+        c.messages_operation_status_update
+    }),
+    ("master/valid_operation_status_updates", |c| {
+        c.valid_operation_status_updates
+    }),
+    ("master/invalid_operation_status_updates", |c| {
+        c.invalid_operation_status_updates
+    }),
+    (
+        "master/messages_operation_status_update_acknowledgement",
+        |c| c.messages_operation_status_update_acknowledgement,
+    ),
+    (
+        "master/valid_operation_status_update_acknowledgements",
+        |c| c.valid_operation_status_update_acknowledgements,
+    ),
+    (
+        "master/invalid_operation_status_update_acknowledgements",
+        |c| c.invalid_operation_status_update_acknowledgements,
+    ),
+    ("master/messages_reconcile_operations", |c| {
+        c.messages_reconcile_operations
+    }),
     ("master/valid_framework_to_executor_messages", |c| {
         c.valid_framework_to_executor_messages
     }),

@@ -1,5 +1,5 @@
 //! The registrar: applies operations to the registry and answers once they are stored.
-//! Decides nothing about agents; what an operation means is in `tepui_core::registry`.
+//! Decides nothing; what an operation means is in `tepui_core::registry`.
 
 pub mod store;
 #[cfg(test)]
@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tepui_core::ids::AgentId;
 use tepui_core::master::messages::{Input, Token};
-use tepui_core::registry::{Operation, Registry, Row};
+use tepui_core::registry::{Key, Operation, Registry, Row};
 
 use crate::clock::Clock;
 use crate::master::{MasterMailbox, ToMaster};
@@ -41,7 +40,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Reads the registry from its store, and marks a new store as a registry's.
+    /// Reads the registry from its store, and marks a new or older store as one of this version.
     ///
     /// # Errors
     /// When the store cannot be read or holds no registry this master can use.
@@ -49,14 +48,11 @@ impl Opened {
         let rows = store.load()?;
         let registry =
             Registry::from_rows(&rows).map_err(|error| OpenError::Rows(error.to_string()))?;
-        let mut size_bytes = rows
-            .iter()
-            .map(|(key, value)| store::row_bytes(key, value))
-            .sum();
-        if rows.is_empty() {
-            let header =
-                Registry::header_row().map_err(|error| OpenError::Rows(error.to_string()))?;
-            size_bytes = store.write(&[header])?;
+        let sizes = rows.iter();
+        let mut size_bytes: i64 = sizes.map(|(key, value)| store::row_bytes(key, value)).sum();
+        let header = Registry::missing_header(&rows);
+        if let Some(header) = header.map_err(|error| OpenError::Rows(error.to_string()))? {
+            size_bytes += store.write(&[header])?;
         }
         Ok(Opened {
             store,
@@ -144,28 +140,26 @@ impl Registrar {
         self.start_write(ctx, store, rows, answers);
     }
 
-    /// Applies a batch in order; gives each answer, and the agents whose rows changed.
-    fn apply(&mut self, batch: Vec<Apply>) -> (Answers, BTreeSet<AgentId>) {
+    /// Applies a batch in order; gives each answer, and the parts whose rows may have changed.
+    fn apply(&mut self, batch: Vec<Apply>) -> (Answers, BTreeSet<Key>) {
         let mut touched = BTreeSet::new();
         let mut answers = Vec::with_capacity(batch.len());
         for Apply { token, operation } in batch {
+            let keys = self.registry.touched_by(&operation);
             let result = self.registry.apply(&operation);
             if result == Ok(true) {
-                touched.extend(operation.agent_id());
+                touched.extend(keys);
             }
             answers.push((token, result.map_err(|error| error.to_string())));
         }
         (answers, touched)
     }
 
-    fn rows_of(&self, touched: &BTreeSet<AgentId>) -> Result<Vec<Row>, String> {
+    fn rows_of(&self, touched: &BTreeSet<Key>) -> Result<Vec<Row>, String> {
         let mut rows = Vec::with_capacity(touched.len() * 2);
-        for id in touched {
-            rows.extend(
-                self.registry
-                    .rows_of(id)
-                    .map_err(|error| error.to_string())?,
-            );
+        for key in touched {
+            let of_key = self.registry.rows_of(key);
+            rows.extend(of_key.map_err(|error| error.to_string())?);
         }
         Ok(rows)
     }

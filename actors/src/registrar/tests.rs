@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tepui_core::ids::AgentId;
+use tepui_core::maintenance::{Change, MachineKey};
 use tepui_core::master::messages::{Input, Token};
+use tepui_core::quota::Quota;
 use tepui_core::registry::{Operation, Registry, Row};
+use tepui_core::resources::{Limits, Quantities};
 use tepui_protocol::v1;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -202,6 +205,86 @@ async fn a_file_is_read_again_after_a_restart() {
     assert_eq!(registry.admitted["S2"].hostname, "host-S2");
     assert_eq!(registry.unreachable["S1"].0, 77);
     assert!(metrics.size_bytes() > 50);
+}
+
+/// An operation of each kind that is about the cluster rather than an agent.
+fn settings() -> [Operation; 4] {
+    let window = v1::maintenance::Window {
+        machine_ids: ["m1", "m2"].map(machine).into(),
+        unavailability: v1::Unavailability::default(),
+    };
+    let windows = vec![window];
+    let schedule = Change::Schedule(v1::maintenance::Schedule { windows });
+    let quota = Quota {
+        guarantees: Quantities::from_amounts([("cpus", 1.0)]),
+        limits: Limits::from_amounts([("cpus", 2.0)]),
+    };
+    [
+        Operation::UpdateQuota(vec![("eng".into(), quota)]),
+        Operation::UpdateWeights(vec![("eng/web".into(), 2.5)]),
+        Operation::ChangeMaintenance(schedule),
+        Operation::ChangeMaintenance(Change::Start(vec![MachineKey::from(&machine("m2"))])),
+    ]
+}
+
+fn machine(hostname: &str) -> v1::MachineId {
+    v1::MachineId {
+        hostname: Some(hostname.to_owned()),
+        ip: None,
+    }
+}
+
+#[actix::test]
+async fn quotas_weights_and_schedule_are_read_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = Registry::default();
+    {
+        let (registrar, mut inputs, _) = start(Box::new(File::open(dir.path()).unwrap()));
+        recovered(&mut inputs).await;
+        for (token, operation) in (1..).zip(settings()) {
+            expected.apply(&operation).unwrap();
+            apply(&registrar, token, operation);
+            assert_eq!(applied(&mut inputs).await, (token, Ok(true)));
+        }
+    }
+    let (_registrar, mut inputs, _) = start(opened_again(dir.path()).await);
+    let registry = recovered(&mut inputs).await;
+    assert_eq!(registry, expected);
+    assert_eq!(registry.weights["eng/web"], 2.5);
+    assert!(registry.maintenance.is_down(&MachineKey::new("m2", "")));
+}
+
+#[actix::test]
+async fn a_change_that_does_not_fit_is_answered_and_not_written() {
+    let (begun, mut writes) = tokio::sync::mpsc::unbounded_channel();
+    let (_release, released) = mpsc::channel();
+    let (registrar, mut inputs, _) = start(Box::new(Gated {
+        begun,
+        release: released,
+    }));
+    recovered(&mut inputs).await;
+    let keys = vec![MachineKey::from(&machine("m1"))];
+    apply(
+        &registrar,
+        1,
+        Operation::ChangeMaintenance(Change::Stop(keys)),
+    );
+    let (_, result) = applied(&mut inputs).await;
+    assert!(result.unwrap_err().contains("is not down"));
+    assert!(writes.try_recv().is_err());
+}
+
+#[test]
+fn a_store_of_an_older_version_is_marked_before_anything_new_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = File::open(dir.path()).unwrap();
+    let old = tepui_protocol::registry::Header { version: 1 };
+    let old = tepui_protocol::registry::encode(&old).unwrap();
+    write(&mut file, "header", &old);
+    drop(Opened::read(Box::new(file)).unwrap());
+    let rows = File::open(dir.path()).unwrap().load().unwrap();
+    let header = Registry::header_row().unwrap();
+    assert_eq!(rows, [(header.key, header.value.unwrap())]);
 }
 
 async fn opened_again(work_dir: &Path) -> Box<dyn Store> {

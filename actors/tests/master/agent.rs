@@ -51,8 +51,19 @@ impl Agent {
     /// Connects and registers with 4 cpus, 1024 MB of memory; an agent is told from others by
     /// its port.
     pub fn register(master: &Master, port: i32) -> Agent {
+        Agent::register_as(master, port, |_| {})
+    }
+
+    /// As [`Agent::register`], with other facts.
+    pub fn register_as(
+        master: &Master,
+        port: i32,
+        change: impl FnOnce(&mut v1::AgentInfo),
+    ) -> Agent {
         let mut agent = Agent::connect(master);
-        agent.send(AgentToMaster::Register(Box::new(registration(port))));
+        let mut registration = registration(port);
+        change(&mut registration.info);
+        agent.send(AgentToMaster::Register(Box::new(registration)));
         match agent.receive() {
             Some(MasterToAgent::Registered { agent_id, .. }) => agent.id = agent_id,
             other => panic!("the agent must be registered: {other:?}"),
@@ -127,7 +138,8 @@ pub fn uuid_of(byte: u8) -> [u8; 16] {
     uuid
 }
 
-fn registration(port: i32) -> Register {
+/// What an agent says of itself.
+pub fn registration(port: i32) -> Register {
     let scalar = |name: &str, value: f64| v1::Resource {
         name: name.to_owned(),
         r#type: v1::value::Type::Scalar.into(),

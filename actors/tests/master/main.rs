@@ -10,3 +10,4 @@ mod links;
 mod reads;
 mod restart;
 mod scheduler;
+mod settings;

@@ -12,5 +12,6 @@ mod bad_input;
 mod executors;
 mod failover;
 mod groups;
+mod operations;
 mod sharing;
 mod tasks;

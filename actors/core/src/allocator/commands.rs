@@ -55,7 +55,7 @@ impl Allocator {
             } => {
                 let key = self.add_agent(id, generation, facts, total, used);
                 self.set_unavailability(key, unavailability);
-                self.count_recovered();
+                self.look_for_agents();
             }
             Command::UpdateAgent { id, facts, total } => self.update_agent(&id, facts, total),
             Command::ActivateAgent(id) => self.set_agent_active(&id, true),
@@ -226,6 +226,9 @@ impl Allocator {
     fn set_framework_active(&mut self, key: FrameworkKey, active: bool) {
         self.ledger.frameworks[key.0].active = active;
         self.inverse.is_due |= active;
+        if !active {
+            self.clear_inverse_filters(key);
+        }
         for sub in self.ledger.frameworks[key.0].subs.clone() {
             self.ledger.update_listing(sub);
             if active {
@@ -306,6 +309,7 @@ impl Allocator {
         if !same_attributes(&agent.facts.info.attributes, &facts.info.attributes) {
             self.filters.clear_agent(key);
         }
+        agent.whitelisted = is_listed(self.whitelist.as_ref(), &facts);
         agent.facts = facts;
         if agent.total != total {
             self.ledger.set_total(key, total);
@@ -450,10 +454,8 @@ impl Allocator {
         };
         let agent = &self.ledger.agents[key.0];
         if !agent.free.contains(consumed) {
-            return Err(format!(
-                "free on agent {id} is {}, not {consumed}",
-                agent.free
-            ));
+            // Mesos's text, which reaches the operator.
+            return Err(format!("{} does not contain {consumed}", agent.free));
         }
         let in_use = consumed.shared().iter().any(|volume| {
             let mut held = agent.held.iter().flat_map(|holding| &holding.resources);

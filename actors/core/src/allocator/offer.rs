@@ -292,7 +292,7 @@ pub(super) fn meets(resources: &Resources, minimum: &[Quantities]) -> bool {
 fn arrange(available: &Resources, stripped: Kinds) -> Resources {
     let is_usable = |entry: &&Entry| !stripped.include(entry);
     let is_arranged = available.iter().all(|entry| is_usable(&entry))
-        && available.iter().is_sorted_by_key(|entry| is_plain(entry));
+        && available.iter().is_sorted_by_key(is_plain);
     if is_arranged {
         return available.clone();
     }

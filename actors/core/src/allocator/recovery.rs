@@ -12,8 +12,8 @@ use crate::time::{Mono, Now};
 /// known yet. Source: Mesos's `HierarchicalAllocatorProcess::recover`.
 #[derive(Debug)]
 pub(super) struct Recovery {
-    /// Agents still to come.
-    missing: usize,
+    /// As many agents are enough.
+    wanted: usize,
     /// When the wait ends in any case.
     pub deadline: Mono,
 }
@@ -34,22 +34,20 @@ impl Allocator {
                 .quotas
                 .set(&role, quota, &mut self.ledger.totals);
         }
-        let missing = (expected_agents as f64 * self.config.agent_recovery_factor).floor() as usize;
-        if missing > 0 && self.ledger.quotas.any() {
+        let wanted = (expected_agents as f64 * self.config.agent_recovery_factor).floor() as usize;
+        if wanted > 0 && self.ledger.quotas.any() {
             self.recovery = Some(Recovery {
-                missing,
+                wanted,
                 deadline: now.mono + self.config.recovery_timeout,
             });
         }
     }
 
-    /// One more agent is there.
-    pub(super) fn count_recovered(&mut self) {
-        if let Some(recovery) = &mut self.recovery {
-            recovery.missing -= 1;
-            if recovery.missing == 0 {
-                self.recovery = None;
-            }
+    /// Ends the wait if enough agents are there.
+    pub(super) fn look_for_agents(&mut self) {
+        let wanted = self.recovery.as_ref().map(|recovery| recovery.wanted);
+        if wanted.is_some_and(|wanted| self.ledger.agents.len() >= wanted) {
+            self.recovery = None;
         }
     }
 

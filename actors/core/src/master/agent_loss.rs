@@ -68,6 +68,7 @@ impl Master {
         for offer in offers {
             self.rescind_offer(&offer, out);
         }
+        self.rescind_inverse_offers_of(id, out);
         for framework in self.frameworks_on(id) {
             let checkpoints =
                 |f: &FrameworkId| self.frameworks.get(f).is_some_and(|f| f.info.checkpoint());
@@ -282,6 +283,8 @@ impl Master {
         for offer in &agent.offers {
             self.rescind_offer(offer, out);
         }
+        self.rescind_inverse_offers_of(id, out);
+        self.inverse_offers.forget_answers_about(id);
         self.killed.remove(id);
         self.tell_agent_lost(id, out);
         if let Some(link) = agent.link() {

@@ -15,6 +15,7 @@ use super::registrations::{Arrival, Pending};
 use super::{Master, to_agent, to_allocator};
 use crate::allocator::messages::{AgentFacts, Command};
 use crate::ids::{AgentId, ExecutorId, FrameworkId};
+use crate::maintenance::MachineKey;
 use crate::registry::Operation;
 use crate::resources::Resources;
 use crate::time::Now;
@@ -119,7 +120,7 @@ impl Master {
             return;
         };
         let pid = pid_of(&opened.peer_ip, &register.info);
-        if let Err(unwelcome) = self.check_newcomer(&register) {
+        if let Err(unwelcome) = self.check_newcomer(&pid, &register) {
             return self.turn_away(link, unwelcome, out);
         }
         if let Some(old) = self.pids.get(&pid).cloned() {
@@ -140,8 +141,8 @@ impl Master {
         self.apply(operation, Pending::Admit { arrival, register }, out);
     }
 
-    fn check_newcomer(&self, register: &Register) -> Result<(), Unwelcome> {
-        self.check_welcome(register)?;
+    fn check_newcomer(&self, pid: &str, register: &Register) -> Result<(), Unwelcome> {
+        self.check_welcome(pid, register)?;
         let checkpointed = plain(&register.checkpointed_resources);
         validation::agent::validate_registration(&register.info, &checkpointed, true)
             .map_err(Unwelcome::Ignored)?;
@@ -151,11 +152,14 @@ impl Master {
     }
 
     /// What holds for new agents and for those that come back.
-    pub(super) fn check_welcome(&self, register: &Register) -> Result<(), Unwelcome> {
+    pub(super) fn check_welcome(&self, pid: &str, register: &Register) -> Result<(), Unwelcome> {
         if self.phase == Phase::Recovering {
             return Err(Unwelcome::Ignored(
                 "the registry was not read yet".to_string(),
             ));
+        }
+        if self.maintenance.is_down(&machine_of(pid, &register.info)) {
+            return Err(Unwelcome::ShutDown("Machine is `DOWN`".to_string()));
         }
         if register.link_version != link::VERSION {
             return Err(Unwelcome::ShutDown(format!(
@@ -178,6 +182,11 @@ impl Master {
         if register.info.domain.is_some() && self.info.domain.is_none() {
             return Err(Unwelcome::Ignored(
                 "it has a domain, but this master has none".to_string(),
+            ));
+        }
+        if register.info.domain.is_none() && self.settings.require_agent_domain {
+            return Err(Unwelcome::Ignored(
+                "it has no domain, which --require_agent_domain asks for".to_string(),
             ));
         }
         Ok(())
@@ -230,6 +239,7 @@ impl Master {
         if let Some(link) = self.agents.get(&id).and_then(|agent| agent.link()) {
             out.push(to_agent(link, self.registered(&id)));
         }
+        self.keep_off_down_machine(&id, out);
     }
 
     /// An agent as it registers, without what it runs.
@@ -242,6 +252,7 @@ impl Master {
     ) -> Agent {
         Agent {
             id: id.clone(),
+            machine: machine_of(&arrival.pid, &register.info),
             total: total_of(&register).unwrap_or_default(),
             info: Arc::new(register.info.0),
             pid: arrival.pid.clone(),
@@ -272,7 +283,7 @@ impl Master {
             facts: facts_of(agent),
             total: agent.total.clone(),
             used: used.map(|(id, used)| (id.clone(), used.clone())).collect(),
-            unavailability: None,
+            unavailability: self.maintenance.unavailability(&agent.machine).copied(),
         }));
     }
 
@@ -326,6 +337,13 @@ pub(super) fn pid_of(peer_ip: &str, info: &AgentInfo) -> String {
         true => format!("slave(1)@[{peer_ip}]:{port}"),
         false => format!("slave(1)@{peer_ip}:{port}"),
     }
+}
+
+/// The machine an agent runs on.
+pub(super) fn machine_of(pid: &str, info: &AgentInfo) -> MachineKey {
+    let host = pid.rsplit_once(':').map_or(pid, |(host, _)| host);
+    let ip = host.rsplit_once('@').map_or(host, |(_, ip)| ip);
+    MachineKey::new(&info.hostname, ip.trim_matches(['[', ']']))
 }
 
 /// The resources out of their envelopes.

@@ -102,8 +102,16 @@ impl Master {
             }
             Type::Accept => self.accept(now, id, present(call.accept, "accept")?, out),
             Type::Decline => self.decline(id, present(call.decline, "decline")?, out),
-            // There are no inverse offers yet, so every id is unknown, and unknown ids are ignored.
-            Type::AcceptInverseOffers | Type::DeclineInverseOffers => {}
+            Type::AcceptInverseOffers => {
+                let payload = present(call.accept_inverse_offers, "accept_inverse_offers")?;
+                let (ids, filters) = (payload.inverse_offer_ids, payload.filters);
+                self.answer_inverse_offers(now, id, true, &ids, filters.as_ref(), out);
+            }
+            Type::DeclineInverseOffers => {
+                let payload = present(call.decline_inverse_offers, "decline_inverse_offers")?;
+                let (ids, filters) = (payload.inverse_offer_ids, payload.filters);
+                self.answer_inverse_offers(now, id, false, &ids, filters.as_ref(), out);
+            }
             Type::Revive => self.revive(id, call.revive.unwrap_or_default().roles, out),
             Type::Suppress => self.suppress(id, call.suppress.unwrap_or_default().roles, out),
             Type::Kill => self.kill(now, id, present(call.kill, "kill")?, out),

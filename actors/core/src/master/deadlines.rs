@@ -11,6 +11,8 @@ use crate::time::Mono;
 pub(super) enum Deadline {
     /// An offer expires.
     Offer(OfferId),
+    /// An inverse offer expires.
+    InverseOffer(OfferId),
     /// A disconnected agent has not come back.
     Agent(AgentId),
     /// A disconnected framework has not come back.

@@ -60,6 +60,24 @@ pub(super) fn rescind(id: &OfferId) -> Event {
     }
 }
 
+/// INVERSE_OFFERS: all inverse offers of one batch.
+pub(super) fn inverse_offers(inverse_offers: Vec<v1::InverseOffer>) -> Event {
+    Event {
+        inverse_offers: Some(event::InverseOffers { inverse_offers }),
+        ..of_type(event::Type::InverseOffers)
+    }
+}
+
+/// RESCIND_INVERSE_OFFER: an inverse offer is no longer valid.
+pub(super) fn rescind_inverse(id: &OfferId) -> Event {
+    Event {
+        rescind_inverse_offer: Some(event::RescindInverseOffer {
+            inverse_offer_id: id.to_v1(),
+        }),
+        ..of_type(event::Type::RescindInverseOffer)
+    }
+}
+
 /// UPDATE: a task's status.
 pub(super) fn update(status: TaskStatus) -> Event {
     Event {

@@ -132,6 +132,7 @@ impl Master {
         for offer in self.offers_of_framework(&id) {
             self.rescind_offer(&offer, out);
         }
+        self.end_inverse_offers_to(&id, out);
         self.deadlines
             .set(Deadline::Framework(id), now.mono + timeout);
     }
@@ -149,6 +150,8 @@ impl Master {
         for offer in self.offers_of_framework(id) {
             self.discard_offer(&offer, None, out);
         }
+        self.end_inverse_offers_to(id, out);
+        self.inverse_offers.forget_answers_of(id);
         self.tell_all_agents_to_shut_down(id, out);
         self.end_tasks_of_removed(now, id, out);
         self.remove_executors_of_framework(id, out);

@@ -48,13 +48,16 @@ use tepui_protocol::v1::{AgentInfo, MasterInfo};
 use self::counters::Counters;
 use self::deadlines::{Deadline, Deadlines};
 use self::history::UnreachableTasks;
+use self::inverse_offers::InverseOffers;
 use self::messages::{Effect, Input, LinkId, StreamId, Token};
 use self::model::{Agent, Framework, Offer, Phase, Snapshot};
 use self::operations::Orphans;
 use self::operator::Change;
 use self::registrations::{Link, Pending, Transition};
 use crate::allocator::messages::{Command, Generation};
-use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, TaskId};
+use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, Role, TaskId};
+use crate::maintenance::Maintenance;
+use crate::quota::Quota;
 use crate::registry;
 use crate::resources::conversion::Conversion;
 use crate::time::{Mono, Now, Wall};
@@ -75,6 +78,10 @@ pub struct Master {
     frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     completed_frameworks: Vector<Arc<Framework>>,
     offers: OrdMap<OfferId, Arc<Offer>>,
+    inverse_offers: InverseOffers,
+    quotas: OrdMap<Role, Quota>,
+    weights: OrdMap<Role, f64>,
+    maintenance: Maintenance,
     counters: Counters,
 
     /// Ids of `completed_frameworks`.
@@ -130,6 +137,10 @@ impl Master {
             frameworks: OrdMap::new(),
             completed_frameworks: Vector::new(),
             offers: OrdMap::new(),
+            inverse_offers: InverseOffers::default(),
+            quotas: OrdMap::new(),
+            weights: OrdMap::new(),
+            maintenance: Maintenance::default(),
             counters: Counters::default(),
             completed_ids: BTreeSet::new(),
             streams: BTreeMap::new(),
@@ -178,7 +189,7 @@ impl Master {
                 reply,
             } => self.operate(now, *request, principal, reply, out),
             Input::Applied { token, result } => self.applied(now, token, result, out),
-            Input::Recovered(registry) => self.recovered(now, *registry),
+            Input::Recovered(registry) => self.recovered(now, *registry, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -201,6 +212,11 @@ impl Master {
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),
             offers: self.offers.clone(),
+            inverse_offers: self.inverse_offers.by_id().clone(),
+            inverse_offer_answers: self.inverse_offers.answers().clone(),
+            quotas: self.quotas.clone(),
+            weights: self.weights.clone(),
+            maintenance: self.maintenance.clone(),
             counters: self.counters.clone(),
         }
     }
@@ -209,6 +225,7 @@ impl Master {
         while let Some(deadline) = self.deadlines.pop_due(now.mono) {
             match deadline {
                 Deadline::Offer(id) => self.rescind_offer(&id, out),
+                Deadline::InverseOffer(id) => self.rescind_inverse_offer(&id, out),
                 Deadline::Agent(id) => self.agent_stayed_away(now, &id, out),
                 Deadline::Framework(id) => self.remove_framework(now, &id, out),
                 Deadline::RecoveredAgents => self.recovered_agents_stayed_away(now, out),

@@ -11,6 +11,8 @@ use super::counters::Counters;
 use super::messages::{LinkId, StreamId};
 use crate::allocator::messages::Generation;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId};
+use crate::maintenance::{MachineKey, Maintenance};
+use crate::quota::Quota;
 use crate::resources::Resources;
 use crate::time::{Mono, Wall};
 
@@ -50,6 +52,8 @@ pub struct Agent {
     pub info: Arc<v1::AgentInfo>,
     /// `slave(1)@ip:port`, as Mesos names agents.
     pub pid: String,
+    /// The machine it runs on, for maintenance.
+    pub machine: MachineKey,
     /// Version of Mesos's interfaces it speaks.
     pub version: String,
     /// Names of its capabilities.
@@ -253,6 +257,30 @@ pub struct Offer {
     pub expires: Option<Mono>,
 }
 
+/// A question whether a framework can leave an agent that is planned to be away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InverseOffer {
+    /// Its id; offers and inverse offers share their numbers.
+    pub id: OfferId,
+    /// Who is asked.
+    pub framework: FrameworkId,
+    /// Which agent it is about.
+    pub agent: AgentId,
+    /// When the agent will be away.
+    pub unavailability: v1::Unavailability,
+    /// When it expires, if offers do.
+    pub expires: Option<Mono>,
+}
+
+/// A framework's last answer to an inverse offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InverseOfferAnswer {
+    /// Whether it will leave the agent.
+    pub accepted: bool,
+    /// When it said so.
+    pub at: Wall,
+}
+
 /// A consistent view of the master for readers.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -276,6 +304,17 @@ pub struct Snapshot {
     pub completed_frameworks: Vector<Arc<Framework>>,
     /// Outstanding offers.
     pub offers: OrdMap<OfferId, Arc<Offer>>,
+    /// Outstanding inverse offers.
+    pub inverse_offers: OrdMap<OfferId, Arc<InverseOffer>>,
+    /// What frameworks answered to inverse offers of agents, until the agent's schedule changes.
+    pub inverse_offer_answers: OrdMap<(AgentId, FrameworkId), InverseOfferAnswer>,
+    /// Quotas that operators set; one that was ended stays here as the default until the master
+    /// restarts, as in Mesos.
+    pub quotas: OrdMap<Role, Quota>,
+    /// Weights of role paths that were set.
+    pub weights: OrdMap<Role, f64>,
+    /// Machines planned to be away.
+    pub maintenance: Maintenance,
     /// Counts of what happened since start.
     pub counters: Counters,
 }

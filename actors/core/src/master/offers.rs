@@ -81,8 +81,7 @@ impl Master {
     }
 
     fn make_offer(&mut self, now: Now, proposal: Proposal) -> Option<v1::Offer> {
-        let id = OfferId::new(format!("{}-O{}", self.info.id, self.next_offer));
-        self.next_offer += 1;
+        let id = self.new_offer_id();
         let expires = self
             .settings
             .offer_timeout
@@ -104,7 +103,8 @@ impl Master {
         }
         let agent = self.agents.get(&offer.agent)?;
         let framework = self.frameworks.get(&offer.framework)?;
-        let event = describe(&offer, framework, agent);
+        let mut event = describe(&offer, framework, agent);
+        event.unavailability = self.maintenance.unavailability(&agent.machine).copied();
         self.offers.insert(id, Arc::new(offer));
         Some(event)
     }
@@ -164,6 +164,13 @@ impl Master {
             agent.offers.remove(id);
         }
         Some(offer)
+    }
+
+    /// An id for an offer or an inverse offer.
+    pub(super) fn new_offer_id(&mut self) -> OfferId {
+        let id = OfferId::new(format!("{}-O{}", self.info.id, self.next_offer));
+        self.next_offer += 1;
+        id
     }
 
     pub(super) fn offers_of_framework(&self, id: &FrameworkId) -> Vec<OfferId> {
@@ -237,7 +244,7 @@ fn describe(offer: &Offer, framework: &Framework, agent: &Agent) -> v1::Offer {
 }
 
 /// Where the agent serves, read from its pid.
-fn url_of(agent: &Agent) -> v1::Url {
+pub(super) fn url_of(agent: &Agent) -> v1::Url {
     let (name, address) = agent
         .pid
         .split_once('@')

@@ -3,11 +3,14 @@
 
 use tepui_protocol::link::{Register, Reregister};
 
-use super::messages::{Effect, LinkId, Token};
+use super::messages::{Answer, Effect, LinkId, Token};
 use super::model::Phase;
-use super::{Deadline, Master};
-use crate::ids::AgentId;
-use crate::registry::Registry;
+use super::{Deadline, Master, to_allocator};
+use crate::allocator::messages::Command;
+use crate::ids::{AgentId, Role};
+use crate::maintenance::Change;
+use crate::quota::Quota;
+use crate::registry::{Operation, Registry};
 use crate::time::{Now, Wall};
 
 /// An open link of an agent.
@@ -67,12 +70,39 @@ pub(super) enum Pending {
     },
     /// An agent left for good.
     Remove { id: AgentId, cause: String },
+    /// An operator gave roles new quotas.
+    Quota {
+        quotas: Vec<(Role, Quota)>,
+        reply: Token,
+    },
+    /// An operator, or a flag at start, gave roles new weights.
+    Weights {
+        weights: Vec<(Role, f64)>,
+        reply: Option<Token>,
+    },
+    /// An operator changed the maintenance schedule or its machines.
+    Maintenance { change: Change, reply: Token },
+}
+
+impl Pending {
+    /// Who waits for the answer, if an operator asked.
+    fn reply(&self) -> Option<Token> {
+        match self {
+            Pending::Admit { .. }
+            | Pending::Return { .. }
+            | Pending::Unreachable { .. }
+            | Pending::Remove { .. } => None,
+            Pending::Quota { reply, .. } | Pending::Maintenance { reply, .. } => Some(*reply),
+            Pending::Weights { reply, .. } => *reply,
+        }
+    }
 }
 
 impl Master {
     /// The registrar answered.
     ///
-    /// A failure ends this master: the registry may have a new owner.
+    /// A failure ends this master: the registry may have a new owner. Only an operator's request
+    /// may fail without harm: another request came first, and the registry is as that left it.
     pub(super) fn applied(
         &mut self,
         now: Now,
@@ -80,16 +110,18 @@ impl Master {
         result: Result<bool, String>,
         out: &mut Vec<Effect>,
     ) {
+        let pending = self.pending.remove(&token);
         let changed = match result {
             Ok(changed) => changed,
             Err(error) => {
-                out.push(Effect::Exit(format!(
-                    "failed to update the registry: {error}"
-                )));
+                out.push(match pending.as_ref().and_then(Pending::reply) {
+                    Some(reply) => Effect::Reply(reply, Answer::Refused(409, error)),
+                    None => Effect::Exit(format!("failed to update the registry: {error}")),
+                });
                 return;
             }
         };
-        let Some(pending) = self.pending.remove(&token) else {
+        let Some(pending) = pending else {
             return;
         };
         let id = match pending {
@@ -115,20 +147,27 @@ impl Master {
                 self.was_removed(now, &id, &cause, out);
                 id
             }
+            Pending::Quota { quotas, reply } => return self.quotas_stored(quotas, reply, out),
+            Pending::Weights { weights, reply } => return self.weights_stored(weights, reply, out),
+            Pending::Maintenance { change, reply } => {
+                return self.maintenance_stored(&change, reply, out);
+            }
         };
         let transition = self.transitions.remove(&id);
         let waiting = transition.and_then(|transition| transition.waiting);
         if let Some((link, report)) = waiting.filter(|(link, _)| self.links.contains_key(link)) {
             self.reregister(now, link, report, out);
         }
+        self.keep_off_down_machine(&id, out);
     }
 
     /// The registry was read: the agents in it have a while to come back.
-    pub(super) fn recovered(&mut self, now: Now, registry: Registry) {
+    pub(super) fn recovered(&mut self, now: Now, registry: Registry, out: &mut Vec<Effect>) {
         if self.phase == Phase::Serving {
             return;
         }
         self.phase = Phase::Serving;
+        self.recover_settings(&registry, out);
         for (id, info) in registry.admitted {
             self.recovered_agents.insert(id, info.into());
         }
@@ -137,6 +176,36 @@ impl Master {
             let timeout = self.settings.agent_reregister_timeout;
             self.deadlines
                 .set(Deadline::RecoveredAgents, now.mono + timeout);
+        }
+    }
+
+    /// Takes over quotas, weights and the maintenance schedule, and tells the allocator before
+    /// anything else.
+    ///
+    /// Weights given by flag count while the registry holds none, and are then stored, as in Mesos.
+    fn recover_settings(&mut self, registry: &Registry, out: &mut Vec<Effect>) {
+        let from_flag = registry.weights.is_empty() && !self.settings.weights.is_empty();
+        let weights: Vec<(Role, f64)> = match from_flag {
+            true => {
+                let given = self.settings.weights.iter();
+                given
+                    .map(|(role, weight)| (Role::from(role.as_str()), *weight))
+                    .collect()
+            }
+            false => registry.weights.clone().into_iter().collect(),
+        };
+        self.quotas.extend(registry.quotas.clone());
+        self.weights.extend(weights.iter().cloned());
+        self.maintenance = registry.maintenance.clone();
+        out.push(to_allocator(Command::Recover {
+            expected_agents: registry.admitted.len(),
+            quotas: registry.quotas.clone().into_iter().collect(),
+            weights: weights.clone(),
+        }));
+        if from_flag {
+            let operation = Operation::UpdateWeights(weights.clone());
+            let reply = None;
+            self.apply(operation, Pending::Weights { weights, reply }, out);
         }
     }
 }

@@ -79,7 +79,7 @@ impl Master {
 
     fn check_returning(&self, pid: &str, report: &Reregister) -> Result<AgentId, Unwelcome> {
         let register = &report.register;
-        self.check_welcome(register)?;
+        self.check_welcome(pid, register)?;
         let ignored = |text: String| Unwelcome::Ignored(text);
         let frameworks: Vec<_> = report.frameworks.iter().map(|f| f.0.clone()).collect();
         let executors: Vec<_> = report.executors.iter().map(|e| e.0.clone()).collect();

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use super::agents::machine_of;
 use super::deadlines::Deadline;
 use super::model::{Agent, AgentState, FrameworkState};
 use super::tasks::{is_over, state_of};
 use super::{Master, launch};
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::maintenance::MachineKey;
 use crate::resources::Resources;
 
 impl Master {
@@ -22,6 +24,8 @@ impl Master {
         self.check_streams_and_links()?;
         self.check_unreachable()?;
         self.check_tracked_operations()?;
+        self.check_inverse_offers()?;
+        self.check_maintenance()?;
         if self.completed_ids.len() != self.completed_frameworks.len() {
             return Err("ids of completed frameworks are not theirs".to_string());
         }
@@ -217,6 +221,56 @@ impl Master {
         for agent in changed.chain(self.undone.keys()) {
             ensure(self.agents.contains_key(agent), || {
                 format!("a change waits for agent {agent}, which is not admitted")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_inverse_offers(&self) -> Result<(), String> {
+        ensure(self.inverse_offers.is_consistent(), || {
+            "indices of inverse offers do not fit".to_string()
+        })?;
+        for (id, offer) in self.inverse_offers.by_id() {
+            let framework = self.frameworks.get(&offer.framework);
+            let listens = framework.is_some_and(|framework| framework.stream().is_some());
+            let agent = self.agents.get(&offer.agent);
+            let planned = agent
+                .filter(|agent| agent.link().is_some())
+                .and_then(|agent| self.maintenance.unavailability(&agent.machine));
+            ensure(listens && planned == Some(&offer.unavailability), || {
+                format!("inverse offer {id} should have ended")
+            })?;
+            let waits = self.deadlines.contains(&Deadline::InverseOffer(id.clone()));
+            ensure(waits == offer.expires.is_some(), || {
+                format!("timer of inverse offer {id} is wrong")
+            })?;
+        }
+        for (agent, framework) in self.inverse_offers.answers().keys() {
+            let planned = self
+                .agents
+                .get(agent)
+                .is_some_and(|agent| self.maintenance.unavailability(&agent.machine).is_some());
+            ensure(planned && self.frameworks.contains_key(framework), || {
+                format!("answer of {framework} about {agent} is kept in vain")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_maintenance(&self) -> Result<(), String> {
+        for (key, machine) in &self.maintenance.machines {
+            ensure(*key == MachineKey::from(&machine.id), || {
+                format!("machine {key} is filed wrongly")
+            })?;
+        }
+        for (id, agent) in &self.agents {
+            let expected = machine_of(&agent.pid, &agent.info);
+            ensure(agent.machine == expected, || {
+                format!("agent {id} is not on machine {}", agent.machine)
+            })?;
+            let leaves = self.transitions.contains_key(id);
+            ensure(leaves || !self.maintenance.is_down(&agent.machine), || {
+                format!("agent {id} stays on a machine that is down")
             })?;
         }
         Ok(())

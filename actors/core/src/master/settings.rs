@@ -1,11 +1,11 @@
 //! What the master's decisions depend on, as given at start.
 //! Reads no flags; the skin does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Settings of a master's core; a field has the name of its flag unless said otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MasterSettings {
     /// Time after which an unanswered offer is rescinded; `None` lets offers live forever.
     pub offer_timeout: Option<Duration>,
@@ -23,6 +23,10 @@ pub struct MasterSettings {
     pub max_unreachable_tasks_per_framework: usize,
     /// The only roles frameworks may use; `None` admits every role.
     pub roles: Option<BTreeSet<String>>,
+    /// Weights of roles while the registry holds none.
+    pub weights: BTreeMap<String, f64>,
+    /// Whether agents without a fault domain are ignored.
+    pub require_agent_domain: bool,
     /// Whether user root may run frameworks.
     pub root_submissions: bool,
     /// Memory a constraint's regular expression may take, in bytes.
@@ -43,6 +47,8 @@ impl Default for MasterSettings {
             max_completed_tasks_per_framework: 1000,
             max_unreachable_tasks_per_framework: 1000,
             roles: None,
+            weights: BTreeMap::new(),
+            require_agent_domain: false,
             root_submissions: true,
             offer_constraints_re2_max_mem: 4096,
             offer_constraints_re2_max_program_size: 100,

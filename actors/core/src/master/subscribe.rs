@@ -119,6 +119,7 @@ impl Master {
         for offer in self.offers_of_framework(id) {
             self.discard_offer(&offer, None, out);
         }
+        self.end_inverse_offers_to(id, out);
         self.deadlines.clear(&Deadline::Framework(id.clone()));
         let generation = self.new_generation();
         let Some(framework) = self.framework_mut(id) else {

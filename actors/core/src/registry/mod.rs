@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use tepui_protocol::v1;
 
-use crate::ids::AgentId;
+use crate::ids::{AgentId, Role};
+use crate::maintenance::{Change, ChangeError, MachineKey, Maintenance};
+use crate::quota::Quota;
 use crate::time::Wall;
 
 pub use rows::{Row, RowsError};
@@ -32,20 +34,25 @@ pub enum Operation {
     MarkReachable(Box<v1::AgentInfo>),
     /// Forget an agent that left for good.
     RemoveAgent(AgentId),
+    /// Give roles new quotas, in this order; the default quota ends a role's.
+    UpdateQuota(Vec<(Role, Quota)>),
+    /// Give roles new weights, in this order; those of other roles stay.
+    UpdateWeights(Vec<(Role, f64)>),
+    /// Change the maintenance schedule, or bring its machines down or up.
+    ChangeMaintenance(Change),
 }
 
-impl Operation {
-    /// The agent the operation is about; nothing when its data carries no id.
-    pub fn agent_id(&self) -> Option<AgentId> {
-        match self {
-            Operation::AdmitAgent(info)
-            | Operation::UpdateAgent(info)
-            | Operation::MarkReachable(info) => info.id.as_ref().map(AgentId::from),
-            Operation::MarkUnreachable { agent_id, .. } | Operation::RemoveAgent(agent_id) => {
-                Some(agent_id.clone())
-            }
-        }
-    }
+/// Names a part of the registry that is stored on its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Everything about an agent.
+    Agent(AgentId),
+    /// The quota of a role.
+    Quota(Role),
+    /// The weight of a role.
+    Weight(Role),
+    /// A scheduled machine.
+    Machine(MachineKey),
 }
 
 /// Why an operation was refused; the registry is as it was.
@@ -60,6 +67,15 @@ pub enum OperationError {
     /// The operation needs an admitted agent.
     #[error("agent {0} is not admitted")]
     NotAdmitted(AgentId),
+    /// A role cannot be guaranteed more than it may get.
+    #[error("quota of role '{0}' guarantees more than its limits allow")]
+    BadQuota(Role),
+    /// Weights are finite numbers above zero.
+    #[error("weight of role '{0}' must be a finite number above 0")]
+    BadWeight(Role),
+    /// The machines are in another state by now.
+    #[error(transparent)]
+    Maintenance(#[from] ChangeError),
 }
 
 /// What must outlive a master.
@@ -69,6 +85,12 @@ pub struct Registry {
     pub admitted: BTreeMap<AgentId, v1::AgentInfo>,
     /// Unreachable agents and since when.
     pub unreachable: BTreeMap<AgentId, Wall>,
+    /// Quotas by role; none of them is the default.
+    pub quotas: BTreeMap<Role, Quota>,
+    /// Weights by role path, where they were set.
+    pub weights: BTreeMap<Role, f64>,
+    /// The maintenance schedule.
+    pub maintenance: Maintenance,
 }
 
 impl Registry {
@@ -83,6 +105,36 @@ impl Registry {
             Operation::MarkUnreachable { agent_id, at } => self.mark_unreachable(agent_id, *at),
             Operation::MarkReachable(info) => self.mark_reachable(info),
             Operation::RemoveAgent(agent_id) => Ok(self.remove(agent_id)),
+            Operation::UpdateQuota(quotas) => self.update_quotas(quotas),
+            Operation::UpdateWeights(weights) => self.update_weights(weights),
+            Operation::ChangeMaintenance(change) => Ok(self.maintenance.apply(change)?),
+        }
+    }
+
+    /// What an operation may change; to be asked before it is applied.
+    pub fn touched_by(&self, operation: &Operation) -> Vec<Key> {
+        match operation {
+            Operation::AdmitAgent(info)
+            | Operation::UpdateAgent(info)
+            | Operation::MarkReachable(info) => {
+                let id = info.id.as_ref().map(AgentId::from);
+                id.map(Key::Agent).into_iter().collect()
+            }
+            Operation::MarkUnreachable { agent_id, .. } | Operation::RemoveAgent(agent_id) => {
+                vec![Key::Agent(agent_id.clone())]
+            }
+            Operation::UpdateQuota(quotas) => {
+                let roles = quotas.iter();
+                roles.map(|(role, _)| Key::Quota(role.clone())).collect()
+            }
+            Operation::UpdateWeights(weights) => {
+                let roles = weights.iter();
+                roles.map(|(role, _)| Key::Weight(role.clone())).collect()
+            }
+            Operation::ChangeMaintenance(change) => {
+                let machines = self.maintenance.touched_by(change).into_iter();
+                machines.map(Key::Machine).collect()
+            }
         }
     }
 
@@ -135,6 +187,35 @@ impl Registry {
         let admitted = self.admitted.remove(id).is_some();
         let unreachable = self.unreachable.remove(id).is_some();
         admitted || unreachable
+    }
+
+    fn update_quotas(&mut self, quotas: &[(Role, Quota)]) -> Result<bool, OperationError> {
+        if let Some((role, _)) = quotas.iter().find(|(_, q)| !q.allows(&q.guarantees)) {
+            return Err(OperationError::BadQuota(role.clone()));
+        }
+        let mut changed = false;
+        for (role, quota) in quotas {
+            changed |= match quota.is_default() {
+                true => self.quotas.remove(role).is_some(),
+                false => {
+                    let before = self.quotas.insert(role.clone(), quota.clone());
+                    before.as_ref() != Some(quota)
+                }
+            };
+        }
+        Ok(changed)
+    }
+
+    fn update_weights(&mut self, weights: &[(Role, f64)]) -> Result<bool, OperationError> {
+        let good = |weight: f64| weight.is_finite() && weight > 0.0;
+        if let Some((role, _)) = weights.iter().find(|(_, weight)| !good(*weight)) {
+            return Err(OperationError::BadWeight(role.clone()));
+        }
+        let mut changed = false;
+        for (role, weight) in weights {
+            changed |= self.weights.insert(role.clone(), *weight) != Some(*weight);
+        }
+        Ok(changed)
     }
 }
 

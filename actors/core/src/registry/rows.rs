@@ -1,13 +1,21 @@
 //! Turns a registry into rows for a store, and rows back into a registry.
 //! Reads and writes no store itself.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
 use tepui_protocol::registry::{
-    ADMITTED_PREFIX, AdmittedAgent, HEADER_KEY, Header, RowError, UNREACHABLE_PREFIX,
-    UnreachableAgent, VERSION, decode, encode,
+    ADMITTED_PREFIX, AdmittedAgent, HEADER_KEY, Header, MACHINE_PREFIX, QUOTA_PREFIX, RoleQuota,
+    RoleWeight, RowError, ScheduledMachine, UNREACHABLE_PREFIX, UnreachableAgent, VERSION,
+    WEIGHT_PREFIX, decode, encode,
 };
 
-use super::Registry;
-use crate::ids::AgentId;
+use super::{Key, Registry};
+use crate::ids::{AgentId, Role};
+use crate::maintenance::{Machine, MachineKey, Mode};
+use crate::quota::Quota;
+use crate::resources::{Limits, Quantities};
 use crate::time::Wall;
 
 /// A row to be written, or to be deleted when it has no value.
@@ -47,7 +55,7 @@ pub enum RowsError {
 }
 
 impl Registry {
-    /// The row every store must hold beside those of the agents.
+    /// The row every store must hold beside all others.
     ///
     /// # Errors
     /// When the row cannot be encoded.
@@ -59,33 +67,53 @@ impl Registry {
         })
     }
 
-    /// The rows of one agent as they must be from now on, both lists included.
+    /// The rows of one part of the registry as they must be from now on.
     ///
-    /// A store that writes these after every operation holds exactly this registry.
+    /// A store that writes those of all touched parts after every operation holds exactly this
+    /// registry.
     ///
     /// # Errors
     /// When a row cannot be encoded.
-    pub fn rows_of(&self, id: &AgentId) -> Result<[Row; 2], RowError> {
-        let admitted = match self.admitted.get(id) {
-            Some(info) => Some(encode(&AdmittedAgent {
-                info: info.clone().into(),
-            })?),
-            None => None,
-        };
-        let unreachable = match self.unreachable.get(id) {
-            Some(since) => Some(encode(&UnreachableAgent { since_us: since.0 })?),
-            None => None,
-        };
-        Ok([
-            Row {
-                key: format!("{ADMITTED_PREFIX}{id}"),
-                value: admitted,
-            },
-            Row {
-                key: format!("{UNREACHABLE_PREFIX}{id}"),
-                value: unreachable,
-            },
-        ])
+    pub fn rows_of(&self, key: &Key) -> Result<Vec<Row>, RowError> {
+        match key {
+            Key::Agent(id) => {
+                let admitted = self.admitted.get(id).map(|info| AdmittedAgent {
+                    info: info.clone().into(),
+                });
+                let unreachable = self.unreachable.get(id);
+                let unreachable = unreachable.map(|since| UnreachableAgent { since_us: since.0 });
+                Ok(vec![
+                    row(ADMITTED_PREFIX, id, admitted)?,
+                    row(UNREACHABLE_PREFIX, id, unreachable)?,
+                ])
+            }
+            Key::Quota(role) => {
+                let quota = self.quotas.get(role).map(stored_quota);
+                Ok(vec![row(QUOTA_PREFIX, role, quota)?])
+            }
+            Key::Weight(role) => {
+                let weight = self.weights.get(role);
+                let weight = weight.map(|weight| RoleWeight { weight: *weight });
+                Ok(vec![row(WEIGHT_PREFIX, role, weight)?])
+            }
+            Key::Machine(key) => {
+                let machine = self.maintenance.machines.get(key).map(stored_machine);
+                Ok(vec![row(MACHINE_PREFIX, key, machine)?])
+            }
+        }
+    }
+
+    /// The header row, when these stored rows have none or that of an older version: it must be
+    /// written before anything an older master would not understand.
+    ///
+    /// # Errors
+    /// When the row cannot be encoded.
+    pub fn missing_header(rows: &[(String, Vec<u8>)]) -> Result<Option<Row>, RowError> {
+        let header = Registry::header_row()?;
+        let current = rows
+            .iter()
+            .any(|(key, value)| *key == header.key && Some(value) == header.value.as_ref());
+        Ok((!current).then_some(header))
     }
 
     /// The registry these stored rows are; an empty one when there are none.
@@ -121,6 +149,16 @@ impl Registry {
             let row: UnreachableAgent = read(key, value)?;
             self.unreachable
                 .insert(AgentId::from(id), Wall(row.since_us));
+        } else if let Some(role) = key.strip_prefix(QUOTA_PREFIX) {
+            let row: RoleQuota = read(key, value)?;
+            self.quotas.insert(Role::from(role), read_quota(row));
+        } else if let Some(role) = key.strip_prefix(WEIGHT_PREFIX) {
+            let row: RoleWeight = read(key, value)?;
+            self.weights.insert(Role::from(role), row.weight);
+        } else if key.starts_with(MACHINE_PREFIX) {
+            let machine = read_machine(read(key, value)?);
+            let key = MachineKey::from(&machine.id);
+            self.maintenance.machines.insert(key, machine);
         } else if key != HEADER_KEY {
             return Err(RowsError::UnknownRow(key.to_owned()));
         }
@@ -133,4 +171,65 @@ fn read<T: for<'de> serde::Deserialize<'de>>(key: &str, value: &[u8]) -> Result<
         key: key.to_owned(),
         source,
     })
+}
+
+fn row<T: Serialize>(
+    prefix: &str,
+    name: &impl std::fmt::Display,
+    value: Option<T>,
+) -> Result<Row, RowError> {
+    Ok(Row {
+        key: format!("{prefix}{name}"),
+        value: value.as_ref().map(encode).transpose()?,
+    })
+}
+
+fn stored_quota(quota: &Quota) -> RoleQuota {
+    RoleQuota {
+        guarantees: stored_amounts(&quota.guarantees.0),
+        limits: stored_amounts(&quota.limits.0),
+    }
+}
+
+fn read_quota(row: RoleQuota) -> Quota {
+    let amounts = |stored: BTreeMap<String, i64>| {
+        let amounts = stored.into_iter();
+        amounts
+            .map(|(name, milli)| (Arc::from(name), milli))
+            .collect()
+    };
+    Quota {
+        guarantees: Quantities(amounts(row.guarantees)),
+        limits: Limits(amounts(row.limits)),
+    }
+}
+
+fn stored_amounts(amounts: &BTreeMap<Arc<str>, i64>) -> BTreeMap<String, i64> {
+    let amounts = amounts.iter();
+    amounts
+        .map(|(name, milli)| (name.to_string(), *milli))
+        .collect()
+}
+
+fn stored_machine(machine: &Machine) -> ScheduledMachine {
+    ScheduledMachine {
+        id: machine.id.clone().into(),
+        down: machine.mode == Mode::Down,
+        unavailability: machine.unavailability.into(),
+        window: machine.window,
+        place: machine.place,
+    }
+}
+
+fn read_machine(row: ScheduledMachine) -> Machine {
+    Machine {
+        id: row.id.0,
+        mode: match row.down {
+            true => Mode::Down,
+            false => Mode::Draining,
+        },
+        unavailability: row.unavailability.0,
+        window: row.window,
+        place: row.place,
+    }
 }

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use tepui_protocol::registry::{HEADER_KEY, Header, encode};
 use tepui_protocol::v1;
 
-use super::{Operation, OperationError, Registry, Row, RowsError};
-use crate::ids::AgentId;
+use super::{Key, Operation, OperationError, Registry, Row, RowsError};
+use crate::ids::Role;
+use crate::maintenance::{Change, MachineKey};
+use crate::quota::Quota;
+use crate::resources::{Limits, Quantities};
 use crate::time::Wall;
 
 fn agent(id: &str, hostname: &str) -> Box<v1::AgentInfo> {
@@ -166,11 +169,112 @@ impl Rows {
     }
 }
 
+/// Amounts of a quota, e.g. `quota(&[("cpus", 1.0)], &[])`.
+fn quota(guarantees: &[(&str, f64)], limits: &[(&str, f64)]) -> Quota {
+    Quota {
+        guarantees: Quantities::from_amounts(guarantees.iter().copied()),
+        limits: Limits::from_amounts(limits.iter().copied()),
+    }
+}
+
+fn machine(hostname: &str) -> v1::MachineId {
+    v1::MachineId {
+        hostname: Some(hostname.to_owned()),
+        ip: Some("10.0.0.1".to_owned()),
+    }
+}
+
+fn schedule(windows: &[&[&str]]) -> Operation {
+    let window = |(start, machines): (i64, &&[&str])| v1::maintenance::Window {
+        machine_ids: machines.iter().map(|name| machine(name)).collect(),
+        unavailability: v1::Unavailability {
+            start: v1::TimeInfo { nanoseconds: start },
+            duration: Some(v1::DurationInfo { nanoseconds: 9 }),
+        },
+    };
+    let windows = (100..).zip(windows).map(window).collect();
+    Operation::ChangeMaintenance(Change::Schedule(v1::maintenance::Schedule { windows }))
+}
+
+fn keys(machines: &[&str]) -> Vec<MachineKey> {
+    let machines = machines.iter();
+    machines
+        .map(|name| MachineKey::from(&machine(name)))
+        .collect()
+}
+
 #[test]
-fn rows_of_the_touched_agents_keep_a_store_current() {
+fn quotas_are_set_and_ended_and_the_last_of_a_batch_counts() {
+    let mut registry = Registry::default();
+    let small = quota(&[("cpus", 1.0)], &[("cpus", 2.0)]);
+    let batch = Operation::UpdateQuota(vec![
+        ("a".into(), quota(&[], &[("mem", 0.0)])),
+        ("b".into(), small.clone()),
+        ("a".into(), small.clone()),
+    ]);
+    assert_eq!(registry.apply(&batch), Ok(true));
+    assert_eq!(registry.quotas["a"], small);
+    let end = Operation::UpdateQuota(vec![("a".into(), Quota::default())]);
+    assert_eq!(registry.apply(&end), Ok(true));
+    assert_eq!(registry.apply(&end), Ok(false));
+    assert_eq!(
+        registry.quotas.keys().collect::<Vec<_>>(),
+        [&Role::from("b")]
+    );
+}
+
+#[test]
+fn one_bad_quota_or_weight_spoils_the_batch() {
+    let mut registry = Registry::default();
+    let batch = Operation::UpdateQuota(vec![
+        ("a".into(), quota(&[], &[("cpus", 1.0)])),
+        ("b".into(), quota(&[("cpus", 2.0)], &[("cpus", 1.0)])),
+    ]);
+    assert_eq!(
+        registry.apply(&batch),
+        Err(OperationError::BadQuota("b".into()))
+    );
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let batch = Operation::UpdateWeights(vec![("a".into(), 2.0), ("b".into(), bad)]);
+        assert_eq!(
+            registry.apply(&batch),
+            Err(OperationError::BadWeight("b".into()))
+        );
+    }
+    assert_eq!(registry, Registry::default());
+}
+
+#[test]
+fn weights_are_kept_until_replaced() {
+    let mut registry = Registry::default();
+    let set = Operation::UpdateWeights(vec![("a".into(), 2.0), ("b/c".into(), 0.5)]);
+    assert_eq!(registry.apply(&set), Ok(true));
+    assert_eq!(registry.apply(&set), Ok(false));
+    let set = Operation::UpdateWeights(vec![("a".into(), 1.0)]);
+    assert_eq!(registry.apply(&set), Ok(true));
+    assert_eq!((registry.weights["a"], registry.weights["b/c"]), (1.0, 0.5));
+}
+
+#[test]
+fn machines_that_do_not_fit_leave_the_registry_as_it_was() {
+    let mut registry = Registry::default();
+    assert_eq!(registry.apply(&schedule(&[&["m"]])), Ok(true));
+    let before = registry.clone();
+    let stop = Operation::ChangeMaintenance(Change::Stop(keys(&["m"])));
+    let error = registry.apply(&stop).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "machine m/10.0.0.1 is not down; only a machine that is down can be brought up"
+    );
+    assert_eq!(registry, before);
+}
+
+#[test]
+fn rows_of_the_touched_parts_keep_a_store_current() {
     let mut registry = Registry::default();
     let mut rows = Rows::default();
     rows.write([Registry::header_row().unwrap()]);
+    let both = quota(&[("cpus", 1.0)], &[("cpus", 2.5), ("gpus", 0.0)]);
     let operations = [
         Operation::AdmitAgent(agent("S0", "a")),
         Operation::AdmitAgent(agent("S1", "b")),
@@ -179,21 +283,60 @@ fn rows_of_the_touched_agents_keep_a_store_current() {
         Operation::MarkReachable(agent("S0", "d")),
         unreachable("S1", 8),
         Operation::RemoveAgent("S0".into()),
+        Operation::UpdateQuota(vec![("a".into(), both.clone()), ("b".into(), both)]),
+        Operation::UpdateWeights(vec![("a/b".into(), 2.0), ("*".into(), 0.1)]),
+        Operation::UpdateQuota(vec![("a".into(), Quota::default())]),
+        schedule(&[&["z", "M"], &["down"]]),
+        Operation::ChangeMaintenance(Change::Start(keys(&["m", "down"]))),
+        schedule(&[&["m", "down", "new"]]),
+        Operation::ChangeMaintenance(Change::Stop(keys(&["m"]))),
     ];
     for operation in operations {
+        let touched = registry.touched_by(&operation);
         registry.apply(&operation).unwrap();
-        let id = operation.agent_id().unwrap();
-        rows.write(registry.rows_of(&id).unwrap());
+        for key in touched {
+            rows.write(registry.rows_of(&key).unwrap());
+        }
         assert_eq!(rows.read().unwrap(), registry, "after {operation:?}");
     }
-    assert_eq!(
-        registry
-            .unreachable
-            .keys()
-            .map(AgentId::as_str)
-            .collect::<Vec<_>>(),
-        ["S1"]
+    let names: Vec<&str> = rows.0.keys().map(String::as_str).collect();
+    let expected = [
+        "header",
+        "machine/down/10.0.0.1",
+        "machine/new/10.0.0.1",
+        "quota/b",
+        "unreachable/S1",
+        "weight/*",
+        "weight/a/b",
+    ];
+    assert_eq!(names, expected);
+    assert!(registry.maintenance.is_down(&keys(&["DOWN"])[0]));
+}
+
+#[test]
+fn a_registry_of_the_first_version_is_read_and_marked_anew() {
+    let header = (
+        HEADER_KEY.to_owned(),
+        encode(&Header { version: 1 }).unwrap(),
     );
+    let mut old = Registry::default();
+    old.apply(&Operation::AdmitAgent(agent("S0", "a"))).unwrap();
+    let mut rows = vec![header];
+    for row in old.rows_of(&Key::Agent("S0".into())).unwrap() {
+        rows.extend(row.value.map(|value| (row.key, value)));
+    }
+    assert_eq!(Registry::from_rows(&rows).unwrap(), old);
+    let current = Registry::header_row().unwrap();
+    assert_eq!(
+        Registry::missing_header(&rows).unwrap(),
+        Some(current.clone())
+    );
+    assert_eq!(
+        Registry::missing_header(&[]).unwrap(),
+        Some(current.clone())
+    );
+    let current = (current.key, current.value.unwrap());
+    assert_eq!(Registry::missing_header(&[current]).unwrap(), None);
 }
 
 #[test]

@@ -21,7 +21,7 @@ mod quantities;
 mod reservations;
 pub mod roles;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod validate;
 mod value;
 
@@ -135,6 +135,10 @@ impl Resources {
 
     /// Takes `other` away; what is not there is ignored.
     pub fn subtract(&mut self, other: &Resources) {
+        if self.is_same_copy(other) {
+            *self = Resources::new();
+            return;
+        }
         for entry in other.entries.iter() {
             self.subtract_entry(entry);
         }

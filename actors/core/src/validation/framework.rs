@@ -253,7 +253,7 @@ fn validate_offer_filters(filters: &OfferFilters) -> Result<(), String> {
 }
 
 /// Mesos: `common::validation::validateInputScalarValue`.
-fn validate_quantity(value: f64) -> Result<(), &'static str> {
+pub(super) fn validate_quantity(value: f64) -> Result<(), &'static str> {
     use std::num::FpCategory;
     match value.classify() {
         FpCategory::Infinite => Err("Infinite values not supported"),

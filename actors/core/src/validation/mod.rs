@@ -13,8 +13,10 @@ pub mod executor;
 pub mod executor_call;
 pub mod framework;
 pub mod ids;
+pub mod maintenance;
 pub mod normalise;
 pub mod operation;
+pub mod quota;
 pub mod re2;
 pub mod resource;
 pub mod roles;
@@ -23,6 +25,7 @@ pub mod scheduler_call;
 pub mod task;
 pub mod task_group;
 mod text;
+pub mod weights;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tepui_protocol::v1::resource::reservation_info;
 
 use super::ids;
 use crate::ids::Role;
-use crate::resources::{Entry, Format, Resources};
+use crate::resources::{Amount, Entry, Resources};
 
 /// Reads resources, checking the form of each entry and Mesos's rules for whole lists.
 ///
@@ -130,7 +130,7 @@ pub fn validate_revocable<'a>(
 /// True when ranges, sets or shared volumes of the parts overlap: their sum is less than the
 /// parts together.
 pub fn overlap(parts: &[&Resources]) -> bool {
-    let mut apart: BTreeMap<String, i128> = BTreeMap::new();
+    let mut apart = BTreeMap::new();
     let mut sum = Resources::new();
     for part in parts {
         count(part, &mut apart);
@@ -209,19 +209,16 @@ fn is_dynamically_reserved(resource: &Resource) -> bool {
 }
 
 /// Adds up amounts by name: thousandths of scalars, numbers in ranges, items in sets.
-fn count(resources: &Resources, counts: &mut BTreeMap<String, i128>) {
-    for resource in resources.to_v1(Format::PostRefinement) {
-        let scalar = resource
-            .scalar
-            .map_or(0, |s| (s.value * 1000.0).round() as i128);
-        let ranges = resource.ranges.iter().flat_map(|ranges| &ranges.range);
-        let ranges: i128 = ranges
-            .map(|range| i128::from(range.end) - i128::from(range.begin) + 1)
-            .sum();
-        let items = resource
-            .set
-            .as_ref()
-            .map_or(0, |set| set.item.len() as i128);
-        *counts.entry(resource.name).or_default() += scalar + ranges + items;
+fn count<'a>(resources: &'a Resources, counts: &mut BTreeMap<&'a str, i128>) {
+    for entry in resources {
+        let units = match entry.amount() {
+            Amount::Scalar(milli) => i128::from(*milli),
+            Amount::Ranges(ranges) => ranges
+                .iter()
+                .map(|(begin, end)| i128::from(*end) - i128::from(*begin) + 1)
+                .sum(),
+            Amount::Set(items) => items.len() as i128,
+        };
+        *counts.entry(entry.name()).or_default() += units;
     }
 }

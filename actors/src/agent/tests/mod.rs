@@ -49,6 +49,7 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         work_dir,
         resources: Some("cpus:4;mem:2048;disk:4096;ports:[31000-31100]".into()),
         attributes: Some("rack:r1;level:1".into()),
+        domain: None,
         default_role: "*".into(),
         launcher_dir: "/nonexistent".into(),
         executor_registration_timeout: Duration::from_secs(60),

@@ -17,7 +17,10 @@ flags! {
     [Network]
         advertise_ip: Text, None, No, "Address told to peers.";
         advertise_port: Text, None, No, "Port told to peers.";
-        domain: Json, None, No, "Fault domain (region, zone)";
+        domain: Json, None, Yes,
+            "Fault domain, as {\"fault_domain\":{\"region\":{\"name\":\"R\"},\"zone\":{\"name\":\"Z\"}}}. \
+             An agent of another region than the master's is offered to frameworks with the \
+             capability REGION_AWARE only, and an agent with a domain needs a master with one.";
         hostname: Text, None, Yes,
             "Name told to others. Default: the name that belongs to the address, or the address.";
         hostname_lookup: Bool, Some("true"), Yes,

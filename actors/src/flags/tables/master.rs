@@ -51,16 +51,19 @@ flags! {
     [Allocation]
         allocation_interval: Duration, Some("1secs"), Yes,
             "Longest time between two allocations; what becomes free is offered at once.";
-        allocator: Text, Some("hierarchical"), Only(&["hierarchical"]), "Allocator name.";
-        allocator_agent_recovery_factor: Double, Some("0.8"), No,
-            "Share of known agents to wait for before allocating after failover (with quota)";
-        allocator_recovery_timeout: Duration, Some("10mins"), No, "Upper bound of that wait.";
+        allocator: Text, Some("hierarchical"), Only(&["hierarchical", "HierarchicalDRF"]),
+            "Allocator; there is one, and the second is its old name.";
+        allocator_agent_recovery_factor: Double, Some("0.8"), Yes,
+            "After a restart of the master, when some role has a quota: share of the known agents, \
+             from 0 to 1, to wait for before anything is offered.";
+        allocator_recovery_timeout: Duration, Some("10mins"), Yes, "Longest time of that wait.";
         fair_sharing_excluded_resource_names: List, None, Yes,
             "Resources that do not count in a dominant share.";
         filter_gpu_resources: Bool, Some("true"), Yes,
             "Keep agents with GPUs for frameworks with the capability GPU_RESOURCES.";
-        framework_sorter: Text, Some("drf"), Only(&["drf"]),
-            "Ordering of frameworks in a role: drf or random.";
+        framework_sorter: Text, Some("drf"), Only(&["drf", "random"]),
+            "Which frameworks of a role are served first: 'drf', those with the smallest dominant \
+             share, or 'random', any.";
         min_allocatable_resources: Text, Some("cpus:0.01|mem:32"), Yes,
             "Smallest offers worth making, as name:amount;name:amount; '|' separates \
              alternatives.";
@@ -70,13 +73,15 @@ flags! {
             "Size that one compiled regular expression of an offer constraint may have.";
         offer_timeout: Duration, None, Yes,
             "Time after which an offer without answer is rescinded. Default: never.";
-        role_sorter | user_sorter: Text, Some("drf"), Only(&["drf"]),
-            "Ordering of roles: drf or random.";
+        role_sorter | user_sorter: Text, Some("drf"), Only(&["drf", "random"]),
+            "Which roles are served first: 'drf', those with the smallest dominant share, or \
+             'random', any; both follow the weights.";
         weights: Text, None, Yes,
-            "Weights of roles as role=weight,role=weight (deprecated by Mesos). Default: 1 for \
-             each.";
-        whitelist: Path, None, No,
-            "File of agent hostnames to offer from, re-read every 5s; unset = all.";
+            "Weights of roles as role=weight,role=weight (deprecated by Mesos), which count until \
+             weights are stored in the registry. Default: 1 for each.";
+        whitelist: Path, None, Yes,
+            "File with the names of the hosts whose agents are offered, one in each line; it is \
+             read again every 5 seconds. Default, and '*': all agents.";
     [Agents]
         agent_ping_timeout | slave_ping_timeout: Duration, Some("15secs"), Yes,
             "Time between two pings of an agent, from 1secs to 15mins.";
@@ -93,8 +98,8 @@ flags! {
             Only(&["100%"]),
             "Abort when more than this share of the agents did not return after a restart of the \
              master.";
-        require_agent_domain: Bool, Some("false"), Only(&["false"]),
-            "Refuse agents without domain.";
+        require_agent_domain: Bool, Some("false"), Yes,
+            "Ignore agents that do not say their domain.";
     [Security]
         authenticate_agents | authenticate_slaves: Bool, Some("false"), Only(&["false"]),
             "Agents must authenticate.";

@@ -113,34 +113,12 @@ fn gpus_are_kept_for_frameworks_that_ask() {
     assert!(try_it(false, false));
 }
 
-fn scalar(name: &str, value: f64) -> v1::Resource {
-    v1::Resource {
-        name: name.to_owned(),
-        r#type: v1::value::Type::Scalar as i32,
-        scalar: Some(v1::value::Scalar { value }),
-        ..Default::default()
-    }
-}
-
-fn add_agent_of(c: &mut Cluster, id: &str, resources: &[v1::Resource]) {
-    c.apply(Command::AddAgent {
-        id: AgentId::from(id),
-        generation: 1,
-        facts: agent_facts(""),
-        total: Resources::from_v1(resources).unwrap(),
-        used: Vec::new(),
-        unavailability: None,
-    });
-}
-
 #[test]
 fn revocable_resources_are_stripped() {
-    let mut revocable = scalar("cpus", 2.0);
-    revocable.revocable = Some(Default::default());
-    let total = [scalar("cpus", 1.0), revocable];
+    let total = bag_with("cpus:1", &[revocable("cpus", 2.0)]);
     let mut c = Cluster::new();
     c.add_framework_with("F", framework_facts(&["a"], &[]));
-    add_agent_of(&mut c, "A", &total);
+    c.add_agent_of("A", total);
     assert_eq!(c.allocate(), ["F/a/A: cpus:1"]);
     c.add_framework_with(
         "G",
@@ -163,7 +141,7 @@ fn refined_reservations_are_stripped() {
     refined.reservations = vec![reservation("a"), reservation("a/b")];
     let mut c = Cluster::new();
     c.add_framework_with("F", framework_facts(&["a/b"], &[]));
-    add_agent_of(&mut c, "A", &[refined]);
+    c.add_agent_of("A", bag_with("", &[refined]));
     assert!(!offered(&mut c));
     c.add_framework_with(
         "G",
@@ -195,7 +173,7 @@ fn shared_volumes_are_offered_while_in_use_but_once_per_run() {
     c.add_framework_with("F", capable.clone());
     c.add_framework_with("G", capable);
     c.add_framework_with("H", framework_facts(&["a"], &[]));
-    add_agent_of(&mut c, "A", &[shared_volume(), scalar("cpus", 1.0)]);
+    c.add_agent_of("A", bag_with("cpus:1", &[shared_volume()]));
     let first = c.propose();
     assert_eq!(first.len(), 1);
     assert_eq!(first[0].framework.as_str(), "F");

@@ -1,12 +1,24 @@
 //! Tests of the allocator: a small cluster described in a few words per test.
 
 mod accounting;
+mod agreement;
 mod capabilities;
+mod events;
 mod fairness;
+mod fairness_properties;
 mod filters;
+mod lots;
+mod maintenance;
+mod model;
+mod operator;
 mod properties;
+mod quota;
+mod quota_examples;
+mod quota_properties;
 mod reasons;
+mod recovery;
 mod roles;
+mod weights;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +26,19 @@ use std::time::Duration;
 use tepui_protocol::v1;
 use v1::framework_info::capability::Type as Capability;
 
-use super::messages::{AgentFacts, Command, FrameworkFacts, Proposal, Refusal};
+use super::messages::{AgentFacts, Command, FrameworkFacts, Notice, Proposal, Refusal};
 use super::*;
 use crate::ids::{AgentId, FrameworkId, Role};
-use crate::resources::{Name, Resources};
+use crate::quota::Quota;
+use crate::resources::{Limits, Name, Resources};
+
+/// So many cases of a property, or as many as `PROPTEST_CASES` says, for a long search.
+pub(super) fn cases(count: u32) -> proptest::test_runner::Config {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => proptest::test_runner::Config::default(),
+        None => proptest::test_runner::Config::with_cases(count),
+    }
+}
 
 /// Time in whole seconds.
 pub(super) fn at(seconds: u64) -> Now {
@@ -29,6 +50,62 @@ pub(super) fn at(seconds: u64) -> Now {
 
 pub(super) fn bag(text: &str) -> Resources {
     Resources::parse(text, "*").unwrap()
+}
+
+/// A scalar in its v1 form, for what the text form cannot say.
+pub(super) fn scalar(name: &str, value: f64) -> v1::Resource {
+    v1::Resource {
+        name: name.to_owned(),
+        r#type: v1::value::Type::Scalar as i32,
+        scalar: Some(v1::value::Scalar { value }),
+        ..Default::default()
+    }
+}
+
+pub(super) fn revocable(name: &str, value: f64) -> v1::Resource {
+    v1::Resource {
+        revocable: Some(Default::default()),
+        ..scalar(name, value)
+    }
+}
+
+/// A disk that can only be taken whole.
+pub(super) fn mount_disk(value: f64) -> v1::Resource {
+    use v1::resource::{DiskInfo, disk_info};
+    let source = disk_info::Source {
+        r#type: disk_info::source::Type::Mount as i32,
+        mount: Some(disk_info::source::Mount {
+            root: Some("/mnt".to_owned()),
+        }),
+        ..Default::default()
+    };
+    let disk = DiskInfo {
+        source: Some(source),
+        ..Default::default()
+    };
+    v1::Resource {
+        disk: Some(Box::new(disk)),
+        ..scalar("disk", value)
+    }
+}
+
+/// What the text says and the others in addition.
+pub(super) fn bag_with(text: &str, others: &[v1::Resource]) -> Resources {
+    let mut resources = bag(text);
+    resources.add(&Resources::from_v1(others).unwrap());
+    resources
+}
+
+/// A quota from `cpus:1;mem:2` for both, limits of zero included; empty texts set nothing.
+pub(super) fn quota(guarantees: &str, limits: &str) -> Quota {
+    let limits = limits.split(';').filter(|part| !part.is_empty());
+    Quota {
+        guarantees: Quantities::parse(guarantees).unwrap(),
+        limits: Limits::from_amounts(limits.map(|limit| {
+            let (name, value) = limit.split_once(':').unwrap();
+            (name, value.parse().unwrap())
+        })),
+    }
 }
 
 pub(super) fn agent_facts(attributes: &str) -> AgentFacts {
@@ -76,8 +153,14 @@ impl Cluster {
     }
 
     pub fn apply(&mut self, command: Command) {
-        self.allocator.apply(self.now, command);
+        self.answer(command);
+    }
+
+    /// As [`Cluster::apply`], for commands that are answered.
+    pub fn answer(&mut self, command: Command) -> Option<Notice> {
+        let notice = self.allocator.apply(self.now, command);
         self.check();
+        notice
     }
 
     /// Runs, and writes what was proposed as `framework/role/agent: resources`, sorted.
@@ -97,6 +180,74 @@ impl Cluster {
             .collect();
         lines.sort();
         lines
+    }
+
+    /// Runs, and compares what was proposed, in any order, as `framework/role/agent`.
+    #[track_caller]
+    pub fn expect(&mut self, wanted: &[(&str, &str)]) {
+        let wanted = wanted.iter().map(|(to, text)| (*to, bag(text)));
+        self.expect_bags(&wanted.collect::<Vec<_>>());
+    }
+
+    /// As [`Cluster::expect`], for what the text form cannot say.
+    #[track_caller]
+    pub fn expect_bags(&mut self, wanted: &[(&str, Resources)]) {
+        let wanted: BTreeMap<String, Resources> = wanted
+            .iter()
+            .map(|(to, resources)| ((*to).to_owned(), resources.clone()))
+            .collect();
+        let got = self.offers();
+        if got != wanted {
+            let lines = |offers: &BTreeMap<String, Resources>| -> Vec<String> {
+                offers.iter().map(|(to, r)| format!("{to}: {r}")).collect()
+            };
+            panic!("proposed {:#?}, wanted {:#?}", lines(&got), lines(&wanted));
+        }
+    }
+
+    /// Runs, and gives what was proposed by `framework/role/agent`.
+    #[track_caller]
+    pub fn offers(&mut self) -> BTreeMap<String, Resources> {
+        let mut offers = BTreeMap::new();
+        for p in self.propose() {
+            let to = format!("{}/{}/{}", p.framework, p.role, p.agent);
+            let earlier = offers.insert(to, p.resources.unallocated());
+            assert_eq!(
+                earlier, None,
+                "two offers of one run for one role and agent"
+            );
+        }
+        offers
+    }
+
+    pub fn set_quota(&mut self, role: &str, guarantees: &str, limits: &str) {
+        self.apply(Command::SetQuota {
+            role: Role::from(role),
+            quota: quota(guarantees, limits),
+        });
+    }
+
+    pub fn set_weights(&mut self, weights: &[(&str, f64)]) {
+        let weights = weights
+            .iter()
+            .map(|(role, weight)| (Role::from(*role), *weight));
+        self.apply(Command::UpdateWeights(weights.collect()));
+    }
+
+    pub fn set_whitelist(&mut self, hosts: Option<&[&str]>) {
+        let hosts = hosts.map(|hosts| hosts.iter().map(|host| (*host).to_owned()).collect());
+        self.apply(Command::SetWhitelist(hosts));
+    }
+
+    pub fn add_agent_of(&mut self, id: &str, total: Resources) {
+        self.apply(Command::AddAgent {
+            id: AgentId::from(id),
+            generation: 1,
+            facts: agent_facts(""),
+            total,
+            used: Vec::new(),
+            unavailability: None,
+        });
     }
 
     pub fn propose(&mut self) -> Vec<Proposal> {

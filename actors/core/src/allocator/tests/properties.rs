@@ -193,7 +193,7 @@ fn perform(c: &mut Cluster, step: &Step, open: &mut Vec<Proposal>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn invariants_hold_after_every_step(steps in prop::collection::vec(steps(), 1..60)) {

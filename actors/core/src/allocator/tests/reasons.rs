@@ -3,8 +3,6 @@
 
 use super::*;
 use crate::allocator::reasons::Reason;
-use crate::quota::Quota;
-use crate::resources::Limits;
 
 impl Cluster {
     fn reason(&self, framework: &str, role: &str) -> Reason {
@@ -15,16 +13,6 @@ impl Cluster {
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].agent.as_str(), "A");
         told[0].reason
-    }
-
-    fn set_quota(&mut self, role: &str, guarantees: &str, limits: &[(&str, f64)]) {
-        self.apply(Command::SetQuota {
-            role: Role::from(role),
-            quota: Quota {
-                guarantees: Quantities::parse(guarantees).unwrap(),
-                limits: Limits::from_amounts(limits.iter().copied()),
-            },
-        });
     }
 }
 
@@ -99,15 +87,15 @@ fn what_is_left_may_be_too_little_or_of_the_wrong_kind() {
 fn quota_says_whether_the_limit_or_headroom_is_in_the_way() {
     let mut c = Cluster::new();
     c.add_framework("F", &["a"]);
-    c.set_quota("a", "", &[("cpus", 0.0)]);
+    c.set_quota("a", "", "cpus:0");
     c.add_agent("A", "cpus:4");
     assert_eq!(c.reason("F", "a"), Reason::QuotaLimit);
     assert!(c.allocate().is_empty());
-    c.set_quota("a", "", &[]);
-    c.set_quota("b", "cpus:4", &[]);
+    c.set_quota("a", "", "");
+    c.set_quota("b", "cpus:4", "");
     assert_eq!(c.reason("F", "a"), Reason::Headroom);
     assert!(c.allocate().is_empty());
-    c.set_quota("b", "", &[]);
+    c.set_quota("b", "", "");
     assert_eq!(c.allocate(), ["F/a/A: cpus:4"]);
 }
 

@@ -12,8 +12,9 @@ use tepui_protocol::v1;
 use v1::maintenance::Schedule;
 use v1::quota::QuotaConfig;
 
-use super::Master;
-use super::messages::{Effect, Token};
+use super::messages::{Answer, Effect, Token};
+use super::model::Phase;
+use super::{Master, call};
 use crate::ids::AgentId;
 use crate::time::Now;
 
@@ -55,21 +56,25 @@ impl Master {
         reply: Token,
         out: &mut Vec<Effect>,
     ) {
+        if self.phase == Phase::Recovering {
+            let text = call::NOT_RECOVERED.to_string();
+            return out.push(Effect::Reply(reply, Answer::Refused(503, text)));
+        }
         match request {
             Request::ChangeResources { agent, operation } => {
                 self.change_resources(now, &agent, *operation, principal, reply, out);
             }
             Request::UpdateQuota { configs, force } => {
-                self.update_quota(now, configs, force, reply, out);
+                self.update_quota(&configs, force, reply, out);
             }
-            Request::UpdateWeights(weights) => self.update_weights(now, weights, reply, out),
+            Request::UpdateWeights(weights) => self.update_weights(&weights, reply, out),
             Request::UpdateMaintenanceSchedule(schedule) => {
-                self.update_maintenance_schedule(now, schedule, reply, out);
+                self.update_maintenance_schedule(schedule, reply, out);
             }
             Request::StartMaintenance(machines) => {
-                self.start_maintenance(now, machines, reply, out);
+                self.start_maintenance(&machines, reply, out);
             }
-            Request::StopMaintenance(machines) => self.stop_maintenance(now, machines, reply, out),
+            Request::StopMaintenance(machines) => self.stop_maintenance(&machines, reply, out),
         }
     }
 }

@@ -12,6 +12,7 @@ use tepui_protocol::v1::scheduler::Event;
 use tepui_protocol::v1::{AgentInfo, MasterInfo, TaskState, TaskStatus};
 
 use super::super::messages::{Answer, Effect, Input, LinkId, StreamId, Token};
+use super::super::operator::Request;
 use super::super::{Master, MasterSettings};
 use crate::allocator::messages::{Command, Proposal};
 use crate::ids::{AgentId, FrameworkId, OfferId};
@@ -59,13 +60,22 @@ impl TestMaster {
 
     pub fn with(settings: MasterSettings) -> Self {
         let mut test = Self::recovering(settings);
-        test.input(Input::Recovered(Box::default()));
+        test.recover(Registry::default());
         test
+    }
+
+    /// Gives the master its registry, and reads that the allocator is told first.
+    pub fn recover(&mut self, registry: Registry) {
+        self.input(Input::Recovered(Box::new(registry)));
+        assert!(matches!(
+            self.effects.pop_front(),
+            Some(Effect::ToAllocator(Command::Recover { .. }))
+        ));
     }
 
     pub fn after_failover(registry: Registry) -> Self {
         let mut test = Self::recovering(MasterSettings::default());
-        test.input(Input::Recovered(Box::new(registry)));
+        test.recover(registry);
         test
     }
 
@@ -325,6 +335,26 @@ impl TestMaster {
 
     pub fn accepted(&mut self, framework: &TestFramework, call: Value) {
         assert_eq!(self.call(framework, call), Answer::Accepted);
+    }
+
+    /// Makes an operator's request; the token names its answer.
+    pub fn operator_asks(&mut self, request: Request) -> Token {
+        let reply = Token(self.next_reply);
+        self.next_reply += 1;
+        self.input(Input::Operator {
+            request: Box::new(request),
+            principal: None,
+            reply,
+        });
+        reply
+    }
+
+    /// The answer to an operator's request.
+    pub fn operator_told(&mut self, reply: Token) -> Answer {
+        self.find("an answer", |effect| match effect {
+            Effect::Reply(to, answer) if *to == reply => Some(answer.clone()),
+            _ => None,
+        })
     }
 
     pub fn proposal(&self, framework: &FrameworkId, agent: &AgentId, text: &str) -> Proposal {

@@ -4,11 +4,16 @@
 mod agents;
 mod changes;
 mod fixture;
+mod inverse_offers;
 mod launch;
+mod maintenance;
 mod operation_updates;
 mod operator_changes;
 mod parts;
+mod quota;
 mod random;
+mod random_settings;
 mod reregister;
 mod subscribe;
 mod updates;
+mod weights;

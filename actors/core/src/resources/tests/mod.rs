@@ -1,6 +1,7 @@
 //! Tests of the resource algebra.
 
 mod algebra;
+mod checkpointed;
 mod conversion;
 mod disks;
 mod format;
@@ -9,7 +10,7 @@ mod identity;
 mod properties;
 mod reservations;
 mod sharing;
-mod strategies;
+pub(crate) mod strategies;
 mod text;
 
 use super::*;

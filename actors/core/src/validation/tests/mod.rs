@@ -4,6 +4,7 @@
 mod agent;
 mod calls;
 mod checks;
+mod cluster;
 mod constraints;
 mod container;
 mod executor;
@@ -12,6 +13,7 @@ mod framework;
 mod normalise;
 mod operation;
 mod operation_disks;
+mod operation_properties;
 mod operation_reservations;
 mod operation_volumes;
 mod properties;

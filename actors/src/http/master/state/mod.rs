@@ -61,7 +61,9 @@ impl Serialize for State {
                 pid: &pid,
                 port: master.port,
                 hostname,
+                domain: master.domain.as_ref(),
             },
+            domain: master.domain.as_ref(),
             cluster: self.config.cluster.as_deref(),
             flags: &self.config.flags,
             slaves: Seq(|| {
@@ -112,6 +114,8 @@ struct StateView<'a, A, R, F, C> {
     leader: &'a str,
     leader_info: LeaderView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a v1::DomainInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'a str>,
     flags: &'a BTreeMap<String, String>,
     slaves: Seq<A>,
@@ -129,6 +133,8 @@ struct LeaderView<'a> {
     pid: &'a str,
     port: u32,
     hostname: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a v1::DomainInfo>,
 }
 
 fn capabilities(master: &v1::MasterInfo) -> Vec<&'static str> {
