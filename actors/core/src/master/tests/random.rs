@@ -64,7 +64,9 @@ impl World {
             now,
             random: IdSource::from_seed([seed; 32]),
             ledger: Ledger {
-                allocator: (seed % 3 == 0).then(|| Allocator::new(AllocatorConfig::default())),
+                allocator: seed
+                    .is_multiple_of(3)
+                    .then(|| Allocator::new(AllocatorConfig::default())),
                 ..Ledger::default()
             },
             agents: Vec::new(),
