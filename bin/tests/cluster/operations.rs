@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, start_master_at, until};
+use crate::support::cluster::{Cluster, start_agent, start_master_at, until};
 use crate::support::framework::{Encoding, Framework, info, scalar, task};
 use crate::support::http;
 
@@ -186,4 +186,43 @@ fn reservation_and_volume_survive_the_masters_restart() {
     second.launch(&offer, &[read]);
     second.await_state("read", "TASK_FINISHED");
     second.teardown();
+}
+
+#[test]
+fn reservation_and_volume_survive_the_agents_crash() {
+    let mut cluster = Cluster::start(1);
+    let mut framework = Framework::subscribe(cluster.master.address, Encoding::Json, web());
+    let offer = framework.offer();
+    let write = task_on_volume("write", &offer, "echo kept > data/file");
+    let launch = json!({"type": "LAUNCH", "launch": {"task_infos": [write]}});
+    framework.accept(
+        &offer,
+        json!([reserve("reserve"), create("create"), launch]),
+        0.0,
+    );
+    finished(&mut framework, "reserve");
+    finished(&mut framework, "create");
+    framework.await_state("write", "TASK_FINISHED");
+
+    let work_dir = cluster.dir.path().join("agent-1");
+    let volume_dir = work_dir.join("volumes/roles/web/kept");
+    assert!(volume_dir.join("file").exists());
+    cluster.agents[0].signal(Signal::SIGKILL);
+    cluster.agents[0].wait();
+    let resources = "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-31100]";
+    cluster.agents[0] = start_agent(&work_dir, cluster.master.address, &[resources]);
+    cluster.wait_for_agents(1);
+    let offer = offer_with_volume(&mut framework);
+    let read = task_on_volume("read", &offer, "test \"$(cat data/file)\" = kept");
+    framework.launch(&offer, &[read]);
+    framework.await_state("read", "TASK_FINISHED");
+
+    let offer = offer_with_volume(&mut framework);
+    let destroy = json!([
+        {"type": "DESTROY", "id": {"value": "destroy"}, "destroy": {"volumes": [volume(32.0)]}},
+    ]);
+    framework.accept(&offer, destroy, 0.0);
+    finished(&mut framework, "destroy");
+    assert!(!volume_dir.exists());
+    framework.teardown();
 }
