@@ -16,7 +16,6 @@ use super::messages::{Answer, Effect, Token};
 use super::model::Phase;
 use super::{Master, call};
 use crate::ids::AgentId;
-use crate::time::Now;
 
 /// A change an operator wants. It is answered once the registry holds it, or, for a change of
 /// resources, once it is sent to the agent.
@@ -50,7 +49,6 @@ impl Master {
     /// Carries out what an operator asked for; every request is answered once.
     pub(super) fn operate(
         &mut self,
-        now: Now,
         request: Request,
         principal: Option<String>,
         reply: Token,
@@ -62,7 +60,7 @@ impl Master {
         }
         match request {
             Request::ChangeResources { agent, operation } => {
-                self.change_resources(now, &agent, *operation, principal, reply, out);
+                self.change_resources(&agent, *operation, principal, reply, out);
             }
             Request::UpdateQuota { configs, force } => {
                 self.update_quota(&configs, force, reply, out);

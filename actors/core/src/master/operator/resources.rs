@@ -12,7 +12,6 @@ use crate::allocator::messages::Command;
 use crate::ids::AgentId;
 use crate::resources::Resources;
 use crate::resources::conversion::{Conversion, conversions};
-use crate::time::Now;
 use crate::validation::{normalise, operation as rules};
 
 /// How often the allocator is asked. A proposal under way may hold what is needed when it is
@@ -33,7 +32,6 @@ impl Master {
     /// RESERVE_RESOURCES and its kin; Mesos: `Http::_reserve` and the like, `Http::_operation`.
     pub(super) fn change_resources(
         &mut self,
-        _now: Now,
         agent: &AgentId,
         mut operation: v1::offer::Operation,
         principal: Option<String>,
@@ -137,7 +135,6 @@ impl Master {
     /// The allocator has answered.
     pub(in crate::master) fn transformed(
         &mut self,
-        _now: Now,
         token: u64,
         result: Result<(), String>,
         out: &mut Vec<Effect>,
