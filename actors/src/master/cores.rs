@@ -64,8 +64,6 @@ fn allocator_config(config: &MasterConfig, seed: [u8; 32]) -> AllocatorConfig {
             .collect(),
         filter_gpu_resources: config.filter_gpu_resources,
         fair_sharing_excluded_resource_names: config.fair_sharing_excluded_resource_names.clone(),
-        // The master tells the weights when the registry was read, which may hold others.
-        weights: BTreeMap::new(),
         master_region: config.domain.as_ref().and_then(region),
         role_sorter: config.role_sorter,
         framework_sorter: config.framework_sorter,

@@ -84,13 +84,10 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub fn new(config: &AllocatorConfig) -> Self {
-        let mut role_sorter: Box<dyn Sorter> = match config.role_sorter {
+        let role_sorter: Box<dyn Sorter> = match config.role_sorter {
             SorterKind::Drf => Box::new(DrfSorter::hierarchical()),
             SorterKind::Random => Box::new(RandomSorter::hierarchical()),
         };
-        for (path, weight) in &config.weights {
-            role_sorter.set_weight(path, *weight);
-        }
         Ledger {
             totals: Totals::new(config.fair_sharing_excluded_resource_names.clone()),
             agents: Slab::new(),

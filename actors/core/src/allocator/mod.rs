@@ -1,7 +1,7 @@
 //! Decides which framework is to be offered which resources.
 //! Makes no offers itself: it proposes, the master offers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ids::IdSource;
@@ -52,8 +52,6 @@ pub struct AllocatorConfig {
     pub filter_gpu_resources: bool,
     /// Resources left out of the dominant share.
     pub fair_sharing_excluded_resource_names: Vec<String>,
-    /// Weights of role paths; 1 for those not named.
-    pub weights: BTreeMap<String, f64>,
     /// Region of the master's own fault domain.
     pub master_region: Option<String>,
     /// How roles are ordered.
@@ -79,7 +77,6 @@ impl Default for AllocatorConfig {
             ],
             filter_gpu_resources: true,
             fair_sharing_excluded_resource_names: Vec::new(),
-            weights: BTreeMap::new(),
             master_region: None,
             role_sorter: SorterKind::Drf,
             framework_sorter: SorterKind::Drf,

@@ -321,7 +321,7 @@ fn shrink<'a>(
             false => 0,
         };
         if taken > 0 {
-            into.add_entry(entry.cut_to(taken));
+            into.add_entry(entry.with_milli(taken));
             target.change(kind, -taken);
         }
     }

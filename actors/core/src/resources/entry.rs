@@ -320,14 +320,6 @@ impl Entry {
         }
     }
 
-    /// The same with another amount of a scalar.
-    pub fn cut_to(&self, milli: i64) -> Entry {
-        Entry {
-            amount: Amount::Scalar(milli),
-            ..self.clone()
-        }
-    }
-
     /// Whether both are the same resource and amount; copies of shared ones do not count.
     pub fn is_same(&self, other: &Entry) -> bool {
         self.equals(other)

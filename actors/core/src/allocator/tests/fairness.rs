@@ -44,11 +44,8 @@ fn roles_share_equally_however_many_frameworks_they_have() {
 
 #[test]
 fn weights_scale_the_share_of_a_role() {
-    let weights = [("a".to_owned(), 3.0), ("c".to_owned(), f64::NAN)].into();
-    let mut c = Cluster::with(AllocatorConfig {
-        weights,
-        ..Default::default()
-    });
+    let mut c = Cluster::new();
+    c.set_weights(&[("a", 3.0), ("c", f64::NAN)]);
     for (id, role) in [("F", "a"), ("G", "b"), ("H", "c")] {
         c.add_framework(id, &[role]);
     }
@@ -153,11 +150,8 @@ fn a_role_competes_with_its_subroles() {
 
 #[test]
 fn the_weight_of_a_path_counts_for_its_subtree() {
-    let weights = [("a".to_owned(), 2.0), ("a/x".to_owned(), 3.0)].into();
-    let mut c = Cluster::with(AllocatorConfig {
-        weights,
-        ..Default::default()
-    });
+    let mut c = Cluster::new();
+    c.set_weights(&[("a", 2.0), ("a/x", 3.0)]);
     c.add_framework("F", &["a/x"]);
     c.add_framework("G", &["a/y"]);
     c.add_framework("H", &["b"]);

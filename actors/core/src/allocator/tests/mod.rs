@@ -20,6 +20,7 @@ mod recovery;
 mod roles;
 mod weights;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 

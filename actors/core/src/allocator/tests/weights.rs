@@ -73,11 +73,9 @@ fn a_weight_outlives_its_role() {
 }
 
 #[test]
-fn weights_from_the_registry_replace_those_of_the_start() {
-    let mut c = Cluster::with(AllocatorConfig {
-        weights: [("a".to_owned(), 5.0)].into(),
-        ..Default::default()
-    });
+fn weights_come_from_the_registry() {
+    let mut c = Cluster::new();
+    c.set_weights(&[("a", 5.0)]);
     c.apply(Command::Recover {
         expected_agents: 9,
         quotas: Vec::new(),
