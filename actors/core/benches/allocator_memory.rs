@@ -1,6 +1,9 @@
 //! Prints the memory the allocator takes for an agent, a framework, a role and a filter.
 //! Counts bytes asked for, not what the operating system sees.
-#![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures are what this program is for"
+)]
 
 use tepui_core::allocator::Allocator;
 
