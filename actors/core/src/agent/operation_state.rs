@@ -2,6 +2,7 @@
 //! Decides on no operation: `operations` does.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::link::MasterToAgent;
@@ -16,12 +17,18 @@ use crate::resources::conversion::Conversion;
 use crate::resources::{Entry, Format, Resources};
 
 /// The master's own id of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OperationUuid(pub(super) [u8; 16]);
 
 impl OperationUuid {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(OperationUuid)
+    }
+}
+
+impl fmt::Debug for OperationUuid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", uuid::Uuid::from_bytes(self.0))
     }
 }
 

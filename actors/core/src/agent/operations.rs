@@ -14,7 +14,6 @@ use super::operation_state::{Change, OperationUuid, Writing};
 use super::registration::Link;
 use super::status_updates::Acknowledged;
 use super::{Agent, Life, Timer};
-use crate::ids::FrameworkId;
 use crate::resources::conversion::{Conversion, conversions};
 use crate::resources::{Format, Resources};
 use crate::time::Now;
@@ -34,7 +33,7 @@ impl Agent {
     pub(super) fn apply_operation(
         &mut self,
         now: Now,
-        framework: Option<FrameworkId>,
+        framework: Option<String>,
         operation: v1::offer::Operation,
         uuid: &[u8],
         out: &mut Vec<Effect>,
@@ -76,7 +75,7 @@ impl Agent {
             resource_provider_id: None,
         };
         let record = v1::Operation {
-            framework_id: framework.map(|id| id.to_v1()),
+            framework_id: framework.map(|value| v1::FrameworkId { value }),
             agent_id: self.info.id.clone(),
             info: operation,
             latest_status: status.clone(),
@@ -96,7 +95,7 @@ impl Agent {
     /// There is no room for another status: it is told once, and needs no acknowledgement.
     fn drop_operation(
         &self,
-        framework: Option<FrameworkId>,
+        framework: Option<String>,
         operation: v1::offer::Operation,
         uuid: OperationUuid,
         out: &mut Vec<Effect>,
@@ -111,7 +110,7 @@ impl Agent {
             ..OperationStatus::default()
         };
         let message = AgentToMaster::OperationStatus {
-            framework_id: framework.map(|id| id.to_string()),
+            framework_id: framework,
             operation_uuid: uuid.0.to_vec(),
             status: Pb(status),
         };

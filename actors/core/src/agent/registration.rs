@@ -144,12 +144,7 @@ impl Agent {
                 agent_id,
                 ping_timeout_ms,
                 reconcile,
-            } => {
-                self.registered(now, &agent_id, ping_timeout_ms, out);
-                for task in reconcile {
-                    self.reconcile(now, &task, out);
-                }
-            }
+            } => self.reregistered(now, &agent_id, ping_timeout_ms, &reconcile, out),
             MasterToAgent::Shutdown { message } => self.leave(now, &message, out),
             MasterToAgent::Ping { connected } => self.ping(now, connected, out),
             MasterToAgent::UpdateFramework { info } => self.update_framework(info.0),
@@ -196,10 +191,7 @@ impl Agent {
                 framework_id,
                 operation,
                 operation_uuid,
-            } => {
-                let framework = framework_id.map(FrameworkId::new);
-                self.apply_operation(now, framework, operation.0, &operation_uuid, out);
-            }
+            } => self.apply_operation(now, framework_id, operation.0, &operation_uuid, out),
             MasterToAgent::AcknowledgeOperation {
                 status_uuid,
                 operation_uuid,
@@ -344,6 +336,20 @@ impl Agent {
         }
         for uuid in self.operations.resume() {
             self.forward_operation(now, uuid, out);
+        }
+    }
+
+    fn reregistered(
+        &mut self,
+        now: Now,
+        id: &str,
+        ping_timeout_ms: u64,
+        reconcile: &[TaskRef],
+        out: &mut Vec<Effect>,
+    ) {
+        self.registered(now, id, ping_timeout_ms, out);
+        for task in reconcile {
+            self.reconcile(now, task, out);
         }
     }
 

@@ -68,7 +68,10 @@ impl Allocator {
                 break;
             }
             self.waiting.again.pop_first();
-            self.mark(agent);
+            // The agent may be gone meanwhile.
+            if self.ledger.agents.contains(agent.0) {
+                self.mark(agent);
+            }
         }
     }
 

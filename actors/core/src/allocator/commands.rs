@@ -9,7 +9,10 @@ use super::filters::Cause;
 use super::keys::{AgentKey, FrameworkKey, SubKey};
 use super::ledger::Ledger;
 use super::messages::{AgentFacts, Command, FrameworkFacts, Generation, Notice, Refusal};
+use tepui_protocol::v1;
+
 use crate::ids::{AgentId, FrameworkId, Role};
+use crate::quota::Quota;
 use crate::resources::attributes::same_attributes;
 use crate::resources::{Quantities, Resources};
 use crate::time::Now;
@@ -18,6 +21,21 @@ impl Allocator {
     /// Takes in a change. Commands about unknown frameworks or agents are ignored: they were
     /// removed while the command was under way.
     pub fn apply(&mut self, now: Now, command: Command) -> Option<Notice> {
+        if let Command::TransformFree {
+            agent,
+            consumed,
+            converted,
+            token,
+        } = command
+        {
+            let result = self.transform_free(&agent, &consumed, &converted);
+            return Some(Notice::Transformed { token, result });
+        }
+        self.change(now, command);
+        None
+    }
+
+    fn change(&mut self, now: Now, command: Command) {
         match command {
             Command::AddFramework {
                 id,
@@ -25,25 +43,12 @@ impl Allocator {
                 facts,
                 used,
                 active,
-            } => {
-                self.add_framework(&id, generation, &facts, used, active);
-            }
-            Command::UpdateFramework { id, facts } => {
-                if let Some(key) = self.known_framework(&id) {
-                    self.update_framework(key, &facts);
-                }
-            }
+            } => self.add_framework(&id, generation, &facts, used, active),
+            Command::UpdateFramework { id, facts } => self.update_known_framework(&id, &facts),
             Command::ActivateFramework { id, generation } => {
-                if let Some(key) = self.known_framework(&id) {
-                    self.ledger.frameworks[key.0].generation = generation;
-                    self.set_framework_active(key, true);
-                }
+                self.activate_framework(&id, generation);
             }
-            Command::DeactivateFramework(id) => {
-                if let Some(key) = self.known_framework(&id) {
-                    self.set_framework_active(key, false);
-                }
-            }
+            Command::DeactivateFramework(id) => self.deactivate_framework(&id),
             Command::RemoveFramework(id) => self.remove_framework(&id),
             Command::AddAgent {
                 id,
@@ -52,11 +57,7 @@ impl Allocator {
                 total,
                 used,
                 unavailability,
-            } => {
-                let key = self.add_agent(id, generation, facts, total, used);
-                self.set_unavailability(key, unavailability);
-                self.look_for_agents();
-            }
+            } => self.add_agent(id, generation, facts, total, used, unavailability),
             Command::UpdateAgent { id, facts, total } => self.update_agent(&id, facts, total),
             Command::ActivateAgent(id) => self.set_agent_active(&id, true),
             Command::DeactivateAgent(id) => self.set_agent_active(&id, false),
@@ -66,9 +67,7 @@ impl Allocator {
                 agent,
                 resources,
                 refusal,
-            } => {
-                self.release(now, &framework, &agent, &resources, refusal);
-            }
+            } => self.release(now, &framework, &agent, &resources, refusal),
             Command::Charge {
                 framework,
                 agent,
@@ -79,39 +78,15 @@ impl Allocator {
                 agent,
                 consumed,
                 converted,
-            } => {
-                self.transform(&framework, &agent, &consumed, &converted);
-            }
+            } => self.transform(&framework, &agent, &consumed, &converted),
             Command::Revive { framework, roles } => self.revive(&framework, &roles),
             Command::Suppress { framework, roles } => self.suppress(&framework, &roles),
-            Command::TransformFree {
-                agent,
-                consumed,
-                converted,
-                token,
-            } => {
-                let result = self.transform_free(&agent, &consumed, &converted);
-                return Some(Notice::Transformed { token, result });
-            }
-            Command::SetQuota { role, quota } => {
-                let Ledger { quotas, totals, .. } = &mut self.ledger;
-                quotas.set(&role, quota, totals);
-                self.mark_all();
-            }
-            Command::UpdateWeights(weights) => {
-                for (role, weight) in weights {
-                    self.ledger.role_sorter.set_weight(&role, weight);
-                }
-            }
+            // The one command that is answered; see `apply`.
+            Command::TransformFree { .. } => {}
+            Command::SetQuota { role, quota } => self.set_quota(&role, quota),
+            Command::UpdateWeights(weights) => self.update_weights(weights),
             Command::SetWhitelist(whitelist) => self.set_whitelist(whitelist),
-            Command::SetUnavailability {
-                agent,
-                unavailability,
-            } => {
-                if let Some(agent) = self.ledger.agent_key(&agent) {
-                    self.set_unavailability(agent, unavailability);
-                }
-            }
+            Command::SetUnavailability { agent, plan } => self.set_plan(&agent, plan),
             Command::EndInverseOffer {
                 framework,
                 agent,
@@ -123,7 +98,43 @@ impl Allocator {
                 weights,
             } => self.recover(now, expected_agents, quotas, weights),
         }
-        None
+    }
+
+    fn update_known_framework(&mut self, id: &FrameworkId, facts: &FrameworkFacts) {
+        if let Some(key) = self.known_framework(id) {
+            self.update_framework(key, facts);
+        }
+    }
+
+    fn activate_framework(&mut self, id: &FrameworkId, generation: Generation) {
+        if let Some(key) = self.known_framework(id) {
+            self.ledger.frameworks[key.0].generation = generation;
+            self.set_framework_active(key, true);
+        }
+    }
+
+    fn deactivate_framework(&mut self, id: &FrameworkId) {
+        if let Some(key) = self.known_framework(id) {
+            self.set_framework_active(key, false);
+        }
+    }
+
+    fn set_quota(&mut self, role: &Role, quota: Quota) {
+        let Ledger { quotas, totals, .. } = &mut self.ledger;
+        quotas.set(role, quota, totals);
+        self.mark_all();
+    }
+
+    pub(super) fn update_weights(&mut self, weights: Vec<(Role, f64)>) {
+        for (role, weight) in weights {
+            self.ledger.role_sorter.set_weight(&role, weight);
+        }
+    }
+
+    fn set_plan(&mut self, agent: &AgentId, plan: Option<v1::Unavailability>) {
+        if let Some(agent) = self.ledger.agent_key(agent) {
+            self.set_unavailability(agent, plan);
+        }
     }
 
     fn charge_known_agent(
@@ -276,7 +287,8 @@ impl Allocator {
         facts: AgentFacts,
         total: Resources,
         used: Vec<(FrameworkId, Resources)>,
-    ) -> AgentKey {
+        unavailability: Option<v1::Unavailability>,
+    ) {
         // An agent that comes back may have been removed and added by the master in one go.
         self.remove_agent(&id);
         let key = self.ledger.add_agent(id, generation, facts, total);
@@ -289,7 +301,8 @@ impl Allocator {
             self.ledger.drop_framework_if_unused(framework);
         }
         self.mark(key);
-        key
+        self.set_unavailability(key, unavailability);
+        self.look_for_agents();
     }
 
     fn set_whitelist(&mut self, whitelist: Option<BTreeSet<String>>) {
@@ -331,6 +344,7 @@ impl Allocator {
         self.ledger.agents[key.0].active = active;
         if active {
             self.mark(key);
+            self.inverse.is_due = true;
         }
     }
 

@@ -76,9 +76,9 @@ impl Allocator {
         };
         maintenance.outstanding.retain(|other| *other != framework);
         self.inverse.is_due = true;
-        let timeout = refusal.map(|refusal| refusal.timeout);
-        if let Some(timeout) = timeout.filter(|timeout| !timeout.is_zero()) {
-            let end = now.mono + timeout;
+        if let Some(refusal) = refusal {
+            // Without a shortest time, an answer of no time would be asked again at once.
+            let end = now.mono + refusal.timeout.max(self.config.allocation_interval);
             if let Some(old) = maintenance.refused.insert(framework, end) {
                 self.inverse.ends.remove(&(old, agent, framework));
             }
@@ -127,6 +127,10 @@ impl Allocator {
             let Some(maintenance) = &mut agent.maintenance else {
                 continue;
             };
+            // The master could tell nothing of it: its framework is asked when it is back.
+            if !agent.active {
+                continue;
+            }
             for holding in &agent.held {
                 let holder = self.ledger.subs[holding.sub.0].framework;
                 let framework = &self.ledger.frameworks[holder.0];

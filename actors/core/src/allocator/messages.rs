@@ -187,7 +187,7 @@ pub enum Command {
         /// The agent.
         agent: AgentId,
         /// The plan, or none any more.
-        unavailability: Option<v1::Unavailability>,
+        plan: Option<v1::Unavailability>,
     },
     /// An inverse offer is no longer outstanding: answered, rescinded or lost.
     EndInverseOffer {

@@ -26,9 +26,7 @@ impl Allocator {
         quotas: Vec<(Role, Quota)>,
         weights: Vec<(Role, f64)>,
     ) {
-        for (role, weight) in weights {
-            self.ledger.role_sorter.set_weight(&role, weight);
-        }
+        self.update_weights(weights);
         for (role, quota) in quotas {
             self.ledger
                 .quotas

@@ -40,8 +40,8 @@ impl Master {
             .map_err(|error| format!("{error}; on agent {}", name_of(agent)))
     }
 
-    /// Whether an operator's operation may be carried out, as far as it does not matter what is
-    /// free; the answer is Mesos's.
+    /// Whether an operator's operation, whose form is right, may be carried out, as far as it does
+    /// not matter what is free; the answer is Mesos's.
     pub(super) fn check_operator_change(
         &self,
         agent: &Agent,
@@ -49,7 +49,6 @@ impl Master {
         principal: Option<&str>,
     ) -> Result<(), Answer> {
         let bad = |text: String| Answer::Refused(400, text);
-        rules::validate_payload(operation).map_err(bad)?;
         let kind = rules::known_type(operation);
         check(agent, None, principal, operation).map_err(|error| {
             let name = kind.as_str_name();

@@ -10,6 +10,7 @@ use tepui_protocol::v1::{
 
 use super::operation::known_type;
 use crate::ids::FrameworkId;
+use crate::resources;
 
 /// Fills in an operation of an ACCEPT, after `operation::validate` let it pass.
 ///
@@ -47,9 +48,23 @@ pub fn operation(operation: &mut Operation, framework_id: &FrameworkId, role: &s
                     .get_or_insert_with(|| Box::new(executor.clone()));
             }
         }
-        _ => changed_resources(operation)
-            .into_iter()
-            .for_each(|resource| allocate(resource, role)),
+        _ => {
+            upgrade(operation);
+            changed_resources(operation)
+                .into_iter()
+                .for_each(|resource| allocate(resource, role));
+        }
+    }
+}
+
+/// Rewrites what an operation changes to stacks of reservations, whatever form it was sent in,
+/// after `operation::validate_payload` let it pass. Mesos: `upgradeResources`.
+pub fn upgrade(operation: &mut Operation) {
+    for resource in changed_resources(operation) {
+        resources::upgrade(std::slice::from_mut(resource));
+    }
+    if let Some(reserve) = &mut operation.reserve {
+        resources::upgrade(&mut reserve.source);
     }
 }
 

@@ -13,7 +13,7 @@ fn at_nanos(nanoseconds: i64) -> v1::Unavailability {
 fn plan(c: &mut Cluster, agent: &str, unavailability: Option<v1::Unavailability>) {
     c.apply(Command::SetUnavailability {
         agent: AgentId::from(agent),
-        unavailability,
+        plan: unavailability,
     });
 }
 
@@ -147,7 +147,8 @@ fn an_answer_of_no_time_does_not_silence() {
     plan(&mut c, "A", Some(at_nanos(60)));
     assert_eq!(asked(&mut c), ["F/A"]);
     end(&mut c, "F", "A", Some(0));
-    // At the latest after an allocation interval.
+    assert!(asked(&mut c).is_empty(), "not in a tight loop");
+    // After an allocation interval.
     c.now = at(2);
     assert_eq!(asked(&mut c), ["F/A"]);
 }
@@ -288,4 +289,17 @@ fn the_other_changes_of_an_agent_keep_its_plan() {
     let proposals = c.allocator.allocate(c.now);
     assert_eq!(proposals.offers.len(), 1);
     assert_eq!(proposals.inverse_offers.len(), 1);
+}
+
+/// The master cannot pass the question on, and would be asked again and again.
+#[test]
+fn nobody_is_asked_about_a_disconnected_agent() {
+    let mut c = held();
+    c.apply(Command::DeactivateAgent(AgentId::from("A")));
+    plan(&mut c, "A", Some(at_nanos(60)));
+    assert!(asked(&mut c).is_empty());
+    assert!(!c.allocator.wants_run());
+    c.apply(Command::ActivateAgent(AgentId::from("A")));
+    assert!(c.allocator.wants_run());
+    assert_eq!(asked(&mut c), ["F/A"]);
 }

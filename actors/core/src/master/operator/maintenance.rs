@@ -119,7 +119,7 @@ impl Master {
         self.inverse_offers.forget_answers_about(id);
         out.push(to_allocator(Command::SetUnavailability {
             agent: id.clone(),
-            unavailability: self.maintenance.unavailability(machine).copied(),
+            plan: self.maintenance.unavailability(machine).copied(),
         }));
     }
 

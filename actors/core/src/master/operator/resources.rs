@@ -13,7 +13,7 @@ use crate::ids::AgentId;
 use crate::resources::Resources;
 use crate::resources::conversion::{Conversion, conversions};
 use crate::time::Now;
-use crate::validation::operation as rules;
+use crate::validation::{normalise, operation as rules};
 
 /// How often the allocator is asked. A proposal under way may hold what is needed when it is
 /// asked; it has become an offer, which can be taken back, by the time it answers.
@@ -35,12 +35,12 @@ impl Master {
         &mut self,
         _now: Now,
         agent: &AgentId,
-        operation: v1::offer::Operation,
+        mut operation: v1::offer::Operation,
         principal: Option<String>,
         reply: Token,
         out: &mut Vec<Effect>,
     ) {
-        match self.check_request(agent, &operation, principal.as_deref()) {
+        match self.check_request(agent, &mut operation, principal.as_deref()) {
             Ok(net) => {
                 let change = Change {
                     agent: agent.clone(),
@@ -58,13 +58,15 @@ impl Master {
     fn check_request(
         &self,
         id: &AgentId,
-        operation: &v1::offer::Operation,
+        operation: &mut v1::offer::Operation,
         principal: Option<&str>,
     ) -> Result<Conversion, Answer> {
         let bad = |text: String| Answer::Refused(400, text);
         let Some(agent) = self.agents.get(id) else {
             return Err(bad("No agent found with specified ID".to_string()));
         };
+        rules::validate_payload(operation).map_err(bad)?;
+        normalise::upgrade(operation);
         let kind = rules::known_type(operation);
         let name = kind.as_str_name();
         self.check_operator_change(agent, operation, principal)?;

@@ -318,3 +318,49 @@ fn destroying_a_shared_volume_takes_it_back_from_others() {
     test.input(Input::Proposed(vec![late]));
     assert_eq!(test.released().1, None);
 }
+
+#[test]
+fn the_old_form_of_a_reservation_is_understood_and_not_passed_on() {
+    let mut test = TestMaster::new();
+    let agent = test.agent(5051);
+    let framework = test.framework(json!({"role": "web"}));
+    let offer = test.offer(&framework, &agent, "cpus:1");
+    let mut old = plain("cpus", 1.0);
+    old["role"] = json!("web");
+    old["reservation"] = json!({});
+    let operations = json!([reserve(json!([old]))]);
+    test.accepted(&framework, accept_call(&[&offer], &operations));
+    assert_eq!(test.transform().1, RESERVED_CPUS);
+    let reserve = test.applied(&agent).operation.reserve.unwrap();
+    assert_eq!(reserve.resources[0].reservations.len(), 1);
+    assert_eq!(test.released(), (RESERVED_CPUS.into(), None));
+}
+
+#[test]
+fn a_group_runs_on_what_was_reserved_in_the_same_accept() {
+    let (mut test, agent, framework, offer) = with_offer(json!([
+        plain("cpus", 2.0),
+        plain("mem", 256.0),
+        plain("disk", 64.0)
+    ]));
+    let mut task = task("t", &agent, &[]);
+    task["resources"] = json!([reserved("cpus", 1.0), plain("mem", 128.0)]);
+    let group = json!({"type": "LAUNCH_GROUP", "launch_group": {
+        "executor": {
+            "type": "DEFAULT",
+            "executor_id": {"value": "e"},
+            "framework_id": {"value": framework.id.as_str()},
+            "resources": [plain("cpus", 0.1), plain("mem", 32.0), plain("disk", 32.0)],
+        },
+        "task_group": {"tasks": [task]},
+    }});
+    let operations = json!([reserve(json!([reserved("cpus", 1.0)])), group]);
+    test.accepted(&framework, accept_call(&[&offer], &operations));
+    test.transform();
+    test.applied(&agent);
+    let run = test.order(agent.link);
+    assert!(matches!(run, MasterToAgent::RunTaskGroup(_)), "{run:?}");
+    let (rest, refused) = test.released();
+    assert_eq!(refused, NO_FILTER);
+    assert!(!rest.contains("reservations"), "{rest}");
+}

@@ -176,10 +176,7 @@ fn a_changed_schedule_takes_inverse_offers_and_answers_back() {
     assert_eq!(ended(&mut test, &framework, &agent), None);
     assert!(matches!(
         test.command(),
-        Command::SetUnavailability {
-            unavailability: None,
-            ..
-        }
+        Command::SetUnavailability { plan: None, .. }
     ));
     test.operator_told(reply);
     assert!(test.master.snapshot().inverse_offer_answers.is_empty());

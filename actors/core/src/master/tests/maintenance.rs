@@ -47,7 +47,7 @@ fn stop(machine: &Value) -> Request {
 fn told_of_plan(test: &mut TestMaster, agent: &TestAgent) -> Option<i64> {
     let Command::SetUnavailability {
         agent: id,
-        unavailability,
+        plan: unavailability,
     } = test.command()
     else {
         panic!("expected SetUnavailability");

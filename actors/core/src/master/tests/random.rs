@@ -18,6 +18,7 @@ use super::super::{Master, MasterSettings};
 use super::fixture::{TestAgent, accept_call, command_task, read, register, status_update};
 use super::parts::{create, destroy, reserve, unreserve};
 use crate::allocator::messages::Proposal;
+use crate::allocator::{Allocator, AllocatorConfig};
 use crate::ids::{AgentId, FrameworkId, IdSource, OfferId};
 use crate::resources::{Entry, Format, Resources};
 use crate::time::Now;
@@ -62,7 +63,12 @@ impl World {
             master: Master::new(settings, info, now),
             now,
             random: IdSource::from_seed([seed; 32]),
-            ledger: Ledger::default(),
+            ledger: Ledger {
+                allocator: seed
+                    .is_multiple_of(3)
+                    .then(|| Allocator::new(AllocatorConfig::default())),
+                ..Ledger::default()
+            },
             agents: Vec::new(),
             streams: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -104,7 +110,7 @@ impl World {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::ToAllocator(command) => self.ledger.follow(command),
+            Effect::ToAllocator(command) => self.ledger.follow(self.now, command),
             Effect::ToAgent(link, message) => self.deliver(link, *message),
             Effect::Apply(token, _) => self.stored.push(token),
             Effect::CloseLink(link) => {
@@ -273,14 +279,17 @@ impl World {
 
     /// The allocator proposes what is free, sometimes with numbers that are out of date.
     fn propose(&mut self) {
+        // Its answers and proposals arrive in the order it made them.
+        self.answer();
+        if let Some(proposals) = self.ledger.propose(self.now) {
+            return self.input(Input::Proposed(proposals));
+        }
         let snapshot = self.master.snapshot();
         let frameworks: Vec<_> = snapshot.frameworks.values().cloned().collect();
         let agents: Vec<_> = snapshot.agents.values().cloned().collect();
         let (Some(framework), Some(agent)) = (self.pick(frameworks), self.pick(agents)) else {
             return;
         };
-        // Its answers and proposals arrive in the order it made them.
-        self.answer();
         let free = self.ledger.free(&agent.id);
         let some = Resources::parse("cpus:1;mem:128;disk:64", "*").unwrap();
         let mut offered = match free.contains(&some) {

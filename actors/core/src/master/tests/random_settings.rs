@@ -46,7 +46,7 @@ impl Asked {
             }
             Command::SetUnavailability {
                 agent,
-                unavailability,
+                plan: unavailability,
             } => {
                 self.outstanding.retain(|(about, _)| *about != agent);
                 self.agents.get_mut(&agent).unwrap().1 = unavailability;

@@ -4,10 +4,15 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tepui_core::master::model::Task;
+use tepui_core::master::messages::{Effect, Input, LinkId};
+use tepui_core::master::model::{Snapshot, Task};
+use tepui_core::master::{Master, MasterSettings};
 use tepui_core::resources::{Format, Resources};
+use tepui_core::time::Now;
+use tepui_protocol::link::{AgentToMaster, Register};
 use tepui_protocol::v1;
 
+use super::agent::AgentView;
 use super::resources::{ResourcesView, attributes, reserved, unreserved};
 use super::task::TaskView;
 
@@ -52,6 +57,98 @@ fn reservations_are_shown_by_role() {
     free["cpus"] = json!(1.0);
     assert_eq!(shown(reserved(&list)), json!({"eng": eng, "ops": ops}));
     assert_eq!(shown(unreserved(&list)), free);
+}
+
+/// A resource reserved to `web` at run time.
+fn reserved_to_web(name: &str, amount: f64) -> v1::Resource {
+    v1::Resource {
+        name: name.to_owned(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar { value: amount }),
+        reservations: vec![v1::resource::ReservationInfo {
+            r#type: Some(v1::resource::reservation_info::Type::Dynamic.into()),
+            role: Some("web".to_owned()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// A master with an agent of 4 CPUs and 64 MB of disk, of which these are reserved.
+fn master_of(made: Vec<v1::Resource>) -> Snapshot {
+    let now = Now::default();
+    let info = v1::MasterInfo {
+        id: "M".to_owned(),
+        ..Default::default()
+    };
+    let mut master = Master::new(MasterSettings::default(), info, now);
+    let given = Resources::parse("cpus:4;disk:64", "*").unwrap();
+    let register = Register {
+        info: v1::AgentInfo {
+            hostname: "host".to_owned(),
+            resources: given.to_v1(Format::PostRefinement),
+            ..Default::default()
+        }
+        .into(),
+        version: "1.12.0".to_owned(),
+        link_version: tepui_protocol::link::VERSION,
+        capabilities: Vec::new(),
+        checkpointed_resources: made.into_iter().map(Into::into).collect(),
+        resource_version: vec![0; 16],
+    };
+    let link = LinkId(1);
+    let mut effects = Vec::new();
+    for input in [
+        Input::Recovered(Box::default()),
+        Input::LinkOpened {
+            link,
+            peer_ip: "127.0.0.1".to_owned(),
+        },
+        Input::FromAgent {
+            link,
+            message: Box::new(AgentToMaster::Register(Box::new(register))),
+        },
+    ] {
+        master.handle(now, input, &mut effects);
+    }
+    let token = effects.iter().find_map(|effect| match effect {
+        Effect::Apply(token, _) => Some(*token),
+        _ => None,
+    });
+    let stored = Input::Applied {
+        token: token.unwrap(),
+        result: Ok(true),
+    };
+    master.handle(now, stored, &mut effects);
+    master.snapshot()
+}
+
+#[test]
+fn reservations_and_volumes_made_at_run_time_are_shown() {
+    let mut volume = reserved_to_web("disk", 16.0);
+    volume.disk = Some(Box::new(v1::resource::DiskInfo {
+        persistence: Some(v1::resource::disk_info::Persistence {
+            id: "v".to_owned(),
+            ..Default::default()
+        }),
+        volume: Some(v1::Volume {
+            mode: v1::volume::Mode::Rw.into(),
+            container_path: "data".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }));
+    let snapshot = master_of(vec![reserved_to_web("cpus", 1.5), volume]);
+    let agent = snapshot.agents.values().next().unwrap();
+    let shown = shown(AgentView::new(agent, &snapshot));
+    let amounts =
+        |cpus: f64, disk: f64| json!({"cpus": cpus, "gpus": 0.0, "mem": 0.0, "disk": disk});
+    assert_eq!(shown["resources"], amounts(4.0, 64.0));
+    assert_eq!(
+        shown["reserved_resources"],
+        json!({"web": amounts(1.5, 16.0)})
+    );
+    assert_eq!(shown["unreserved_resources"], amounts(2.5, 48.0));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! What the allocator believes, from its commands alone: who holds what, and what there is.
-//! Proposes nothing.
+//! A real allocator may follow them too; then both must agree.
 
 use std::collections::BTreeMap;
 
-use crate::allocator::messages::Command;
+use crate::allocator::Allocator;
+use crate::allocator::messages::{Command, Notice, Proposal};
 use crate::ids::{AgentId, FrameworkId};
 use crate::resources::Resources;
 use crate::resources::conversion::Conversion;
+use crate::time::Now;
 
 /// The answer to a change of free resources, and what it changed.
 pub struct Answer {
@@ -23,6 +25,7 @@ pub struct Ledger {
     pub totals: BTreeMap<AgentId, Resources>,
     /// On their way to the master.
     pub answers: Vec<Answer>,
+    pub allocator: Option<Allocator>,
 }
 
 impl Ledger {
@@ -56,7 +59,25 @@ impl Ledger {
         of_agent.retain(|_, held| !held.is_empty());
     }
 
-    pub fn follow(&mut self, command: Command) {
+    /// What a real allocator proposes, if there is one; it holds that from now on.
+    pub fn propose(&mut self, now: Now) -> Option<Vec<Proposal>> {
+        let proposals = self.allocator.as_mut()?.allocate(now).offers;
+        for proposal in &proposals {
+            let free = self.free(&proposal.agent);
+            let wanted = proposal.resources.unallocated();
+            assert!(free.contains(&wanted), "{free} does not contain {wanted}");
+            self.add(&proposal.agent, &proposal.framework, &proposal.resources);
+        }
+        Some(proposals)
+    }
+
+    pub fn follow(&mut self, now: Now, command: Command) {
+        let allocator = self.allocator.as_mut();
+        let notice = allocator.and_then(|allocator| {
+            let notice = allocator.apply(now, command.clone());
+            allocator.sanity_check().unwrap();
+            notice
+        });
         match command {
             Command::AddAgent {
                 id, used, total, ..
@@ -124,6 +145,9 @@ impl Ledger {
                         change.consumed
                     ))),
                 };
+                if let Some(Notice::Transformed { result: other, .. }) = notice {
+                    assert_eq!(other.is_ok(), result.is_ok(), "{other:?}, {result:?}");
+                }
                 self.answers.push(Answer {
                     token,
                     agent,
