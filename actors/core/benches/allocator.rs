@@ -25,7 +25,7 @@ const SIZES: &str = "1000x50,1000x200,5000x500,10000x1000,20000x2000,30000x3000,
 const ROUNDS: usize = 20;
 
 /// Filters in the clusters where half of all frameworks have refused every agent.
-const MAX_FILTERS: usize = 2_000_000;
+const MAX_FILTERS: usize = 5_000_000;
 
 fn group<'a>(c: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = c.benchmark_group(name);
@@ -47,12 +47,13 @@ fn each(c: &mut Criterion, name: &str, bench: impl Fn(&mut BenchmarkGroup<'_, Wa
 /// All agents are added, with tasks on them, and one run offers the rest of each.
 fn add_agents(c: &mut Criterion) {
     each(c, "add all agents", |group, size| {
+        let agents = busy_agents(size);
         group.bench_function(BenchmarkId::from_parameter(size), |b| {
             let setup = || {
                 let mut allocator = common::allocator();
                 let frameworks = (0..size.frameworks).map(|number| framework(number, "*"));
                 apply(&mut allocator, frameworks);
-                (allocator, busy_agents(size))
+                (allocator, agents.clone())
             };
             let routine = |(mut allocator, commands): (Allocator, Vec<Command>)| {
                 apply(&mut allocator, commands);
@@ -64,9 +65,11 @@ fn add_agents(c: &mut Criterion) {
     });
 }
 
-/// A cluster in which every agent was refused by so many frameworks.
+/// A cluster in which all offers are declined, round after round.
 struct Declining {
     size: Size,
+    agents: Vec<Command>,
+    /// Rounds before the first that counts.
     before: usize,
     rounds: usize,
     allocator: Allocator,
@@ -75,34 +78,44 @@ struct Declining {
 
 impl Declining {
     fn new(size: Size, before: usize) -> Self {
+        let agents = busy_agents(size);
         let mut declining = Declining {
             size,
+            allocator: cluster(size, &agents),
+            agents,
             before,
             rounds: 0,
-            allocator: cluster(size),
             proposals: Vec::new(),
         };
-        declining.proposals = declining.allocator.allocate(at(1)).offers;
-        for _ in 0..before {
-            declining.round();
-        }
-        declining.rounds = 0;
+        declining.begin();
         declining
     }
 
-    /// Declines all offers for long, and runs.
+    fn begin(&mut self) {
+        self.allocator = cluster(self.size, &self.agents);
+        self.proposals = self.allocator.allocate(at(1)).offers;
+        for _ in 0..self.before {
+            self.decline();
+        }
+        self.rounds = 0;
+    }
+
+    /// One round; the cluster is built anew when no frameworks are left to offer to, or the
+    /// filters become too many to speak of an early round.
     fn round(&mut self) -> Duration {
         if self.rounds == ROUNDS.min(self.size.frameworks / 2 - 1) {
-            *self = Declining::new(self.size, self.before);
+            self.begin();
         }
         self.rounds += 1;
+        self.decline()
+    }
+
+    /// Declines all offers for long, and runs.
+    fn decline(&mut self) -> Duration {
         let commands = give_back(std::mem::take(&mut self.proposals), true);
         let (time, proposals) = time_cycle(&mut self.allocator, commands);
-        assert_eq!(
-            proposals.len(),
-            self.size.agents,
-            "every agent has a next one"
-        );
+        let wanted = self.size.agents;
+        assert_eq!(proposals.len(), wanted, "every agent has a next one");
         self.proposals = proposals;
         time
     }
@@ -136,7 +149,7 @@ fn decline_late(c: &mut Criterion) {
 /// All frameworks but one have suppressed; the one gets all that comes back.
 fn suppressed(c: &mut Criterion) {
     each(c, "all but one suppressed", |group, size| {
-        let mut allocator = cluster(size);
+        let mut allocator = cluster(size, &busy_agents(size));
         let suppress = |number: usize| Command::Suppress {
             framework: framework_id(number),
             roles: Vec::new(),
@@ -159,7 +172,7 @@ fn suppressed(c: &mut Criterion) {
 /// A run when nothing has changed since the last.
 fn idle(c: &mut Criterion) {
     each(c, "empty cycle", |group, size| {
-        let mut allocator = cluster(size);
+        let mut allocator = cluster(size, &busy_agents(size));
         let proposals = allocator.allocate(at(1)).offers;
         apply(&mut allocator, give_back(proposals, true));
         allocator.allocate(at(1));
@@ -176,7 +189,7 @@ fn fruitless(c: &mut Criterion) {
         c,
         "cycle over all agents with nothing to give",
         |group, size| {
-            let mut allocator = cluster(size);
+            let mut allocator = cluster(size, &busy_agents(size));
             let suppress = |number: usize| Command::Suppress {
                 framework: framework_id(number),
                 roles: Vec::new(),

@@ -140,11 +140,11 @@ pub fn busy_agents(size: Size) -> Vec<Command> {
 }
 
 /// The cluster of Mesos's benchmark of declined offers: all frameworks in the default role.
-pub fn cluster(size: Size) -> Allocator {
+pub fn cluster(size: Size, agents: &[Command]) -> Allocator {
     let mut allocator = allocator();
     let frameworks = (0..size.frameworks).map(|number| framework(number, "*"));
     apply(&mut allocator, frameworks);
-    apply(&mut allocator, busy_agents(size));
+    apply(&mut allocator, agents.iter().cloned());
     allocator
 }
 

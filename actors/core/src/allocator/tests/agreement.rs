@@ -19,7 +19,7 @@ fn follow(events: &[Event]) {
 }
 
 proptest! {
-    #![proptest_config(super::cases(150))]
+    #![proptest_config(super::cases(400))]
 
     #[test]
     fn without_quota_the_model_agrees(events in events(false)) {

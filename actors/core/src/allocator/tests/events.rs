@@ -70,8 +70,8 @@ pub(super) fn events(with_quota: bool) -> impl Strategy<Value = Vec<Event>> {
         1 => (0_usize..9).prop_map(Event::Reserve),
         1 => agent().prop_map(Event::ReserveFree),
         1 => (framework(), any::<bool>()).prop_map(|(f, on)| Event::Switch(f, on)),
-        1 => (framework(), role()).prop_map(|(f, r)| Event::Revive(f, r)),
-        1 => (framework(), role()).prop_map(|(f, r)| Event::Suppress(f, r)),
+        4 => (framework(), role()).prop_map(|(f, r)| Event::Revive(f, r)),
+        2 => (framework(), role()).prop_map(|(f, r)| Event::Suppress(f, r)),
         if with_quota { 4 } else { 1 } => (0_usize..4, 0..QUOTAS.len())
             .prop_map(move |(r, q)| Event::SetQuota(r, if with_quota { q } else { 0 })),
         1 => (role(), 1_u8..4).prop_map(|(r, w)| Event::SetWeight(r, w)),
