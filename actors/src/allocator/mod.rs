@@ -25,6 +25,11 @@ pub const DEBOUNCE: Duration = Duration::from_millis(2);
 /// Longest time that the end of a filter may wait for others to share its run.
 pub const FILTER_SLACK: Duration = Duration::from_millis(50);
 
+/// A run is followed by a rest of so many times its length, so that a cluster in which every
+/// change concerns thousands of agents does not keep a whole core busy. Runs that concern a few
+/// agents take microseconds, and so does the rest.
+pub const REST_FACTOR: u32 = 4;
+
 /// The decisions behind the actor.
 pub trait AllocatorCore: Send {
     /// Takes a change into account.
@@ -66,6 +71,8 @@ pub struct AllocatorActor {
     timer: Option<(Mono, SpawnHandle)>,
     /// When the oldest change that no run has seen arrived.
     changed: Option<Mono>,
+    /// No run before that.
+    rests_until: Mono,
 }
 
 impl AllocatorActor {
@@ -85,6 +92,7 @@ impl AllocatorActor {
             metrics,
             timer: None,
             changed: None,
+            rests_until: Mono::default(),
         }
     }
 
@@ -100,6 +108,7 @@ impl AllocatorActor {
         let Some(due) = [changed, filter].into_iter().flatten().min() else {
             return;
         };
+        let due = due.max(self.rests_until);
         if let Some((armed, handle)) = &self.timer {
             if *armed <= due {
                 return;
@@ -118,6 +127,7 @@ impl AllocatorActor {
         let changed = self.changed.take();
         let proposals = self.core.allocate(now);
         let end = self.clock.now().mono;
+        self.rests_until = end + rest_after(end.since(now.mono), self.interval);
         self.metrics.runs.fetch_add(1, Ordering::Relaxed);
         self.metrics.run.record(end, end.since(now.mono));
         if let Some(changed) = changed {
@@ -132,6 +142,11 @@ impl AllocatorActor {
         }
         self.arm_timer(ctx, end);
     }
+}
+
+/// How long to rest after a run of this length: never longer than Mesos waits in any case.
+fn rest_after(run: Duration, interval: Duration) -> Duration {
+    run.saturating_mul(REST_FACTOR).min(interval)
 }
 
 impl Actor for AllocatorActor {

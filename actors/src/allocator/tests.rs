@@ -12,7 +12,7 @@ use tepui_core::resources::Resources;
 use tepui_core::time::{Mono, Now};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{AllocatorActor, AllocatorCore, Commands, DEBOUNCE, FILTER_SLACK};
+use super::{AllocatorActor, AllocatorCore, Commands, DEBOUNCE, FILTER_SLACK, rest_after};
 use crate::clock::Clock;
 use crate::master::ToMaster;
 use crate::master::testing::mailbox;
@@ -159,4 +159,13 @@ async fn a_change_does_not_wait_for_the_end_of_a_filter() {
     fixture.tell(vec![Command::ActivateAgent("S1".into())]);
     fixture.proposed().await;
     assert!(fixture.runs()[0].since(begin) < Duration::from_secs(1));
+}
+
+#[test]
+fn a_long_run_is_followed_by_a_longer_rest() {
+    let interval = Duration::from_secs(1);
+    assert_eq!(rest_after(Duration::ZERO, interval), Duration::ZERO);
+    let run = Duration::from_millis(20);
+    assert_eq!(rest_after(run, interval), Duration::from_millis(80));
+    assert_eq!(rest_after(Duration::from_secs(5), interval), interval);
 }
