@@ -2,7 +2,7 @@
 //! (`maintenance::validation`). Changes no schedule.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use tepui_protocol::v1::maintenance::Schedule;
 use tepui_protocol::v1::{MachineId, Unavailability};
