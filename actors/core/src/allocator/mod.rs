@@ -30,6 +30,7 @@ mod run;
 pub mod sorter;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use candidates::Waiting;
 use filters::Filters;

@@ -1,20 +1,10 @@
 //! Clients by lot, in proportion to weights, over a tree of paths: Mesos's `random` sorter.
 //! What clients hold is kept for whoever asks, but does not change the order.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use slab::Slab;
-
 use super::amounts::Amounts;
 use super::sorter::{Slot, Sorter, Totals, Walk};
+use super::tree::{ROOT, Tree};
 use crate::ids::IdSource;
-
-/// Name of the leaf a client has below the node of its path. A role's own frameworks compete
-/// with its subroles through it, as in Mesos.
-const LEAF: &str = ".";
-
-const ROOT: usize = 0;
 
 /// Clients that a walk draws one at a time before it draws all the others at once: most walks
 /// end early, because somebody takes everything.
@@ -26,23 +16,17 @@ const SINGLE_DRAWS: usize = 16;
 /// An order is as if one client after another were drawn from those left, each with its chance.
 #[derive(Debug)]
 pub struct RandomSorter {
-    nodes: Slab<Node>,
-    weights: BTreeMap<String, f64>,
-    hierarchical: bool,
+    tree: Tree<Share>,
     /// The listed clients; valid unless `stale`.
     lots: Vec<Lot>,
     stale: bool,
 }
 
+/// What is kept of a node.
 #[derive(Debug, Default)]
-struct Node {
-    parent: usize,
-    name: Arc<str>,
-    children: BTreeMap<Arc<str>, usize>,
-    client: Option<usize>,
+struct Share {
     /// Listed clients in this subtree.
     listed: usize,
-    weight: f64,
     /// To come first, among all listed clients; valid unless the sorter is stale.
     chance: f64,
     amounts: Amounts,
@@ -68,53 +52,11 @@ impl RandomSorter {
     }
 
     fn with(hierarchical: bool) -> Self {
-        let mut nodes = Slab::new();
-        nodes.insert(Node {
-            weight: 1.0,
-            ..Node::default()
-        });
         RandomSorter {
-            nodes,
-            weights: BTreeMap::new(),
-            hierarchical,
+            tree: Tree::new(hierarchical),
             lots: Vec::new(),
             stale: false,
         }
-    }
-
-    fn child(&mut self, parent: usize, name: &str, weight: f64) -> usize {
-        if let Some(child) = self.nodes[parent].children.get(name) {
-            return *child;
-        }
-        let name: Arc<str> = Arc::from(name);
-        let child = self.nodes.insert(Node {
-            parent,
-            name: name.clone(),
-            weight,
-            ..Node::default()
-        });
-        self.nodes[parent].children.insert(name, child);
-        child
-    }
-
-    fn weight(&self, path: &str) -> f64 {
-        self.weights.get(path).copied().unwrap_or(1.0)
-    }
-
-    /// The node of a path, without its leaf.
-    fn find(&self, path: &str) -> Option<usize> {
-        self.components(path).try_fold(ROOT, |node, end| {
-            let begin = path[..end].rfind('/').map_or(0, |at| at + 1);
-            let begin = if self.hierarchical { begin } else { 0 };
-            self.nodes[node].children.get(&path[begin..end]).copied()
-        })
-    }
-
-    /// Where the components of a path end.
-    fn components<'a>(&self, path: &'a str) -> impl Iterator<Item = usize> + use<'a> {
-        let inner = path.match_indices('/').map(|(at, _)| at);
-        let inner = inner.take(if self.hierarchical { usize::MAX } else { 0 });
-        inner.chain([path.len()])
     }
 
     /// Computes the chances anew, if anything changed.
@@ -123,13 +65,13 @@ impl RandomSorter {
             return;
         }
         self.lots.clear();
-        self.nodes[ROOT].chance = 1.0;
+        self.tree[ROOT].own.chance = 1.0;
         let mut stack = vec![ROOT];
         let mut end = 0.0;
         while let Some(key) = stack.pop() {
-            let node = &self.nodes[key];
+            let node = &self.tree[key];
             if let Some(client) = node.client {
-                let chance = node.chance;
+                let chance = node.own.chance;
                 end += chance;
                 self.lots.push(Lot {
                     client,
@@ -137,14 +79,14 @@ impl RandomSorter {
                     end,
                 });
             }
-            let chance = node.chance;
+            let chance = node.own.chance;
             let below = stack.len();
-            let listed = |child: &&usize| self.nodes[**child].listed > 0;
+            let listed = |child: &&usize| self.tree[**child].own.listed > 0;
             stack.extend(node.children.values().rev().filter(listed));
-            let weights = stack[below..].iter().map(|child| self.nodes[*child].weight);
+            let weights = stack[below..].iter().map(|child| self.tree[*child].weight);
             let sum: f64 = weights.sum();
             for child in &stack[below..] {
-                self.nodes[*child].chance = chance * self.nodes[*child].weight / sum;
+                self.tree[*child].own.chance = chance * self.tree[*child].weight / sum;
             }
         }
     }
@@ -185,57 +127,36 @@ impl RandomSorter {
 
 impl Sorter for RandomSorter {
     fn add(&mut self, client: usize, path: &str) -> Slot {
-        let mut node = ROOT;
-        let mut begin = 0;
-        for end in self.components(path) {
-            let weight = self.weight(&path[..end]);
-            node = self.child(node, &path[begin..end], weight);
-            begin = end + 1;
-        }
-        let leaf = self.child(node, LEAF, 1.0);
-        self.nodes[leaf].client = Some(client);
-        Slot(leaf)
+        self.tree.add(client, path)
     }
 
     fn remove(&mut self, slot: Slot, totals: &Totals) {
         self.set_listed(slot, false, totals);
-        let mut node = slot.0;
-        while node != ROOT && self.nodes[node].children.is_empty() {
-            let gone = self.nodes.remove(node);
-            self.nodes[gone.parent].children.remove(&gone.name);
-            node = gone.parent;
-        }
+        self.tree.remove(slot);
     }
 
     fn set_listed(&mut self, slot: Slot, listed: bool, _totals: &Totals) {
-        if (self.nodes[slot.0].listed > 0) == listed {
+        if (self.tree[slot.0].own.listed > 0) == listed {
             return;
         }
         self.stale = true;
         let mut node = slot.0;
         loop {
-            let count = &mut self.nodes[node].listed;
+            let count = &mut self.tree[node].own.listed;
             *count = if listed { *count + 1 } else { *count - 1 };
             if node == ROOT {
                 return;
             }
-            node = self.nodes[node].parent;
+            node = self.tree[node].parent;
         }
     }
 
     fn set_weight(&mut self, path: &str, weight: f64) {
-        // Mesos takes weights that make no sense for the default.
-        let is_sound = weight.is_finite() && weight > 0.0;
-        let weight = if is_sound { weight } else { 1.0 };
-        self.weights.insert(path.to_owned(), weight);
-        if let Some(node) = self.find(path) {
-            self.nodes[node].weight = weight;
-            self.stale = true;
-        }
+        self.stale |= self.tree.set_weight(path, weight).is_some();
     }
 
     fn change(&mut self, slot: Slot, amounts: &Amounts, sign: i64, _chosen: bool) {
-        self.nodes[slot.0].amounts.add(amounts, sign);
+        self.tree[slot.0].own.amounts.add(amounts, sign);
     }
 
     fn begin(&mut self, _totals: &Totals, random: &mut IdSource, walk: &mut Walk) {
@@ -265,7 +186,12 @@ impl Sorter for RandomSorter {
         // The order of a part of the clients is drawn like that of all.
         let mut drawn: Vec<(f64, Slot)> = slots
             .iter()
-            .map(|slot| (arrival(unit(&mut state), self.nodes[slot.0].chance), *slot))
+            .map(|slot| {
+                (
+                    arrival(unit(&mut state), self.tree[slot.0].own.chance),
+                    *slot,
+                )
+            })
             .collect();
         drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (slot, (_, drawn)) in slots.iter_mut().zip(drawn) {
@@ -274,22 +200,21 @@ impl Sorter for RandomSorter {
     }
 
     fn amounts(&self, slot: Slot) -> &Amounts {
-        &self.nodes[slot.0].amounts
+        &self.tree[slot.0].own.amounts
     }
 
     fn sanity_check(&self, _totals: &Totals) -> Result<(), String> {
-        for (key, node) in &self.nodes {
-            let children = node.children.values().map(|child| &self.nodes[*child]);
-            let listed: usize = children.map(|child| child.listed).sum();
+        self.tree.sanity_check()?;
+        for (_, node) in self.tree.iter() {
+            let children = node.children.values().map(|child| &self.tree[*child]);
+            let below: usize = children.map(|child| child.own.listed).sum();
+            let listed = node.own.listed;
             let is_leaf = node.client.is_some();
-            if (is_leaf && node.listed > 1) || (!is_leaf && node.listed != listed) {
-                return Err(format!("{}: {} are listed", node.name, node.listed));
-            }
-            if key != ROOT && node.children.is_empty() != is_leaf {
-                return Err(format!("node {key} {} is left over", node.name));
+            if (is_leaf && listed > 1) || (!is_leaf && listed != below) {
+                return Err(format!("{}: {listed} are listed", node.name));
             }
         }
-        if !self.stale && self.lots.len() != self.nodes[ROOT].listed {
+        if !self.stale && self.lots.len() != self.tree[ROOT].own.listed {
             return Err(format!("{} lots are stale", self.lots.len()));
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Rules for maintenance schedules and lists of machines; the texts are Mesos's
 //! (`maintenance::validation`). Changes no schedule.
 
-use std::collections::BTreeSet;
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use tepui_protocol::v1::maintenance::Schedule;
 use tepui_protocol::v1::{MachineId, Unavailability};
