@@ -184,6 +184,13 @@ impl MasterActor {
             .store(Arc::new(self.parts.core.snapshot()));
     }
 
+    fn expect_reply(&mut self, reply: oneshot::Sender<Answer>) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.replies.insert(token, reply);
+        token
+    }
+
     fn call(&mut self, ctx: &mut Context<Self>, message: ToMaster) {
         let ToMaster::Call {
             call,
@@ -195,9 +202,7 @@ impl MasterActor {
         else {
             return;
         };
-        self.next_token += 1;
-        let token = Token(self.next_token);
-        self.replies.insert(token, reply);
+        let token = self.expect_reply(reply);
         self.decide(
             ctx,
             Input::Call {
@@ -263,6 +268,22 @@ impl Handler<ToMaster> for MasterActor {
             ToMaster::Call { .. } => {
                 self.parts.queue.http_requests.remove(1);
                 self.call(ctx, message);
+            }
+            ToMaster::Operate {
+                request,
+                principal,
+                reply,
+                permit,
+            } => {
+                self.parts.queue.http_requests.remove(1);
+                let reply = self.expect_reply(reply);
+                let input = Input::Operator {
+                    request,
+                    principal,
+                    reply,
+                };
+                self.decide(ctx, input);
+                drop(permit);
             }
             ToMaster::Input(input) => {
                 self.parts.queue.dispatches.remove(1);

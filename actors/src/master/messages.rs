@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use tepui_core::master::messages::{Answer, Input, LinkId, StreamId};
+use tepui_core::master::operator::Request;
 use tepui_protocol::link::AgentToMaster;
 use tepui_protocol::v1::scheduler;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -55,6 +56,17 @@ pub enum ToMaster {
         /// Where the HTTP worker waits for the answer.
         reply: oneshot::Sender<Answer>,
         /// Counts against the calls in flight until the call has been handled.
+        permit: OwnedSemaphorePermit,
+    },
+    /// An operator wants something changed.
+    Operate {
+        /// What.
+        request: Box<Request>,
+        /// Authenticated principal, if any.
+        principal: Option<String>,
+        /// Where the HTTP worker waits for the answer.
+        reply: oneshot::Sender<Answer>,
+        /// Counts against the calls in flight until the request has been handled.
         permit: OwnedSemaphorePermit,
     },
     /// Anything the core understands as it is.

@@ -181,3 +181,8 @@ fn exchanges_of_schedulers() {
 fn exchanges_of_executors() {
     exchanges(include_str!("../data/golden/executor-api.json"));
 }
+
+#[test]
+fn exchanges_of_operators() {
+    exchanges(include_str!("../data/golden/master-operator-api.json"));
+}

@@ -2,6 +2,7 @@
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
 mod link;
+mod operator;
 mod reads;
 mod scheduler;
 pub mod state;
@@ -11,13 +12,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use actix::Recipient;
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 use tepui_core::ids::IdSource;
+use tepui_core::master::messages::Answer;
 use tepui_core::master::model::Snapshot;
 use tepui_protocol::v1;
 use tokio::sync::Semaphore;
+use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
 use super::path::Table;
@@ -62,6 +66,7 @@ pub struct Face {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Scheduler,
+    Operator,
     AgentLink,
     Health,
     Version,
@@ -78,6 +83,7 @@ const ROUTES: Table<Route> = Table {
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
+        (&["api", "v1"], Route::Operator),
         // The segments of `tepui_protocol::link::PATH`, which a test holds this to.
         (&["api", "tepui", "v1", "agent-link"], Route::AgentLink),
         (&["health"], Route::Health),
@@ -103,6 +109,7 @@ async fn route(
 ) -> HttpResponse {
     match ROUTES.find(request.path()) {
         Some(Route::Scheduler) => scheduler::handle(request, payload, face).await,
+        Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::handle(request, payload, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
@@ -111,6 +118,28 @@ async fn route(
         Some(Route::Metrics) => reads::metrics(request, face).await,
         None => super::not_found(),
     }
+}
+
+/// The HTTP form of what the master's core answers.
+fn answered(answer: Result<Answer, RecvError>) -> Result<HttpResponse, HttpResponse> {
+    match answer {
+        Ok(Answer::Accepted) => Ok(HttpResponse::Accepted().finish()),
+        Ok(Answer::Ok) => Ok(HttpResponse::Ok().finish()),
+        Ok(Answer::Refused(status, reason)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Err(super::text(status, reason))
+        }
+        // The master drops the channel without an answer only when it ends.
+        Err(_ended) => Err(unavailable("Master is shutting down")),
+    }
+}
+
+fn bad_request(reason: String) -> HttpResponse {
+    super::text(StatusCode::BAD_REQUEST, reason)
+}
+
+fn unavailable(reason: &str) -> HttpResponse {
+    super::text(StatusCode::SERVICE_UNAVAILABLE, reason)
 }
 
 #[cfg(test)]

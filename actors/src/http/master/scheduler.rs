@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
-use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use tepui_core::master::messages::{Answer, StreamId};
+use tepui_core::master::messages::StreamId;
 use tepui_core::master::model::Phase;
 use tepui_core::validation::scheduler_call;
 use tepui_protocol::v1::scheduler::Call;
 use tepui_protocol::v1::scheduler::call::{Subscribe, Type};
 use tokio::sync::oneshot;
 
-use super::Face;
+use super::{Face, answered, bad_request, unavailable};
 use crate::http::media::MediaType;
-use crate::http::{body, media, method_not_allowed, text};
+use crate::http::{body, media, method_not_allowed};
 use crate::master::{ToMaster, proxy};
 
 /// Names the subscription a call belongs to.
@@ -102,16 +102,7 @@ async fn forward(
         reply,
         permit,
     });
-    match answer.await {
-        Ok(Answer::Accepted) => Ok(HttpResponse::Accepted().finish()),
-        Ok(Answer::Ok) => Ok(HttpResponse::Ok().finish()),
-        Ok(Answer::Refused(status, reason)) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Err(text(status, reason))
-        }
-        // The master drops the channel without an answer only when it ends.
-        Err(_ended) => Err(unavailable("Master is shutting down")),
-    }
+    answered(answer.await)
 }
 
 /// An empty header counts as present, as in Mesos.
@@ -119,12 +110,4 @@ fn stream_id(headers: &HeaderMap) -> Option<String> {
     headers
         .get(STREAM_ID)
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-fn bad_request(reason: String) -> HttpResponse {
-    text(StatusCode::BAD_REQUEST, reason)
-}
-
-fn unavailable(reason: &str) -> HttpResponse {
-    text(StatusCode::SERVICE_UNAVAILABLE, reason)
 }

@@ -3,8 +3,11 @@
 
 mod maintenance;
 mod quota;
+mod requests;
 mod resources;
 mod weights;
+
+pub use requests::CallError;
 
 pub(super) use resources::Change;
 
