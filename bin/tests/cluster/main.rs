@@ -13,5 +13,6 @@ mod executors;
 mod failover;
 mod groups;
 mod operations;
+mod operators;
 mod sharing;
 mod tasks;
