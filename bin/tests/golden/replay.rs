@@ -99,17 +99,22 @@ impl<'a> Replay<'a> {
             match position.filter(|_| request["type"] == "ACKNOWLEDGE") {
                 Some(ahead) => self.expect_event(steps, index + ahead)?,
                 // A conversation that begins with an agent means one that is there.
-                None if index == 0 && name.starts_with("AGENT-") => self.bind_agent(&name),
+                None if index == 0 && name == "AGENT-1" => self.bind_agent(&name),
                 None => self.invent(&name),
             }
         }
         Ok(())
     }
 
+    /// The first agent started is the one that was recorded with the first port.
     fn bind_agent(&mut self, name: &str) {
         let master = self.cluster.master.address;
         let state = http::request(master, "GET", "/state", &[], &[]).json();
-        let id = state["slaves"][0]["id"].as_str().expect("an agent");
+        let pid = format!("slave(1)@{}", self.cluster.agents[0].address);
+        let agents = state["slaves"].as_array().expect("agents");
+        let agent = agents.iter().find(|agent| agent["pid"] == pid.as_str());
+        let id = agent.and_then(|agent| agent["id"].as_str());
+        let id = id.expect("the first agent is registered");
         self.bindings.insert(name.to_owned(), id.to_owned());
     }
 
