@@ -212,7 +212,11 @@ fn reservation_and_volume_survive_the_agents_crash() {
     let resources = "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-31100]";
     cluster.agents[0] = start_agent(&work_dir, cluster.master.address, &[resources]);
     cluster.wait_for_agents(1);
-    let offer = offer_with_volume(&mut framework);
+    // What was offered of the agent before its crash may still be on its way.
+    let crashed = offer["agent_id"].clone();
+    let offer = until("an offer of the agent that came back", || {
+        Some(offer_with_volume(&mut framework)).filter(|offer| offer["agent_id"] != crashed)
+    });
     let read = task_on_volume("read", &offer, "test \"$(cat data/file)\" = kept");
     framework.launch(&offer, &[read]);
     framework.await_state("read", "TASK_FINISHED");

@@ -78,8 +78,12 @@ fn quota_limits_offers_and_keeps_guarantees_free() {
     // The first offer took all memory with it; back it comes with the rest.
     let decline = json!({"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 1000.0}});
     web.accepted(json!({"type": "DECLINE", "decline": decline}));
-    let offer = other.offer();
-    assert_eq!(cpus(&offer), 2.0, "4 without what is guaranteed to batch");
+    // It comes in one offer, or in two when a run came between the subscription and the decline.
+    let mut offered = cpus(&other.offer());
+    while offered < 2.0 {
+        offered += cpus(&other.offer());
+    }
+    assert_eq!(offered, 2.0, "4 without what is guaranteed to batch");
     web.teardown();
     other.teardown();
 }

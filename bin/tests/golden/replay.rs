@@ -83,27 +83,35 @@ impl<'a> Replay<'a> {
 
     /// Gives every placeholder of the request at `index` a value.
     ///
-    /// An acknowledgement is recorded before the update whose uuid it holds, which is therefore
-    /// read ahead; anything else that no event has named was made up by the recorder.
+    /// What no event has named was made up by the recorder.
     fn bind_request(&mut self, steps: &[Value], index: usize) -> Result<(), String> {
         let request = &steps[index]["request"]["json"];
+        if request["type"] == "ACKNOWLEDGE" {
+            self.read_acknowledged(steps, index)?;
+        }
         for name in unbound(request, &self.bindings) {
-            let placeholder = format!("<{name}>");
-            let names_it = |step: &&Value| {
-                step["stream"]
-                    .as_str()
-                    .is_some_and(|name| self.streams.contains_key(name))
-                    && step["event"].to_string().contains(&placeholder)
-            };
-            let position = steps.iter().skip(index).position(|step| names_it(&step));
-            match position.filter(|_| request["type"] == "ACKNOWLEDGE") {
-                Some(ahead) => self.expect_event(steps, index + ahead)?,
-                // A conversation that begins with an agent means one that is there.
-                None if index == 0 && name == "AGENT-1" => self.bind_agent(&name),
-                None => self.invent(&name),
+            // A conversation that begins with an agent means one that is there.
+            match index == 0 && name == "AGENT-1" {
+                true => self.bind_agent(&name),
+                false => self.invent(&name),
             }
         }
         Ok(())
+    }
+
+    /// An acknowledgement is recorded before the update it is for, which must have come all the
+    /// same: the master takes none for an update it has not seen.
+    fn read_acknowledged(&mut self, steps: &[Value], index: usize) -> Result<(), String> {
+        let uuid = &steps[index]["request"]["json"]["acknowledge"]["uuid"];
+        let is_its_update = |step: &Value| {
+            let update = &step["event"]["update"]["status"]["uuid"];
+            let listens = step["stream"]
+                .as_str()
+                .is_some_and(|name| self.streams.contains_key(name));
+            listens && update.is_string() && update == uuid
+        };
+        let ahead = steps.iter().skip(index).position(is_its_update);
+        ahead.map_or(Ok(()), |ahead| self.expect_event(steps, index + ahead))
     }
 
     /// The first agent started is the one that was recorded with the first port.
