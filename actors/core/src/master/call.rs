@@ -5,10 +5,60 @@ use tepui_protocol::v1::scheduler::{Call, call};
 
 use super::Master;
 use super::messages::{Answer, Effect, Token};
-use super::model::Phase;
+use super::model::{Phase, Snapshot};
 use crate::ids::{FrameworkId, Role};
 use crate::resources;
 use crate::time::Now;
+
+/// Whether a call that passes the stateless checks is answered 202 whatever becomes of it, as far
+/// as this view of the master tells.
+///
+/// Such a call need not wait for the master. A caller may thus be told 202 for a call that arrives
+/// a moment after its subscription has ended, and then counts for nothing, as if it had been lost
+/// on its way; frameworks are made for that.
+pub fn is_accepted_at_once(
+    view: &Snapshot,
+    call: &Call,
+    stream: Option<&str>,
+    principal: Option<&str>,
+) -> bool {
+    use call::Type;
+    let must_wait = match call.r#type.and_then(|kind| Type::try_from(kind).ok()) {
+        Some(
+            Type::Accept
+            | Type::Decline
+            | Type::AcceptInverseOffers
+            | Type::DeclineInverseOffers
+            | Type::Suppress
+            | Type::Kill
+            | Type::Shutdown
+            | Type::Acknowledge
+            | Type::AcknowledgeOperationStatus
+            | Type::Message
+            | Type::Request,
+        ) => false,
+        // Short calls that are much work: whoever makes them one after the other must not be able
+        // to make them faster than they are carried out.
+        Some(Type::Reconcile | Type::Revive) => true,
+        // Whoever is told that its framework is gone must not find it there any more.
+        Some(Type::Teardown) => true,
+        // The rest may be refused, or is answered with more than a status.
+        Some(
+            Type::Unknown | Type::Subscribe | Type::UpdateFramework | Type::ReconcileOperations,
+        )
+        | None => true,
+    };
+    let framework = call
+        .framework_id
+        .as_ref()
+        .and_then(|id| view.frameworks.get(id.value.as_str()));
+    let Some(framework) = framework.filter(|_| !must_wait) else {
+        return false;
+    };
+    let is_own = principal.is_none() || principal == framework.info.principal.as_deref();
+    let current = framework.stream().map(|current| &*current.0);
+    view.phase == Phase::Serving && is_own && stream.is_some() && stream == current
+}
 
 /// Body of the 503 that is answered until the registry was read.
 pub(super) const NOT_RECOVERED: &str = "Master has not finished recovery";

@@ -243,7 +243,10 @@ impl Master {
             agent.tasks.insert((id.clone(), task_id.clone()));
         }
         if let Some(framework) = self.framework_mut(id) {
-            framework.tasks.insert(task_id, task);
+            framework.task_counts.add(task.info.state);
+            if let Some(before) = framework.tasks.insert(task_id, task) {
+                framework.task_counts.remove(before.info.state);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 mod accept;
 mod agent_loss;
 mod agents;
-mod call;
+pub mod call;
 mod change_rules;
 mod changes;
 pub mod counters;

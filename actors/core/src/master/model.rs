@@ -169,6 +169,41 @@ pub struct Task {
     pub recovered: bool,
 }
 
+/// How many tasks are in each state, kept current so that nobody has to count them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskCounts([usize; TaskCounts::STATES]);
+
+impl TaskCounts {
+    /// States are numbered from zero; a higher number is one that a newer peer made up.
+    const STATES: usize = 16;
+
+    /// Tasks in this state.
+    pub fn of(&self, state: v1::TaskState) -> usize {
+        let place = usize::try_from(state as i32).ok();
+        place.and_then(|at| self.0.get(at)).copied().unwrap_or(0)
+    }
+
+    /// One more task is in the state of this number.
+    pub(super) fn add(&mut self, state: i32) {
+        if let Some(count) = self.place(state) {
+            *count += 1;
+        }
+    }
+
+    /// One task less is in the state of this number.
+    pub(super) fn remove(&mut self, state: i32) {
+        if let Some(count) = self.place(state) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn place(&mut self, state: i32) -> Option<&mut usize> {
+        usize::try_from(state)
+            .ok()
+            .and_then(|at| self.0.get_mut(at))
+    }
+}
+
 /// Life cycle of a framework.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameworkState {
@@ -199,6 +234,8 @@ pub struct Framework {
     pub state: FrameworkState,
     /// Its tasks: not terminal, or terminal and not yet acknowledged.
     pub tasks: OrdMap<TaskId, Arc<Task>>,
+    /// Of these, how many are in each state.
+    pub task_counts: TaskCounts,
     /// Tasks on unreachable agents.
     pub unreachable_tasks: OrdMap<TaskId, Arc<Task>>,
     /// The last finished tasks, oldest first, bounded.

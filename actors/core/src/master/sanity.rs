@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::agents::machine_of;
 use super::deadlines::Deadline;
-use super::model::{Agent, AgentState, FrameworkState};
+use super::model::{Agent, AgentState, FrameworkState, TaskCounts};
 use super::tasks::{is_over, state_of};
 use super::{Master, launch};
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
@@ -60,6 +60,15 @@ impl Master {
             let idle = framework.stream().is_none();
             ensure(!idle || framework.offers.is_empty(), || {
                 format!("framework {id} is not subscribed but has offers")
+            })?;
+            let mut counts = TaskCounts::default();
+            let states = framework.tasks.values().map(|task| task.info.state);
+            states.for_each(|state| counts.add(state));
+            ensure(counts == framework.task_counts, || {
+                format!(
+                    "tasks of {id} are counted wrong: {:?}",
+                    framework.task_counts
+                )
             })?;
             for (task_id, task) in &framework.tasks {
                 let agent = AgentId::from(&task.info.agent_id);

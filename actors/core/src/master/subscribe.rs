@@ -8,7 +8,7 @@ use tepui_protocol::v1::FrameworkInfo;
 use tepui_protocol::v1::scheduler::call::Subscribe;
 
 use super::messages::{Effect, StreamId};
-use super::model::{Framework, FrameworkState, Phase};
+use super::model::{Framework, FrameworkState, Phase, TaskCounts};
 use super::{Deadline, Master, call, events, to_allocator};
 use crate::allocator::messages::{Command, FrameworkFacts};
 use crate::ids::{FrameworkId, Role};
@@ -234,6 +234,7 @@ fn blank(id: &FrameworkId, info: FrameworkInfo, roles: Vec<Role>, at: Wall) -> F
         generation: 0,
         state: FrameworkState::Recovered,
         tasks: OrdMap::new(),
+        task_counts: TaskCounts::default(),
         unreachable_tasks: OrdMap::new(),
         completed_tasks: Vector::new(),
         executors: OrdMap::new(),

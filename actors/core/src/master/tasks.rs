@@ -89,16 +89,18 @@ impl Master {
         latest: TaskState,
         out: &mut Vec<Effect>,
     ) {
-        let Some(task) = self
-            .framework_mut(id)
-            .and_then(|f| f.tasks.get_mut(task_id))
-        else {
+        let Some(framework) = self.framework_mut(id) else {
+            return;
+        };
+        let Some(task) = framework.tasks.get_mut(task_id) else {
             return;
         };
         let task = Arc::make_mut(task);
         let ended = state_of(task.info.state).is_some_and(is_terminal);
         if !ended {
+            framework.task_counts.remove(task.info.state);
             task.info.state = latest as i32;
+            framework.task_counts.add(task.info.state);
         }
         push_status(&mut task.info.statuses, status);
         if task.recovered || !is_over(latest) {
@@ -120,9 +122,13 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         let limit = self.settings.max_completed_tasks_per_framework;
-        let Some(mut task) = self.framework_mut(id).and_then(|f| f.tasks.remove(task_id)) else {
+        let Some(framework) = self.framework_mut(id) else {
             return;
         };
+        let Some(mut task) = framework.tasks.remove(task_id) else {
+            return;
+        };
+        framework.task_counts.remove(task.info.state);
         let agent = AgentId::from(&task.info.agent_id);
         if !task.recovered {
             Arc::make_mut(&mut task).recovered = true;

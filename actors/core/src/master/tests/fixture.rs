@@ -11,6 +11,7 @@ use tepui_protocol::link::{AgentToMaster, MasterToAgent, Register, Reregister, S
 use tepui_protocol::v1::scheduler::Event;
 use tepui_protocol::v1::{AgentInfo, MasterInfo, TaskState, TaskStatus};
 
+use super::super::call::is_accepted_at_once;
 use super::super::messages::{Answer, Effect, Input, LinkId, StreamId, Token};
 use super::super::operator::Request;
 use super::super::{Master, MasterSettings};
@@ -321,16 +322,21 @@ impl TestMaster {
     ) -> Answer {
         let reply = Token(self.next_reply);
         self.next_reply += 1;
+        let call = Box::new(read(call));
+        let view = self.master.snapshot();
+        let at_once = is_accepted_at_once(&view, &call, stream, principal);
         self.input(Input::Call {
-            call: Box::new(read(call)),
+            call,
             stream: stream.map(str::to_string),
             principal: principal.map(str::to_string),
             reply,
         });
-        self.find("an answer", |effect| match effect {
+        let answer = self.find("an answer", |effect| match effect {
             Effect::Reply(to, answer) if *to == reply => Some(answer.clone()),
             _ => None,
-        })
+        });
+        assert!(!at_once || answer == Answer::Accepted, "{answer:?}");
+        answer
     }
 
     pub fn accepted(&mut self, framework: &TestFramework, call: Value) {
