@@ -8,6 +8,9 @@ use std::process::ExitCode;
 use tepui_actors::flags;
 use tepui_actors::master::run_in_foreground;
 
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let config = match flags::start_master() {
         Ok(config) => config,

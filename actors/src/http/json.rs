@@ -1,8 +1,11 @@
 //! JSON answers of the v0 reads, with JSONP.
 //! Knows nothing of what they tell.
 
+use actix_web::body::MessageBody;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+
+use super::shared::SharedAnswer;
 
 /// Content type of JSON answers.
 pub const JSON: &str = "application/json";
@@ -15,21 +18,24 @@ pub fn answer<T: Serialize>(request: &HttpRequest, value: &T) -> HttpResponse {
     finish(request, |body| serde_json::to_writer(body, value))
 }
 
-/// As [`answer`], for a large value: it is written off the worker's thread, which has
-/// connections to serve meanwhile.
-pub async fn answer_blocking<T: Serialize + Send + 'static>(
+/// As [`answer`], for a large value that many read: it is written off the worker's thread, which
+/// has connections to serve meanwhile, and shared by those who ask while another one is written.
+/// `make` is called when writing begins.
+pub async fn answer_shared<T: Serialize>(
     request: &HttpRequest,
-    value: T,
+    shared: &SharedAnswer,
+    make: impl FnOnce() -> T + Send + 'static,
 ) -> HttpResponse {
-    let function = jsonp(request);
-    let written = actix_web::rt::task::spawn_blocking(move || {
-        write(function.as_deref(), |body| {
-            serde_json::to_writer(body, &value)
-        })
-    });
-    match written.await {
-        Ok(body) => respond(request, body),
-        Err(error) => {
+    let written = shared
+        .get(move |body| serde_json::to_writer(body, &make()))
+        .await;
+    match (written, jsonp(request)) {
+        (Ok(body), None) => ok(JSON, body),
+        (Ok(body), Some(function)) => {
+            let body = [function.as_bytes(), b"(", &body, b")"].concat();
+            ok(JAVASCRIPT, body)
+        }
+        (Err(error), _) => {
             tracing::error!(%error, "answer was not written");
             HttpResponse::InternalServerError().finish()
         }
@@ -83,12 +89,16 @@ fn respond(request: &HttpRequest, body: Written) -> HttpResponse {
         JSON
     };
     match body {
-        Ok(body) => HttpResponse::Ok()
-            .insert_header(("Content-Type", content_type))
-            .body(body),
+        Ok(body) => ok(content_type, body),
         Err(error) => {
             tracing::error!(%error, "answer cannot be written as JSON");
             HttpResponse::InternalServerError().finish()
         }
     }
+}
+
+fn ok(content_type: &str, body: impl MessageBody + 'static) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("Content-Type", content_type))
+        .body(body)
 }

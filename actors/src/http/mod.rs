@@ -5,7 +5,10 @@ pub mod body;
 pub mod json;
 pub mod master;
 pub mod media;
+pub mod paced;
 pub mod path;
+pub mod serve;
+pub mod shared;
 pub mod unread;
 pub mod version;
 

@@ -26,6 +26,9 @@ use crate::registrar::Apply;
 /// it, so that whoever was told and then reads finds it.
 pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(2);
 
+/// Names the answers that nobody waits for.
+const UNHEARD: Token = Token(0);
+
 /// The decisions behind the actor.
 pub trait MasterCore: Send {
     /// Decides upon an input; what is to be done is appended to `effects`.
@@ -127,6 +130,13 @@ impl MasterActor {
 
     /// The caller may be gone; then the answer is of no use to anyone.
     fn reply(&mut self, token: Token, answer: Answer) {
+        if token == UNHEARD {
+            if let Answer::Refused(status, reason) = answer {
+                // Its subscription ended while the call was on its way.
+                tracing::debug!(status, reason, "call that was answered already is refused");
+            }
+            return;
+        }
         if let Some(reply) = self.replies.remove(&token) {
             let _ = reply.send(answer);
         }
@@ -197,12 +207,15 @@ impl MasterActor {
             stream,
             principal,
             reply,
-            permit,
+            permits,
         } = message
         else {
             return;
         };
-        let token = self.expect_reply(reply);
+        let token = match reply {
+            Some(reply) => self.expect_reply(reply),
+            None => UNHEARD,
+        };
         self.decide(
             ctx,
             Input::Call {
@@ -212,7 +225,7 @@ impl MasterActor {
                 reply: token,
             },
         );
-        drop(permit);
+        drop(permits);
     }
 }
 

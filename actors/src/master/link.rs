@@ -1,33 +1,33 @@
 //! The link of an agent that speaks Tepui's own protocol: a WebSocket on the ordinary port.
 //! Decides nothing about agents; it decodes, encodes, pings and bounds what is in flight.
 
-mod guard;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix_web::error::PayloadError;
-use actix_web::web::Payload;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use actix_ws::{MessageStream, Session};
-use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::StreamExt;
 use tepui_core::master::messages::{Input, LinkId};
 use tepui_protocol::link::{MAX_FRAME_BYTES, MasterToAgent};
 use tepui_protocol::v1;
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, Semaphore};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config, tungstenite};
 
 use super::load::{Limits, Load};
 use super::{MasterMailbox, ToMaster};
 use crate::directory::AgentLink;
 use reader::Reader;
 use writer::Writer;
+
+/// Bytes that each direction's buffer begins with: most messages are smaller, and there is one
+/// link for every agent of the cluster.
+const BUFFER_BYTES: usize = 1024;
 
 /// Messages of one agent that may wait for the master; beyond that its link is not read.
 pub const INBOUND_PERMITS: usize = 64;
@@ -57,19 +57,19 @@ enum Order {
 pub struct WebSocketLink {
     orders: UnboundedSender<Order>,
     load: Arc<Load>,
+    overflow: Arc<Notify>,
 }
 
 impl AgentLink for WebSocketLink {
     fn send(&self, message: Box<MasterToAgent>) {
         // Beyond the limit the message is dropped and the link ends: the agent registers anew,
         // and is told what it missed.
-        let order = if self.load.add_message() {
-            Order::Send(message)
+        if self.load.add_message() {
+            // Fails only when the link has ended, of which the master is told anyway.
+            let _ = self.orders.send(Order::Send(message));
         } else {
-            Order::Close
-        };
-        // Fails only when the link has ended, of which the master is told anyway.
-        let _ = self.orders.send(order);
+            self.overflow.notify_one();
+        }
     }
 
     fn close(&self) {
@@ -77,68 +77,71 @@ impl AgentLink for WebSocketLink {
     }
 }
 
-/// Turns a request into a WebSocket: the answer to give, and its two directions.
+/// Turns a connection whose first request asks for it into a WebSocket.
 ///
 /// # Errors
 /// When the request is no WebSocket's.
-pub async fn open(
-    request: &HttpRequest,
-    payload: actix_web::dev::Payload,
-) -> Result<(HttpResponse, Session, MessageStream), actix_web::Error> {
-    let guard = guard::Guard::new(payload, MAX_FRAME_BYTES);
-    let guard: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(guard);
-    let mut guarded = actix_web::dev::Payload::from(guard);
-    let payload = Payload::from_request(request, &mut guarded).await?;
-    actix_ws::handle(request, payload)
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: S,
+) -> Result<WebSocketStream<S>, tungstenite::Error> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_message_size(Some(MAX_FRAME_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES));
+    accept_async_with_config(connection, Some(config)).await
 }
 
 /// Serves one link until it ends: says hello, tells the master of it, then reads and writes.
-pub async fn serve(
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     id: LinkId,
     peer_ip: String,
-    session: Session,
-    stream: MessageStream,
+    socket: WebSocketStream<S>,
     master_info: v1::MasterInfo,
     pinging: Pinging,
     master: MasterMailbox,
 ) {
     let load = Arc::new(Load::new(LINK_LIMITS));
+    let overflow = Arc::new(Notify::new());
     let (orders, order_receiver) = unbounded_channel();
     let link = WebSocketLink {
         orders: orders.clone(),
         load: load.clone(),
+        overflow: overflow.clone(),
     };
     link.send(Box::new(MasterToAgent::Hello {
         epoch: id.0,
         master: master_info.into(),
     }));
-    tracing::info!(link = id.0, peer = peer_ip, "agent link opened");
+    tracing::debug!(link = id.0, peer = peer_ip, "agent link opened");
     master.send(ToMaster::OpenLink {
         link: id,
         peer_ip,
         address: Arc::new(link),
     });
 
+    let agent = Arc::new(OnceLock::new());
+    let (sink, messages) = socket.split();
     let writer = Writer {
         epoch: id.0,
-        session,
+        agent: agent.clone(),
+        sink,
         load,
+        overflow,
     };
-    let writing = actix_web::rt::spawn(writer.run(order_receiver));
     let reader = Reader {
         link: id,
+        agent: agent.clone(),
         master: master.clone(),
         permits: Arc::new(Semaphore::new(INBOUND_PERMITS)),
         pinging,
-        orders: orders.clone(),
+        orders,
     };
-    let messages = stream
-        .max_frame_size(MAX_FRAME_BYTES)
-        .aggregate_continuations()
-        .max_continuation_size(MAX_FRAME_BYTES);
-    reader.run(messages, writing).await;
-    // The writer may still wait for orders; nothing it could send would arrive.
-    let _ = orders.send(Order::Close);
-    tracing::info!(link = id.0, "agent link closed");
+    // Both in one task, since there are as many as agents.
+    tokio::select! {
+        () = writer.run(order_receiver) => {}
+        () = reader.run(messages) => {}
+    }
+    tracing::info!(link = id.0, agent = agent.get(), "agent link closed");
     master.input(Input::LinkClosed { link: id });
 }

@@ -49,7 +49,12 @@ impl Load {
 
     /// A message of so many bytes is on its way.
     pub fn sent(&self, bytes: usize) {
-        self.messages.fetch_sub(1, Ordering::Relaxed);
+        self.sent_all(1, bytes);
+    }
+
+    /// So many messages with so many bytes together are on their way.
+    pub fn sent_all(&self, messages: usize, bytes: usize) {
+        self.messages.fetch_sub(messages, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 

@@ -53,10 +53,10 @@ pub enum ToMaster {
         stream: Option<String>,
         /// Authenticated principal, if any.
         principal: Option<String>,
-        /// Where the HTTP worker waits for the answer.
-        reply: oneshot::Sender<Answer>,
-        /// Counts against the calls in flight until the call has been handled.
-        permit: OwnedSemaphorePermit,
+        /// Where the HTTP worker waits for the answer, unless it has answered already.
+        reply: Option<oneshot::Sender<Answer>>,
+        /// Count against the calls in flight until the call has been handled.
+        permits: CallPermits,
     },
     /// An operator wants something changed.
     Operate {
@@ -75,4 +75,13 @@ pub enum ToMaster {
     Fatal(String),
     /// The process ends: close every link and stream.
     Stop,
+}
+
+/// The room that a call takes until the master has handled it.
+#[derive(Debug)]
+pub struct CallPermits {
+    /// Among all calls.
+    pub all: OwnedSemaphorePermit,
+    /// Among those of its connection.
+    pub own: OwnedSemaphorePermit,
 }

@@ -19,5 +19,5 @@ mod whitelist;
 
 pub use actor::{MasterActor, MasterCore, PUBLISH_INTERVAL};
 pub use mailbox::MasterMailbox;
-pub use messages::ToMaster;
+pub use messages::{CallPermits, ToMaster};
 pub use run::{RunError, Running, run, run_in_foreground};

@@ -140,26 +140,37 @@ struct Pump {
 
 impl Pump {
     async fn run(self, orders: UnboundedReceiver<Order>) {
-        match self.pump(orders).await {
+        let mut framework = None;
+        let end = self.pump(orders, &mut framework).await;
+        let stream = &*self.id.0;
+        match end {
             End::ByMaster => return,
-            End::Disconnected => tracing::info!(stream = %self.id.0, "framework disconnected"),
+            End::Disconnected => tracing::info!(stream, framework, "framework disconnected"),
             End::TooSlow => {
-                tracing::warn!(stream = %self.id.0, "framework is too slow; its stream is closed");
+                tracing::warn!(
+                    stream,
+                    framework,
+                    "framework is too slow; its stream is closed"
+                );
             }
         }
         self.master.input(Input::StreamClosed { stream: self.id });
     }
 
-    async fn pump(&self, mut orders: UnboundedReceiver<Order>) -> End {
+    /// `framework` is the framework's id, once it is known.
+    async fn pump(
+        &self,
+        mut orders: UnboundedReceiver<Order>,
+        framework: &mut Option<String>,
+    ) -> End {
         let mut heartbeat = interval(HEARTBEAT_INTERVAL);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut subscribed = false;
         loop {
             let order = tokio::select! {
                 biased;
                 () = self.records.closed() => return End::Disconnected,
                 order = orders.recv() => order,
-                _ = heartbeat.tick(), if subscribed => {
+                _ = heartbeat.tick(), if framework.is_some() => {
                     self.heartbeat();
                     continue;
                 }
@@ -171,9 +182,9 @@ impl Pump {
                 return End::ByMaster;
             };
             self.push(&event);
-            if event.r#type() == scheduler::event::Type::Subscribed {
+            if let Some(subscribed) = event.subscribed {
                 // Mesos sends the first heartbeat at once.
-                subscribed = true;
+                *framework = Some(subscribed.framework_id.value);
                 self.heartbeat();
                 heartbeat.reset();
             }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tepui_core::ids::IdSource;
 use tepui_core::master::model::Snapshot;
 use tepui_protocol::v1;
@@ -27,11 +28,15 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
 use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT};
+use crate::http::shared::SharedAnswer;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
 use crate::metrics::{AllocatorMetrics, MasterQueue, RegistrarMetrics};
 use crate::registrar::store::{File, InMemory, Store};
 use crate::registrar::{OpenError, Opened, Registrar};
+
+/// Open files below which a master cannot hold a cluster of some size.
+const FEW_FILES: u64 = 4_096;
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -183,11 +188,28 @@ fn serve(
     stop: impl Future<Output = ()>,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
+    allow_many_files();
     let system = System::new();
     let result = system.block_on(serve_on_system(config, stop, listening));
     System::current().stop();
     system.run()?;
     result
+}
+
+/// Raises the number of files this process may open as far as it may by itself: each agent's link
+/// is one, and the usual soft limit is for programs that know no better.
+fn allow_many_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(files) if files < FEW_FILES => tracing::warn!(
+            files,
+            "few files may be open at a time, and each agent and framework needs some; raise the \
+             limit (ulimit -Hn, or LimitNOFILE of systemd)"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "limit of open files is as it was"),
+    }
 }
 
 async fn serve_on_system(
@@ -241,6 +263,7 @@ async fn serve_on_system(
         next_link: AtomicU64::new(1),
         memory: Memory::default(),
         calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
+        state: SharedAnswer::default(),
     };
     let http = server::start(listener, face)?;
     tracing::info!(%address, "master listening");

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::actor::Parts;
 use super::run::Ending;
-use super::{MasterActor, MasterCore, MasterMailbox, ToMaster};
+use super::{CallPermits, MasterActor, MasterCore, MasterMailbox, ToMaster};
 use crate::allocator::Commands;
 use crate::clock::Clock;
 use crate::directory::{AgentLink, Directory, FrameworkProxy};
@@ -269,18 +269,21 @@ async fn a_peer_that_went_away_is_forgotten() {
 #[actix::test]
 async fn a_call_is_answered_and_its_permit_given_back() {
     let fixture = start();
-    let permits = Arc::new(Semaphore::new(1));
-    let permit = permits.clone().try_acquire_owned().unwrap();
+    let permits = Arc::new(Semaphore::new(2));
+    let permit = || permits.clone().try_acquire_owned().unwrap();
     let (reply, answer) = oneshot::channel();
     fixture.master.send(ToMaster::Call {
         call: Box::default(),
         stream: None,
         principal: None,
-        reply,
-        permit,
+        reply: Some(reply),
+        permits: CallPermits {
+            all: permit(),
+            own: permit(),
+        },
     });
     assert_eq!(answer.await.unwrap(), Answer::Accepted);
-    permits.acquire().await.unwrap().forget();
+    permits.acquire_many(2).await.unwrap().forget();
     assert_eq!(
         fixture.published(),
         1,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tepui_core::master::model::{AgentState, Framework, FrameworkState, Phase, Snapshot, Task};
+use tepui_core::master::model::{AgentState, Framework, FrameworkState, Phase, Snapshot};
 use tepui_core::resources::Resources;
 use tepui_core::time::Now;
 use tepui_protocol::v1::TaskState;
@@ -136,11 +136,18 @@ impl Gauges {
     }
 
     fn add_amounts(&mut self, resources: &Resources, field: fn(&mut Amount) -> &mut f64) {
-        let revocable = resources.revocable();
-        let plain = resources.non_revocable();
-        for (amounts, name) in self.resources.iter_mut().zip(names::RESOURCES) {
-            *field(&mut amounts.plain) += units(plain.scalar_milli(name));
-            *field(&mut amounts.revocable) += units(revocable.scalar_milli(name));
+        for entry in resources {
+            let place = names::RESOURCES
+                .iter()
+                .position(|name| *name == entry.name());
+            let Some(amounts) = place.and_then(|at| self.resources.get_mut(at)) else {
+                continue;
+            };
+            let amount = match entry.is_revocable() {
+                true => &mut amounts.revocable,
+                false => &mut amounts.plain,
+            };
+            *field(amount) += units(entry.scalar_milli().unwrap_or(0));
         }
     }
 
@@ -156,15 +163,8 @@ impl Gauges {
             }
         }
         self.tasks_unreachable += framework.unreachable_tasks.len();
-        for task in framework.tasks.values() {
-            self.count_task(task);
-        }
-    }
-
-    fn count_task(&mut self, task: &Task) {
-        let state = task.info.state();
-        for (count, live) in self.tasks.iter_mut().zip(LIVE_STATES) {
-            *count += usize::from(state == live);
+        for (count, state) in self.tasks.iter_mut().zip(LIVE_STATES) {
+            *count += framework.task_counts.of(state);
         }
     }
 }

@@ -432,3 +432,37 @@ fn streams_end_well_when_the_master_ends() {
     while subscription.any_event().is_some() {}
     while agent.receive().is_some() {}
 }
+
+#[test]
+fn calls_that_do_not_wait_for_answers_are_all_answered_in_order() {
+    const CALLS: usize = 200;
+    let master = Master::start();
+    let subscription = master.subscribe(&new_framework("eager"));
+    let id = json!({"value": subscription.framework_id});
+    let stream = ("Mesos-Stream-Id", subscription.stream.as_str());
+    let mut all = Vec::new();
+    for number in 0..CALLS {
+        // Answered at once, after the master has handled it, refused by it, and by nobody asked.
+        let call = match number % 4 {
+            0 => json!({"type": "SUPPRESS", "framework_id": id}),
+            1 => json!({"type": "REVIVE", "framework_id": id}),
+            2 => json!({"type": "SUPPRESS", "framework_id": {"value": "unknown"}}),
+            _ => json!({"type": "SUPPRESS"}),
+        };
+        let body = call.to_string();
+        all.extend(request("POST", PATH, &[JSON, stream], body.as_bytes()));
+    }
+    // Pieces that end anywhere in heads and bodies: what is half here when an answer is due must
+    // not cost the connection.
+    let mut connection = master.connect();
+    for piece in all.chunks(777) {
+        connection.send(piece);
+    }
+    for number in 0..CALLS {
+        let expected = if number % 4 < 2 { 202 } else { 400 };
+        let response = connection.response();
+        assert_eq!(response.status, expected, "{number}: {}", response.text());
+    }
+    connection.send(&request("GET", "/health", &[], b""));
+    assert_eq!(connection.response().status, 200);
+}

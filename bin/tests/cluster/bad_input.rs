@@ -185,6 +185,6 @@ fn a_stranger_on_the_agent_link_is_turned_away() {
         &[],
         &[],
     );
-    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.status, 426, "{}", answer.text());
     still_works(&cluster);
 }

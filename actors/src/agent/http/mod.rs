@@ -10,11 +10,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::Addr;
-use actix_web::dev::Server;
+use actix_server::Server;
 use actix_web::http::StatusCode;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::web::ServiceConfig;
+use actix_web::{HttpRequest, HttpResponse, web};
 use tepui_core::agent::messages::ConnectionId;
 use tepui_core::agent::model::Snapshot;
 
@@ -22,16 +24,27 @@ use super::actor::{AgentActor, Read};
 use crate::clock::Clock;
 use crate::http::body::Memory;
 use crate::http::path::Table;
+use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::http::{not_found, text};
 
 /// Threads that serve requests; executors' calls are small and few.
 const WORKERS: usize = 1;
 
+/// Threads for reads of large files.
+const BLOCKING_THREADS: usize = 4;
+
 /// Connections served at a time: every executor keeps one open and makes calls on another.
 const MAX_CONNECTIONS: usize = 65_536;
 
-/// Time connections have to end when the agent stops.
-const SHUTDOWN_TIMEOUT_SECS: u64 = 1;
+/// What the server may take.
+const LIMITS: Limits = Limits {
+    workers: WORKERS,
+    blocking_threads: BLOCKING_THREADS,
+    connections: MAX_CONNECTIONS,
+    head: Duration::from_secs(10),
+    disconnect: Duration::from_secs(1),
+    shutdown_seconds: 1,
+};
 
 /// Where a path leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,19 +106,13 @@ impl Shared {
 /// # Errors
 /// When the listener cannot be used.
 pub(super) fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::new(shared.clone()))
-            .default_service(web::to(dispatch))
-    })
-    .workers(WORKERS)
-    .max_connections(MAX_CONNECTIONS)
-    // An executor that is gone must be noticed before the next event is sent to it.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECS)
-    .disable_signals()
-    .listen(listener)?;
-    Ok(server.run())
+    let shared = web::Data::new(shared);
+    let routes = move |config: &mut ServiceConfig| {
+        config
+            .app_data(shared.clone())
+            .default_service(web::to(dispatch));
+    };
+    serve::start(listener, LIMITS, OnlyHttp, routes)
 }
 
 async fn dispatch(

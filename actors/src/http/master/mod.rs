@@ -7,6 +7,8 @@ mod reads;
 mod scheduler;
 pub mod state;
 
+pub use link::Links;
+
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -25,6 +27,7 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
 use super::path::Table;
+use super::shared::SharedAnswer;
 use super::unread;
 use crate::allocator::GetFigures;
 use crate::clock::Clock;
@@ -61,6 +64,8 @@ pub struct Face {
     pub memory: Memory,
     /// Calls that may wait for the master.
     pub calls: Arc<Semaphore>,
+    /// What `/state` answers.
+    pub state: SharedAnswer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +115,7 @@ async fn route(
     match ROUTES.find(request.path()) {
         Some(Route::Scheduler) => scheduler::handle(request, payload, face).await,
         Some(Route::Operator) => operator::handle(request, payload, face).await,
-        Some(Route::AgentLink) => link::handle(request, payload, face).await,
+        Some(Route::AgentLink) => link::refuse(),
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, face),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
@@ -30,13 +31,14 @@ pub(super) fn flags(request: &HttpRequest, face: &Face) -> HttpResponse {
     )
 }
 
-pub(super) async fn state(request: &HttpRequest, face: &Face) -> HttpResponse {
-    let state = State {
-        snapshot: face.snapshot.load_full(),
-        config: face.config.clone(),
-        address: face.address,
+pub(super) async fn state(request: &HttpRequest, face: &Data<Face>) -> HttpResponse {
+    let of = face.clone();
+    let state = move || State {
+        snapshot: of.snapshot.load_full(),
+        config: of.config.clone(),
+        address: of.address,
     };
-    json::answer_blocking(request, state).await
+    json::answer_shared(request, &face.state, state).await
 }
 
 pub(super) async fn metrics(request: &HttpRequest, face: &Face) -> HttpResponse {

@@ -9,17 +9,19 @@ use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use tepui_core::master::call::is_accepted_at_once;
 use tepui_core::master::messages::StreamId;
 use tepui_core::master::model::Phase;
 use tepui_core::validation::scheduler_call;
 use tepui_protocol::v1::scheduler::Call;
 use tepui_protocol::v1::scheduler::call::{Subscribe, Type};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Face, answered, bad_request, unavailable};
 use crate::http::media::MediaType;
+use crate::http::serve::ConnectionCalls;
 use crate::http::{body, media, method_not_allowed};
-use crate::master::{ToMaster, proxy};
+use crate::master::{CallPermits, ToMaster, proxy};
 
 /// Names the subscription a call belongs to.
 const STREAM_ID: &str = "Mesos-Stream-Id";
@@ -64,7 +66,13 @@ async fn serve(
             }
             Ok(open_stream(face, media, subscribe))
         }
-        (_, _, subscribe) => forward(face, Call { subscribe, ..call }, stream).await,
+        (_, _, subscribe) => {
+            // The body's share of memory is kept until the master's queue has room for the call.
+            let call = Call { subscribe, ..call };
+            let answer = forward(request, face, call, stream).await;
+            drop(body);
+            answer
+        }
     }
 }
 
@@ -86,22 +94,40 @@ fn open_stream(face: &Face, media: MediaType, subscribe: Subscribe) -> HttpRespo
         .streaming(events)
 }
 
+/// Hands a call to the master. Most need not wait for it: their answer is the same whatever becomes
+/// of them, and calls that follow each other on one connection would wait for each other.
 async fn forward(
+    request: &HttpRequest,
     face: &Face,
     call: Call,
     stream: Option<String>,
 ) -> Result<HttpResponse, HttpResponse> {
-    let Ok(permit) = face.calls.clone().try_acquire_owned() else {
+    // A connection that calls faster than the master handles it waits here, and is not read.
+    let own = match request.conn_data::<ConnectionCalls>() {
+        Some(calls) => calls.0.clone().acquire_owned().await,
+        None => Arc::new(Semaphore::new(1)).acquire_owned().await,
+    };
+    let send = |permits, reply, call| {
+        face.master.send(ToMaster::Call {
+            call: Box::new(call),
+            stream: stream.clone(),
+            principal: None,
+            reply,
+            permits,
+        });
+    };
+    let ended = |_| unavailable("Master is shutting down");
+    let own = own.map_err(ended)?;
+    if is_accepted_at_once(&face.snapshot.load(), &call, stream.as_deref(), None) {
+        let all = face.calls.clone().acquire_owned().await.map_err(ended)?;
+        send(CallPermits { all, own }, None, call);
+        return Ok(HttpResponse::Accepted().finish());
+    }
+    let Ok(all) = face.calls.clone().try_acquire_owned() else {
         return Err(unavailable("Too many calls are waiting; try again later"));
     };
     let (reply, answer) = oneshot::channel();
-    face.master.send(ToMaster::Call {
-        call: Box::new(call),
-        stream,
-        principal: None,
-        reply,
-        permit,
-    });
+    send(CallPermits { all, own }, Some(reply), call);
     answered(answer.await)
 }
 

@@ -1,10 +1,8 @@
 //! The receiving half of an agent link: decodes frames, hands them to the master, counts pings.
 //! Writes nothing itself; pings are ordered from the writer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use actix_web::rt::task::JoinHandle;
-use actix_ws::{AggregatedMessage, ProtocolError};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tepui_core::master::messages::{Input, LinkId};
@@ -12,15 +10,22 @@ use tepui_protocol::link::{self, AgentToMaster, Frame};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::{Order, Pinging};
 use crate::master::{MasterMailbox, ToMaster};
 
 /// What comes out of the socket.
-type Received = Result<AggregatedMessage, ProtocolError>;
+type Received = Result<Message, tungstenite::Error>;
+
+/// Messages between two pings that had to wait for the master, from which on the agent is told of
+/// in the log.
+const MANY_HELD_UP: u32 = 1_000;
 
 pub(super) struct Reader {
     pub(super) link: LinkId,
+    /// The agent's id, once it is known.
+    pub(super) agent: Arc<OnceLock<String>>,
     pub(super) master: MasterMailbox,
     pub(super) permits: Arc<Semaphore>,
     pub(super) pinging: Pinging,
@@ -28,24 +33,20 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads until the socket or the writer ends, or the agent breaks the protocol.
-    pub(super) async fn run(
-        self,
-        mut messages: impl Stream<Item = Received> + Unpin,
-        mut writing: JoinHandle<()>,
-    ) {
+    /// Reads until the socket ends or the agent breaks the protocol.
+    pub(super) async fn run(self, mut messages: impl Stream<Item = Received> + Unpin) {
         let mut pings = interval(self.pinging.interval);
         // The first ping is due one interval after the link was opened.
         pings.reset();
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unanswered = 0;
+        let mut held_up = 0;
         // Held while waiting for the next message. While the master has too many of this agent's
         // messages there is none, nothing is read, and TCP slows the agent down.
         let mut permit: Option<OwnedSemaphorePermit> = None;
         loop {
             tokio::select! {
                 biased;
-                _ = &mut writing => return,
                 _ = pings.tick() => {
                     // While nothing is read, an answer cannot be seen, and is not missed.
                     if permit.is_some() {
@@ -53,6 +54,7 @@ impl Reader {
                         unanswered += 1;
                     }
                     let _ = self.orders.send(Order::Ping);
+                    held_up = 0;
                 }
                 acquired = self.permits.clone().acquire_owned(), if permit.is_none() => {
                     permit = acquired.ok();
@@ -68,8 +70,26 @@ impl Reader {
                     if !self.frame(&frame, &mut permit) {
                         return;
                     }
+                    if permit.is_none() {
+                        permit = self.permits.clone().try_acquire_owned().ok();
+                        held_up += u32::from(permit.is_none());
+                        self.tell_flood(held_up);
+                    }
                 }
             }
+        }
+    }
+
+    /// Messages were held up so often since the last ping.
+    fn tell_flood(&self, held_up: u32) {
+        if held_up == MANY_HELD_UP {
+            let (link, agent) = (self.link.0, self.agent.get());
+            tracing::warn!(
+                link,
+                agent,
+                held_up,
+                "agent sends faster than the master takes it; its link is slowed down"
+            );
         }
     }
 
@@ -78,6 +98,7 @@ impl Reader {
         if unanswered > 0 && unanswered == self.pinging.max_unanswered {
             tracing::warn!(
                 link = self.link.0,
+                agent = self.agent.get(),
                 unanswered,
                 "agent does not answer pings"
             );
@@ -90,18 +111,16 @@ impl Reader {
     /// socket is at its end.
     fn message(&self, message: Option<Received>) -> Option<Option<Bytes>> {
         match message {
-            Some(Ok(AggregatedMessage::Binary(frame))) => Some(Some(frame)),
-            Some(Ok(AggregatedMessage::Ping(_) | AggregatedMessage::Pong(_))) => Some(None),
-            Some(Ok(AggregatedMessage::Text(_))) => {
-                tracing::warn!(
-                    link = self.link.0,
-                    "agent sent text instead of binary frames"
-                );
+            Some(Ok(Message::Binary(frame))) => Some(Some(frame)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Some(None),
+            Some(Ok(Message::Text(_))) => {
+                let (link, agent) = (self.link.0, self.agent.get());
+                tracing::warn!(link, agent, "agent sent text instead of binary frames");
                 None
             }
-            Some(Ok(AggregatedMessage::Close(_))) | None => None,
+            Some(Ok(Message::Close(_))) | None => None,
             Some(Err(error)) => {
-                tracing::warn!(link = self.link.0, %error, "agent link broke");
+                tracing::warn!(link = self.link.0, agent = self.agent.get(), %error, "agent link broke");
                 None
             }
         }
@@ -112,7 +131,8 @@ impl Reader {
         let Frame { epoch, body } = match link::decode::<AgentToMaster>(frame) {
             Ok(frame) => frame,
             Err(error) => {
-                tracing::warn!(link = self.link.0, %error, "agent sent a bad frame; link closed");
+                let (link, agent) = (self.link.0, self.agent.get());
+                tracing::warn!(link, agent, %error, "agent sent a bad frame; link closed");
                 return false;
             }
         };

@@ -1,10 +1,9 @@
 //! Tests of the reading half of an agent link under a paused clock: pings, permits, bad frames.
 //! The socket itself is tested with a real agent's client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix_ws::{AggregatedMessage, ProtocolError};
 use bytes::Bytes;
 use futures_util::stream;
 use tepui_core::master::messages::{Input, LinkId};
@@ -12,6 +11,7 @@ use tepui_core::time::Mono;
 use tepui_protocol::link::{self, AgentToMaster, Frame};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::reader::Reader;
 use super::{Order, Pinging};
@@ -25,7 +25,7 @@ const PINGING: Pinging = Pinging {
 };
 
 struct Fixture {
-    to_link: UnboundedSender<Result<AggregatedMessage, ProtocolError>>,
+    to_link: UnboundedSender<Result<Message, tungstenite::Error>>,
     orders: UnboundedReceiver<Order>,
     inputs: UnboundedReceiver<ToMaster>,
     reading: actix_web::rt::task::JoinHandle<()>,
@@ -37,6 +37,7 @@ fn start(permits: usize) -> Fixture {
     let (order_sender, orders) = unbounded_channel();
     let reader = Reader {
         link: LinkId(7),
+        agent: Arc::new(OnceLock::new()),
         master,
         permits: Arc::new(Semaphore::new(permits)),
         pinging: PINGING,
@@ -46,10 +47,9 @@ fn start(permits: usize) -> Fixture {
         let message = from_agent.recv().await?;
         Some((message, from_agent))
     });
-    let writing = actix_web::rt::spawn(std::future::pending());
     let reading = actix_web::rt::spawn(async move {
         let messages = std::pin::pin!(messages);
-        reader.run(messages, writing).await;
+        reader.run(messages).await;
     });
     Fixture {
         to_link,
@@ -62,9 +62,7 @@ fn start(permits: usize) -> Fixture {
 impl Fixture {
     fn send(&self, epoch: u64, body: AgentToMaster) {
         let frame = Bytes::from(link::encode(&Frame { epoch, body }).unwrap());
-        self.to_link
-            .send(Ok(AggregatedMessage::Binary(frame)))
-            .unwrap();
+        self.to_link.send(Ok(Message::Binary(frame))).unwrap();
     }
 
     /// The next message handed to the master, with its permit.
@@ -160,9 +158,9 @@ async fn a_frame_of_another_epoch_is_dropped() {
 #[actix::test]
 async fn bad_frames_and_texts_end_the_link() {
     let junk = [
-        AggregatedMessage::Binary(Bytes::from_static(b"\xc1junk")),
-        AggregatedMessage::Text("hello".into()),
-        AggregatedMessage::Close(None),
+        Message::Binary(Bytes::from_static(b"\xc1junk")),
+        Message::Text("hello".into()),
+        Message::Close(None),
     ];
     for message in junk {
         let mut fixture = start(4);
@@ -171,6 +169,9 @@ async fn bad_frames_and_texts_end_the_link() {
         assert!(fixture.inputs.try_recv().is_err());
     }
     let fixture = start(4);
-    fixture.to_link.send(Err(ProtocolError::Overflow)).unwrap();
+    fixture
+        .to_link
+        .send(Err(tungstenite::Error::ConnectionClosed))
+        .unwrap();
     fixture.reading.await.unwrap();
 }

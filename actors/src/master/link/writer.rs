@@ -1,71 +1,118 @@
 //! The sending half of an agent link: encodes frames and writes them in order.
 //! Reads nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use actix_ws::{CloseCode, CloseReason, Session};
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt};
 use tepui_protocol::link::{self, Frame, MasterToAgent};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::Order;
 use crate::master::load::Load;
 
-pub(super) struct Writer {
+/// Messages that are written before they are sent off together.
+const MAX_BATCH: usize = 64;
+
+/// Time an agent has to take the end of its link.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer<W> {
     pub(super) epoch: u64,
-    pub(super) session: Session,
+    /// The agent's id, once it is known.
+    pub(super) agent: Arc<OnceLock<String>>,
+    pub(super) sink: W,
     pub(super) load: Arc<Load>,
+    /// Told when more waits than may.
+    pub(super) overflow: Arc<Notify>,
 }
 
-impl Writer {
+impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
     /// Writes until told to close, the agent is too slow, or the socket is gone.
-    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+    pub(super) async fn run(mut self, orders: UnboundedReceiver<Order>) {
+        let overflow = self.overflow.clone();
+        tokio::select! {
+            biased;
+            () = overflow.notified() => {
+                let (link, agent) = (self.epoch, self.agent.get());
+                tracing::warn!(link, agent, "agent is too slow; its link is closed");
+            }
+            () = self.write_all(orders) => {}
+        }
+        // The agent may not read, or be gone; neither may hold up the end of its link.
+        let _ = tokio::time::timeout(CLOSE_LIMIT, self.sink.close()).await;
+    }
+
+    async fn write_all(&mut self, mut orders: UnboundedReceiver<Order>) {
         // Until the agent is registered on this link, the master does not count it as connected.
         let mut registered = false;
         while let Some(order) = orders.recv().await {
-            if self.load.is_overflown() {
-                tracing::warn!(link = self.epoch, "agent is too slow; its link is closed");
-                break;
-            }
-            let message = match order {
-                Order::Send(message) => *message,
-                Order::Ping => {
-                    self.load.add_message();
-                    MasterToAgent::Ping {
-                        connected: registered,
-                    }
+            let mut next = Some(order);
+            let mut bytes = 0;
+            let mut messages = 0;
+            while let Some(order) = next {
+                let Some(message) = self.message(order, &mut registered) else {
+                    return;
+                };
+                let Some(frame) = self.frame(message) else {
+                    return;
+                };
+                bytes += frame.len();
+                messages += 1;
+                if self.sink.feed(Message::Binary(frame)).await.is_err() {
+                    return;
                 }
-                Order::Close => break,
-            };
-            registered |= matches!(
-                message,
-                MasterToAgent::Registered { .. } | MasterToAgent::Reregistered { .. }
-            );
-            if !self.write(message).await {
-                break;
+                next = match messages < MAX_BATCH {
+                    true => orders.try_recv().ok(),
+                    false => None,
+                };
             }
+            if self.sink.flush().await.is_err() {
+                return;
+            }
+            self.load.sent_all(messages, bytes);
         }
-        let reason = CloseReason::from(CloseCode::Normal);
-        // Fails only when the socket is gone already.
-        let _ = self.session.close(Some(reason)).await;
     }
 
-    /// Writes one message; false when the link cannot go on.
-    async fn write(&mut self, message: MasterToAgent) -> bool {
-        let frame = match link::encode(&Frame {
-            epoch: self.epoch,
-            body: message,
-        }) {
-            Ok(frame) => frame,
+    /// The message of an order; none when the link is to be closed.
+    fn message(&self, order: Order, registered: &mut bool) -> Option<MasterToAgent> {
+        match order {
+            Order::Send(message) => {
+                if let MasterToAgent::Registered { agent_id, .. }
+                | MasterToAgent::Reregistered { agent_id, .. } = &*message
+                {
+                    *registered = true;
+                    self.agent.get_or_init(|| agent_id.clone());
+                }
+                Some(*message)
+            }
+            Order::Ping => {
+                self.load.add_message();
+                Some(MasterToAgent::Ping {
+                    connected: *registered,
+                })
+            }
+            Order::Close => None,
+        }
+    }
+
+    /// A message as a frame; none when the link cannot go on.
+    fn frame(&self, body: MasterToAgent) -> Option<Bytes> {
+        let epoch = self.epoch;
+        match link::encode(&Frame { epoch, body }) {
+            Ok(frame) => {
+                self.load.add_bytes(frame.len());
+                Some(Bytes::from(frame))
+            }
             Err(error) => {
                 // Nothing the master says may get lost in silence: the agent registers anew.
-                tracing::error!(link = self.epoch, %error, "message for agent cannot be sent");
-                return false;
+                let agent = self.agent.get();
+                tracing::error!(link = epoch, agent, %error, "message for agent cannot be sent");
+                None
             }
-        };
-        let bytes = frame.len();
-        self.load.add_bytes(bytes);
-        let written = self.session.binary(frame).await.is_ok();
-        self.load.sent(bytes);
-        written
+        }
     }
 }

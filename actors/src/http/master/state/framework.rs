@@ -1,23 +1,26 @@
 //! Frameworks in `/state`, with their offers and executors.
 //! Their tasks are in `task.rs`.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use serde::{Serialize, Serializer};
+use tepui_core::ids::TaskId;
 use tepui_core::master::model::{Executor, Framework, FrameworkState, Offer, Snapshot, Task};
 use tepui_core::resources::Resources;
 use tepui_protocol::v1::{self, framework_info::capability};
 
-use super::agent::sum;
 use super::resources::ResourcesView;
 use super::task::TaskView;
-use super::{LabelView, labels};
+use super::{LabelView, labels, role};
 
 /// A framework, whether it is running or completed.
 #[derive(Serialize)]
 pub(super) struct FrameworkView<'a> {
     id: &'a str,
     name: &'a str,
-    used_resources: ResourcesView,
-    offered_resources: ResourcesView,
+    used_resources: ResourcesView<'a>,
+    offered_resources: ResourcesView<'a>,
     capabilities: Vec<&'static str>,
     hostname: &'a str,
     webui_url: &'a str,
@@ -31,14 +34,14 @@ pub(super) struct FrameworkView<'a> {
     unregistered_time: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<&'a str>,
-    resources: ResourcesView,
+    resources: ResourcesView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reregistered_time: Option<f64>,
     #[serde(flatten)]
     roles: Roles<'a>,
-    tasks: Vec<TaskView<'a>>,
-    unreachable_tasks: Vec<TaskView<'a>>,
-    completed_tasks: Vec<TaskView<'a>>,
+    tasks: Tasks<'a>,
+    unreachable_tasks: Tasks<'a>,
+    completed_tasks: Tasks<'a>,
     offers: Vec<OfferView<'a>>,
     executors: Vec<ExecutorView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,8 +75,7 @@ impl<'a> FrameworkView<'a> {
                 .iter()
                 .filter_map(|id| snapshot.offers.get(id))
         };
-        let offered = sum(offers().map(|offer| &offer.resources));
-        let used = used(framework);
+        let offered = || offers().map(|offer| &offer.resources);
         let connected = matches!(framework.state, FrameworkState::Active(_));
         let capabilities = info
             .capabilities
@@ -82,9 +84,9 @@ impl<'a> FrameworkView<'a> {
         FrameworkView {
             id: framework.id.as_str(),
             name: &info.name,
-            resources: ResourcesView::of(&sum([&used, &offered])),
-            used_resources: ResourcesView::of(&used),
-            offered_resources: ResourcesView::of(&offered),
+            resources: ResourcesView::of_all(used(framework).chain(offered())),
+            used_resources: ResourcesView::of_all(used(framework)),
+            offered_resources: ResourcesView::of_all(offered()),
             capabilities: capabilities
                 .clone()
                 .map(|capability| capability.as_str_name())
@@ -110,13 +112,9 @@ impl<'a> FrameworkView<'a> {
                 true => Roles::Roles(&info.roles),
                 false => Roles::Role(info.role.as_deref().unwrap_or("*")),
             },
-            tasks: framework
-                .tasks
-                .values()
-                .map(|task| TaskView::new(task))
-                .collect(),
-            unreachable_tasks: views(framework.unreachable_tasks.values()),
-            completed_tasks: views(framework.completed_tasks.iter()),
+            tasks: Tasks::ById(&framework.tasks),
+            unreachable_tasks: Tasks::ById(&framework.unreachable_tasks),
+            completed_tasks: Tasks::InOrder(&framework.completed_tasks),
             offers: offers().map(|offer| OfferView::new(offer)).collect(),
             executors: executors(framework),
             labels: labels(info.labels.as_ref()),
@@ -128,17 +126,32 @@ impl<'a> FrameworkView<'a> {
     }
 }
 
-fn views<'a>(tasks: impl Iterator<Item = &'a std::sync::Arc<Task>>) -> Vec<TaskView<'a>> {
-    tasks.map(|task| TaskView::new(task)).collect()
+/// Tasks, each shown as it is written: there may be very many.
+enum Tasks<'a> {
+    ById(&'a OrdMap<TaskId, Arc<Task>>),
+    InOrder(&'a Vector<Arc<Task>>),
+}
+
+impl Serialize for Tasks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tasks::ById(tasks) => {
+                serializer.collect_seq(tasks.values().map(|task| TaskView::new(task)))
+            }
+            Tasks::InOrder(tasks) => {
+                serializer.collect_seq(tasks.iter().map(|task| TaskView::new(task)))
+            }
+        }
+    }
 }
 
 /// What tasks that have not given their resources back, and executors, hold.
-fn used(framework: &Framework) -> Resources {
+fn used(framework: &Framework) -> impl Iterator<Item = &Resources> {
     let tasks = framework.tasks.values().filter(|task| !task.recovered);
     let executors = framework.executors.values();
-    sum(tasks
+    tasks
         .map(|task| &task.resources)
-        .chain(executors.map(|executor| &executor.resources)))
+        .chain(executors.map(|executor| &executor.resources))
 }
 
 fn executors(framework: &Framework) -> Vec<ExecutorView<'_>> {
@@ -154,7 +167,7 @@ struct OfferView<'a> {
     framework_id: &'a str,
     allocation_info: AllocationView<'a>,
     slave_id: &'a str,
-    resources: ResourcesView,
+    resources: ResourcesView<'a>,
 }
 
 #[derive(Serialize)]
@@ -180,9 +193,9 @@ struct ExecutorView<'a> {
     name: &'a str,
     framework_id: &'a str,
     command: CommandView<'a>,
-    resources: ResourcesView,
+    resources: ResourcesView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<String>,
+    role: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<LabelView<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,12 +216,7 @@ impl<'a> ExecutorView<'a> {
             framework_id: framework.id.as_str(),
             command: CommandView::new(info.command.as_deref()),
             resources: ResourcesView::of(&executor.resources),
-            role: executor
-                .resources
-                .by_allocation_role()
-                .into_keys()
-                .next()
-                .map(|role| role.to_string()),
+            role: role(&executor.resources),
             labels: labels(info.labels.as_ref()),
             r#type: info.r#type.map(|_| info.r#type().as_str_name()),
             slave_id: agent.as_str(),

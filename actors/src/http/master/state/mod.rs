@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use tepui_core::master::model::{AgentState, Snapshot};
+use tepui_core::resources::Resources;
 use tepui_protocol::v1;
 
 use crate::http::version::{Version, version};
@@ -157,6 +158,12 @@ where
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq((self.0)())
     }
+}
+
+/// The role that resources are allocated to.
+fn role(resources: &Resources) -> Option<&str> {
+    let roles = resources.iter().filter_map(|entry| entry.allocation_role());
+    roles.map(|role| &**role).min()
 }
 
 /// Labels as the v0 reads write them: without the enclosing object.

@@ -1,18 +1,19 @@
 //! Resources and attributes as the v0 reads show them: one entry per name.
 //! Reservations, disks and allocation roles are summed up, not shown.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use tepui_core::resources::{Format, Resources};
+use serde::{Serialize, Serializer};
+use tepui_core::resources::{self, Entry, Resources};
 use tepui_protocol::v1::{self, value};
 
 /// Names that are shown even when there is nothing of them.
-const ALWAYS: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
+const ALWAYS: [&str; 4] = ["cpus", "disk", "gpus", "mem"];
 
-/// Resources by name.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct ResourcesView(BTreeMap<String, Amount>);
+/// Resources by name. There is one for every task, so it borrows what it can.
+#[derive(Debug, PartialEq)]
+pub(super) struct ResourcesView<'a>(Vec<(Cow<'a, str>, Amount)>);
 
 /// An amount: a number, or ranges and sets as text.
 #[derive(Debug, PartialEq, Serialize)]
@@ -24,67 +25,106 @@ pub(super) enum Amount {
     Text(String),
 }
 
-#[derive(Default)]
-struct Sum {
+struct Sum<'a> {
+    name: &'a str,
+    is_revocable: bool,
     milli: i64,
     ranges: Vec<(u64, u64)>,
-    items: BTreeSet<String>,
-    scalar: bool,
+    items: BTreeSet<&'a str>,
+    is_scalar: bool,
 }
 
-impl ResourcesView {
+impl<'a> ResourcesView<'a> {
     /// Everything in `resources`.
-    pub(super) fn of(resources: &Resources) -> Self {
-        Self::sum(&resources.to_v1(Format::PostRefinement))
+    pub(super) fn of(resources: &'a Resources) -> Self {
+        Self::of_entries(resources)
     }
 
-    /// Everything in a list in the form of the API.
-    pub(super) fn sum<'a>(resources: impl IntoIterator<Item = &'a v1::Resource>) -> Self {
-        let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-        for name in ALWAYS {
-            sums.entry(name.to_owned()).or_default().scalar = true;
+    /// All of these together.
+    pub(super) fn of_all(parts: impl IntoIterator<Item = &'a Resources>) -> Self {
+        Self::of_entries(parts.into_iter().flatten())
+    }
+
+    /// All of these entries together.
+    pub(super) fn of_entries(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut sums: Vec<Sum<'a>> = ALWAYS.iter().map(|name| Sum::always(name)).collect();
+        let mut shared: Vec<&Entry> = Vec::new();
+        for entry in entries {
+            // Several may hold one shared volume, of which there is no more for that.
+            if entry.is_shared() {
+                if shared.iter().any(|known| known.is_same(entry)) {
+                    continue;
+                }
+                shared.push(entry);
+            }
+            let (name, is_revocable) = (entry.name(), entry.is_revocable());
+            let known = sums
+                .iter_mut()
+                .find(|sum| sum.name == name && sum.is_revocable == is_revocable);
+            match known {
+                Some(sum) => sum.add(entry),
+                None => {
+                    let mut sum = Sum::new(name, is_revocable);
+                    sum.add(entry);
+                    sums.push(sum);
+                }
+            }
         }
-        for resource in resources {
-            let name = match resource.revocable {
-                Some(_) => format!("{}_revocable", resource.name),
-                None => resource.name.clone(),
-            };
-            sums.entry(name).or_default().add(resource);
-        }
-        ResourcesView(
-            sums.into_iter()
-                .map(|(name, sum)| (name, sum.amount()))
-                .collect(),
-        )
+        let mut view: Vec<_> = sums.into_iter().map(Sum::finish).collect();
+        view.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        ResourcesView(view)
     }
 }
 
-impl Sum {
-    fn add(&mut self, resource: &v1::Resource) {
-        if let Some(scalar) = &resource.scalar {
-            self.scalar = true;
-            // Scalars have three decimals: summed as thousandths, no rounding error shows.
-            self.milli = self
-                .milli
-                .saturating_add((scalar.value * 1000.0).round() as i64);
-        }
-        if let Some(ranges) = &resource.ranges {
-            self.ranges
-                .extend(ranges.range.iter().map(|range| (range.begin, range.end)));
-        }
-        if let Some(set) = &resource.set {
-            self.items.extend(set.item.iter().cloned());
+impl Serialize for ResourcesView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, amount)| (name, amount)))
+    }
+}
+
+impl<'a> Sum<'a> {
+    fn new(name: &'a str, is_revocable: bool) -> Self {
+        Sum {
+            name,
+            is_revocable,
+            milli: 0,
+            ranges: Vec::new(),
+            items: BTreeSet::new(),
+            is_scalar: false,
         }
     }
 
-    fn amount(self) -> Amount {
-        if self.scalar {
+    fn always(name: &'a str) -> Self {
+        Sum {
+            is_scalar: true,
+            ..Sum::new(name, false)
+        }
+    }
+
+    fn add(&mut self, entry: &'a Entry) {
+        match entry.amount() {
+            resources::Amount::Scalar(milli) => {
+                self.is_scalar = true;
+                self.milli = self.milli.saturating_add(*milli);
+            }
+            resources::Amount::Ranges(ranges) => self.ranges.extend_from_slice(ranges),
+            resources::Amount::Set(items) => self.items.extend(items.iter().map(|item| &**item)),
+        }
+    }
+
+    fn finish(self) -> (Cow<'a, str>, Amount) {
+        let amount = if self.is_scalar {
             Amount::Scalar(self.milli as f64 / 1000.0)
         } else if !self.ranges.is_empty() {
             Amount::Text(ranges_text(self.ranges))
         } else {
             Amount::Text(set_text(self.items))
-        }
+        };
+        let name = match self.is_revocable {
+            true => Cow::Owned(format!("{}_revocable", self.name)),
+            false => Cow::Borrowed(self.name),
+        };
+        (name, amount)
     }
 }
 
@@ -104,34 +144,27 @@ fn ranges_text(mut ranges: Vec<(u64, u64)>) -> String {
     format!("[{}]", ranges.join(", "))
 }
 
-fn set_text(items: BTreeSet<String>) -> String {
+fn set_text(items: BTreeSet<&str>) -> String {
     format!("{{{}}}", items.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// What is reserved, by the role it is reserved to.
-pub(super) fn reserved(resources: &[v1::Resource]) -> BTreeMap<&str, ResourcesView> {
-    let mut by_role: BTreeMap<&str, Vec<&v1::Resource>> = BTreeMap::new();
-    for resource in resources {
-        if let Some(reservation) = resource.reservations.last() {
-            by_role
-                .entry(reservation.role())
-                .or_default()
-                .push(resource);
+pub(super) fn reserved(resources: &Resources) -> BTreeMap<&str, ResourcesView<'_>> {
+    let mut by_role: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in resources {
+        if let Some(role) = entry.reservation_role() {
+            by_role.entry(role).or_default().push(entry);
         }
     }
     by_role
         .into_iter()
-        .map(|(role, list)| (role, ResourcesView::sum(list)))
+        .map(|(role, entries)| (role, ResourcesView::of_entries(entries)))
         .collect()
 }
 
 /// What is not reserved.
-pub(super) fn unreserved(resources: &[v1::Resource]) -> ResourcesView {
-    ResourcesView::sum(
-        resources
-            .iter()
-            .filter(|resource| resource.reservations.is_empty()),
-    )
+pub(super) fn unreserved(resources: &Resources) -> ResourcesView<'_> {
+    ResourcesView::of_entries(resources.iter().filter(|entry| !entry.is_reserved()))
 }
 
 /// Attributes by name.
@@ -149,7 +182,10 @@ pub(super) fn attributes(attributes: &[v1::Attribute]) -> BTreeMap<&str, Amount>
             Amount::Text(ranges_text(pairs.collect()))
         }
         value::Type::Set => {
-            let items = attribute.set.as_ref().map(|set| set.item.iter().cloned());
+            let items = attribute
+                .set
+                .as_ref()
+                .map(|set| set.item.iter().map(String::as_str));
             Amount::Text(set_text(items.into_iter().flatten().collect()))
         }
         value::Type::Text => Amount::Text(

@@ -8,7 +8,7 @@ use tepui_core::master::model::Task;
 use tepui_protocol::v1;
 
 use super::resources::ResourcesView;
-use super::{LabelView, labels};
+use super::{LabelView, labels, role};
 
 /// A task.
 #[derive(Serialize)]
@@ -19,10 +19,10 @@ pub(super) struct TaskView<'a> {
     executor_id: &'a str,
     slave_id: &'a str,
     state: &'static str,
-    resources: ResourcesView,
+    resources: ResourcesView<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     limits: BTreeMap<&'a str, Limit>,
-    role: String,
+    role: &'a str,
     statuses: Vec<StatusView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
@@ -39,7 +39,6 @@ pub(super) struct TaskView<'a> {
 impl<'a> TaskView<'a> {
     pub(super) fn new(task: &'a Task) -> Self {
         let info = &task.info;
-        let role = task.resources.by_allocation_role().into_keys().next();
         TaskView {
             id: &info.task_id.value,
             name: &info.name,
@@ -53,7 +52,7 @@ impl<'a> TaskView<'a> {
                 .iter()
                 .map(|(name, limit)| (name.as_str(), Limit(limit.value)))
                 .collect(),
-            role: role.map_or_else(String::new, |role| role.to_string()),
+            role: role(&task.resources).unwrap_or_default(),
             statuses: info.statuses.iter().map(StatusView::new).collect(),
             user: info.user.as_deref(),
             labels: labels(info.labels.as_ref()),

@@ -47,7 +47,6 @@ fn resources_of_one_name_are_summed_without_rounding_errors() {
 #[test]
 fn reservations_are_shown_by_role() {
     let resources = Resources::parse("cpus:1;cpus(eng):2;mem(ops):8", "*").unwrap();
-    let list = resources.to_v1(Format::PostRefinement);
     let none = json!({"cpus": 0.0, "gpus": 0.0, "mem": 0.0, "disk": 0.0});
     let mut eng = none.clone();
     eng["cpus"] = json!(2.0);
@@ -55,8 +54,8 @@ fn reservations_are_shown_by_role() {
     ops["mem"] = json!(8.0);
     let mut free = none;
     free["cpus"] = json!(1.0);
-    assert_eq!(shown(reserved(&list)), json!({"eng": eng, "ops": ops}));
-    assert_eq!(shown(unreserved(&list)), free);
+    assert_eq!(shown(reserved(&resources)), json!({"eng": eng, "ops": ops}));
+    assert_eq!(shown(unreserved(&resources)), free);
 }
 
 /// A resource reserved to `web` at run time.
@@ -159,7 +158,8 @@ fn revocable_resources_have_names_of_their_own() {
     let mut revocable = list[0].clone();
     revocable.revocable = Some(v1::resource::RevocableInfo::default());
     list.push(revocable);
-    let shown = shown(ResourcesView::sum(&list));
+    let all = Resources::from_v1(&list).unwrap();
+    let shown = shown(ResourcesView::of(&all));
     assert_eq!(
         (&shown["cpus"], &shown["cpus_revocable"]),
         (&json!(1.0), &json!(1.0))

@@ -1,0 +1,183 @@
+//! The HTTP server of master and agent: its workers, its limits, the connections it is given.
+//! Knows no routes.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService, KeepAlive};
+use actix_server::Server;
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::ServiceConfig;
+use actix_web::{App, Error};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{
+    KeepAlive as KeepAliveOn, TcpKeepIdle, TcpKeepInterval, TcpUserTimeout,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+
+use super::paced::Paced;
+
+/// Time a peer may leave what was sent to it unread or unacknowledged before its connection is
+/// cut: longer than any hiccup of a network, shorter than the kernel's own patience.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Seconds after which the kernel asks an idle peer whether it is there.
+const PEER_ASKED_AFTER_SECS: u32 = 60;
+
+/// Seconds between two such questions.
+const PEER_ASKED_AGAIN_SECS: u32 = 15;
+
+/// What a client is told whose request does not come.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// A connection whose requests are paced.
+pub type Connection = Paced<TcpStream>;
+
+/// Calls of one connection that may wait for whoever handles them.
+pub const MAX_CALLS_PER_CONNECTION: usize = 64;
+
+/// Room for the calls of one connection; each has its own.
+#[derive(Debug, Clone)]
+pub struct ConnectionCalls(pub Arc<Semaphore>);
+
+/// What a server may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Threads that serve connections.
+    pub workers: usize,
+    /// Threads per worker for what would hold a worker up.
+    pub blocking_threads: usize,
+    /// Connections open for HTTP at a time, per worker.
+    pub connections: usize,
+    /// Time a client has to send the head of a request, from its first byte on.
+    pub head: Duration,
+    /// Time a client has to read the rest of an answer when its connection is closed.
+    pub disconnect: Duration,
+    /// Seconds that requests being served have when the server ends.
+    pub shutdown_seconds: u64,
+}
+
+/// Takes connections that are not for the HTTP server.
+pub trait Admission: Clone + Send + 'static {
+    /// Whether a connection is not for the HTTP server, as far as the beginning of its first
+    /// request tells; none while that is not enough to tell.
+    fn wants(&self, beginning: &[u8]) -> Option<bool>;
+    /// Takes a connection that it wants.
+    fn take(&self, connection: Connection);
+}
+
+/// Gives every connection to the HTTP server.
+#[derive(Debug, Clone, Copy)]
+pub struct OnlyHttp;
+
+impl Admission for OnlyHttp {
+    fn wants(&self, _: &[u8]) -> Option<bool> {
+        Some(false)
+    }
+
+    fn take(&self, _: Connection) {}
+}
+
+/// Serves a listener; `routes` is called once for each worker.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn start(
+    listener: TcpListener,
+    limits: Limits,
+    admission: impl Admission,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let address = listener.local_addr()?;
+    let builder = Server::build()
+        .workers(limits.workers)
+        .worker_max_blocking_threads(limits.blocking_threads)
+        .max_concurrent_connections(limits.connections)
+        .shutdown_timeout(limits.shutdown_seconds)
+        .disable_signals();
+    let ending = builder.graceful_shutdown_signal();
+    let serve = move || {
+        let (ending, admission) = (ending.clone(), admission.clone());
+        let app = App::new().configure(routes.clone());
+        let app = actix_service::IntoServiceFactory::into_factory(app)
+            .map_err(|error: Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let ending = ending.clone();
+                async move { ending.notified().await }
+            })
+            // Mesos's libraries keep a connection for the calls they will make, however long that
+            // takes, and take its end for the end of the master. A peer that is gone without a
+            // word is found by the kernel.
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(limits.head)
+            .client_disconnect_timeout(limits.disconnect)
+            // A peer that is gone is noticed by the end of its half of the connection.
+            .h1_allow_half_closed(false)
+            .local_addr(address)
+            .on_connect_ext(|_: &Connection, data: &mut Extensions| {
+                data.insert(ConnectionCalls(Arc::new(Semaphore::new(
+                    MAX_CALLS_PER_CONNECTION,
+                ))));
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| admit(stream, admission.clone(), limits.head))
+            .and_then(http)
+    };
+    let server = builder.listen("http", listener, serve)?;
+    Ok(server.run())
+}
+
+/// Looks at a new connection; gives it on when it is for the HTTP server.
+async fn admit(
+    stream: TcpStream,
+    admission: impl Admission,
+    limit: Duration,
+) -> Result<(Connection, Option<std::net::SocketAddr>), DispatchError> {
+    prepare(&stream);
+    let peer = stream.peer_addr().ok();
+    let mut connection = Paced::new(stream, limit);
+    match connection
+        .begins_with(|beginning| admission.wants(beginning))
+        .await
+    {
+        Ok(false) => Ok((connection, peer)),
+        Ok(true) => {
+            admission.take(connection);
+            Err(DispatchError::Upgrade)
+        }
+        Err(error) if error.kind() != io::ErrorKind::TimedOut => Err(DispatchError::Io(error)),
+        Err(_) => {
+            // The client may be gone, and then needs no answer.
+            let _ = connection.write_all(TOO_SLOW).await;
+            Err(DispatchError::SlowRequestTimeout)
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::warn!(%error, "small answers of a connection may be late");
+    }
+    if let Err(error) = keep_alive(stream) {
+        tracing::warn!(%error, "connection has no limit on how long its peer may be gone");
+    }
+    let millis = u32::try_from(UNREAD_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = setsockopt(stream, TcpUserTimeout, &millis) {
+        tracing::warn!(%error, "connection has no limit on what its peer leaves unread");
+    }
+}
+
+/// Has the kernel ask an idle peer now and then whether it is still there.
+fn keep_alive(stream: &TcpStream) -> nix::Result<()> {
+    setsockopt(stream, KeepAliveOn, &true)?;
+    setsockopt(stream, TcpKeepIdle, &PEER_ASKED_AFTER_SECS)?;
+    setsockopt(stream, TcpKeepInterval, &PEER_ASKED_AGAIN_SECS)
+}
