@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools build run test unit doctest bench fmt lint doc clean
+.PHONY: help setup tools build release run test unit doctest bench envelope fmt lint doc clean
 
 CARGO ?= cargo
 # Arguments of `make run`, such as ARGS="--agents 3 --port 6060".
@@ -50,10 +50,48 @@ unit: build ## Run all tests, with nextest where it is installed
 doctest: setup ## Run the examples in the documentation
 	$(CARGO) test $(LOCKED) --workspace --doc
 
-bench: setup ## Measure a real cluster (latency, throughput, memory) and the allocator
-	$(CARGO) build $(LOCKED) --release --workspace --bins
-	target/release/tepui-loadtest bench
+bench: release ## Measure real tasks, simulated clusters and the allocator
+	target/release/tepui-loadtest bench --html target/bench.html
 	$(CARGO) bench $(LOCKED) -p tepui-core
+
+release: setup
+	$(CARGO) build $(LOCKED) --release --workspace --bins
+
+# The largest cluster that is measured: each agent needs an open file in the master (ulimit -Hn).
+MOST_AGENTS ?= 19000
+# What docs/performance.md says was measured with. A failing scenario fails the target.
+ENVELOPE_DIR := target/envelope
+define measure
+target/release/tepui-loadtest $(2) --save $(ENVELOPE_DIR)/$(1).json
+
+endef
+
+envelope: release ## Measure the tested envelope anew and write docs/performance.md (half an hour)
+	rm -rf $(ENVELOPE_DIR) && mkdir -p $(ENVELOPE_DIR) docs
+	$(call measure,01,register --agents 5000)
+	$(call measure,02,register --agents 10000)
+	$(call measure,03,register --agents $(MOST_AGENTS))
+	$(call measure,05,offers --agents 2500)
+	$(call measure,06,offers --agents 5000)
+	$(call measure,07,offers --agents 10000)
+	$(call measure,08,launch --tasks 20000)
+	$(call measure,09,launch --tasks 40000)
+	$(call measure,10,launch --tasks 80000)
+	$(call measure,11,launch --tasks 20000 --frameworks 10)
+	$(call measure,12,launch --tasks 20000 --wire json)
+	$(call measure,13,steady --rate 500)
+	$(call measure,14,steady --rate 1000)
+	$(call measure,15,steady --rate 2000)
+	$(call measure,16,failover --agents 2000 --tasks-per-agent 20)
+	$(call measure,17,failover --agents 10000 --tasks-per-agent 10)
+	$(call measure,18,failover --agents 5000 --tasks-per-agent 10)
+	$(call measure,19,failover --agents $(MOST_AGENTS) --tasks-per-agent 10)
+	$(call measure,21,state --agents 5000 --tasks 50000 --readers 1)
+	$(call measure,22,state --agents 5000 --tasks 50000 --readers 10)
+	$(call measure,23,quota --agents 1000 --roles 1000)
+	$(call measure,24,flap)
+	$(call measure,25,bounds)
+	target/release/tepui-loadtest report --markdown docs/performance.md $(ENVELOPE_DIR)/*.json >/dev/null
 
 fmt: setup ## Format the code
 	$(CARGO) fmt --all

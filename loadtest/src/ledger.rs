@@ -1,23 +1,36 @@
 //! Which offers are at hand, which tasks are due, and how long each took.
 //! Pure: time comes in, calls come out; nothing is sent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use tepui_protocol::v1::scheduler::{Call, call};
 use tepui_protocol::v1::{
-    CommandInfo, Filters, Offer, OfferId, Resource, TaskId, TaskInfo, TaskState, TaskStatus, offer,
-    value,
+    AgentId, CommandInfo, Filters, Offer, OfferId, Resource, TaskId, TaskInfo, TaskState,
+    TaskStatus, offer, value,
 };
 
 use crate::framework::of_type;
-
-/// Longest latency a histogram tells apart, in microseconds.
-const MAX_LATENCY_US: u64 = 3_600_000_000;
+use crate::histogram;
 
 /// Thousandths of a resource's unit; whole numbers add up without error.
 type Milli = i64;
+
+/// Most failures that are kept to be shown.
+const MAX_FAILURES: usize = 10;
+
+/// Seconds for which offers are refused that are of no use any more: longer than any run.
+pub const REFUSE_SECONDS: f64 = 1_000_000.0;
+
+/// When a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// When all tasks run.
+    Running,
+    /// When all tasks have ended.
+    Ended,
+}
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -28,6 +41,8 @@ pub struct Plan {
     pub command: String,
     /// Most tasks alive at once.
     pub concurrency: usize,
+    /// Most tasks of one ACCEPT.
+    pub per_accept: usize,
     /// Tasks that become due per second; `None` starts one as soon as another ends.
     pub rate: Option<f64>,
     /// CPUs of each task.
@@ -36,10 +51,32 @@ pub struct Plan {
     pub mem_mb: f64,
     /// Beginning of the tasks' ids.
     pub prefix: String,
+    /// When the run is over.
+    pub goal: Goal,
+    /// Whether tasks may end otherwise than in TASK_FINISHED.
+    pub may_fail: bool,
+}
+
+impl Default for Plan {
+    /// One command that ends at once.
+    fn default() -> Self {
+        Plan {
+            tasks: 1,
+            command: "true".into(),
+            concurrency: 1,
+            per_accept: usize::MAX,
+            rate: None,
+            cpus: 0.01,
+            mem_mb: 1.0,
+            prefix: "task".into(),
+            goal: Goal::Ended,
+            may_fail: false,
+        }
+    }
 }
 
 /// Latencies of the tasks of a run, in microseconds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Latencies {
     /// From the start to TASK_RUNNING.
     pub to_running: Histogram<u64>,
@@ -47,67 +84,125 @@ pub struct Latencies {
     pub to_end: Histogram<u64>,
 }
 
+impl Latencies {
+    /// None yet.
+    pub fn new() -> Self {
+        Latencies {
+            to_running: histogram(),
+            to_end: histogram(),
+        }
+    }
+
+    /// Takes those of another run in.
+    pub fn add(&mut self, other: &Latencies) {
+        crate::add(&mut self.to_running, &other.to_running);
+        crate::add(&mut self.to_end, &other.to_end);
+    }
+}
+
+/// A task that is alive.
+#[derive(Debug)]
+struct Alive {
+    start: Duration,
+    is_running: bool,
+}
+
+/// Offers of one agent, added up.
+#[derive(Debug, Default)]
+struct Held {
+    offers: Vec<OfferId>,
+    cpus: Milli,
+    mem: Milli,
+}
+
 /// The state of a run.
 #[derive(Debug)]
 pub struct Ledger {
     plan: Plan,
     begun: Duration,
-    offers: Vec<Offer>,
+    held: HashMap<String, Held>,
+    /// What each offer holds, and of which agent.
+    offers: HashMap<String, (String, Milli, Milli)>,
+    /// Agents whose offers may fit, in the order they came.
+    ready: VecDeque<String>,
     next: usize,
-    /// Starts of the tasks that are alive, and whether they were seen running.
-    alive: BTreeMap<String, (Duration, bool)>,
+    alive: HashMap<String, Alive>,
+    running: usize,
+    has_suppressed: bool,
     /// Tasks that ended in TASK_FINISHED.
     pub finished: usize,
-    /// What became of the others.
-    pub failures: VecDeque<String>,
+    /// Tasks that ended otherwise.
+    pub failed: usize,
+    /// The first of them.
+    pub failures: Vec<String>,
     /// How long tasks took.
     pub latencies: Latencies,
+    /// When the last task reached the goal.
+    pub reached: Duration,
 }
-
-/// Most failures that are kept to be shown.
-const MAX_FAILURES: usize = 10;
 
 impl Ledger {
     /// A run that begins now.
-    ///
-    /// # Errors
-    /// When the histograms cannot be made.
-    pub fn new(plan: Plan, now: Duration) -> Result<Self, hdrhistogram::CreationError> {
-        let histogram = || Histogram::new_with_bounds(1, MAX_LATENCY_US, 3);
-        let latencies = Latencies {
-            to_running: histogram()?,
-            to_end: histogram()?,
-        };
-        Ok(Ledger {
+    pub fn new(plan: Plan, now: Duration) -> Self {
+        Ledger {
             plan,
             begun: now,
-            offers: Vec::new(),
+            held: HashMap::new(),
+            offers: HashMap::new(),
+            ready: VecDeque::new(),
             next: 0,
-            alive: BTreeMap::new(),
+            alive: HashMap::new(),
+            running: 0,
+            has_suppressed: false,
             finished: 0,
-            failures: VecDeque::new(),
-            latencies,
-        })
+            failed: 0,
+            failures: Vec::new(),
+            latencies: Latencies::new(),
+            reached: now,
+        }
     }
 
     /// Takes offers to hold.
     pub fn offered(&mut self, offers: Vec<Offer>) {
-        self.offers.extend(offers);
+        for offer in offers {
+            let (cpus, mem) = free(&offer.resources);
+            let agent = offer.agent_id.value;
+            let held = self.held.entry(agent.clone()).or_default();
+            held.cpus += cpus;
+            held.mem += mem;
+            held.offers.push(offer.id.clone());
+            self.ready.push_back(agent.clone());
+            self.offers.insert(offer.id.value, (agent, cpus, mem));
+        }
     }
 
     /// Gives an offer up that is no longer valid.
     pub fn rescinded(&mut self, id: &OfferId) {
-        self.offers.retain(|offer| offer.id != *id);
+        let Some((agent, cpus, mem)) = self.offers.remove(&id.value) else {
+            return;
+        };
+        if let Some(held) = self.held.get_mut(&agent) {
+            held.cpus -= cpus;
+            held.mem -= mem;
+            held.offers.retain(|offer| offer != id);
+        }
     }
 
-    /// Whether all tasks have ended.
+    /// Whether all tasks have reached the goal.
     pub fn is_done(&self) -> bool {
-        self.next >= self.plan.tasks && self.alive.is_empty()
+        self.next >= self.plan.tasks
+            && match self.plan.goal {
+                Goal::Ended => self.alive.is_empty(),
+                Goal::Running => self.running == self.alive.len(),
+            }
     }
 
-    /// Tasks that have ended.
-    pub fn ended(&self) -> usize {
-        self.next - self.alive.len()
+    /// Tasks that have reached the goal.
+    pub fn reached(&self) -> usize {
+        match self.plan.goal {
+            Goal::Ended => self.next - self.alive.len(),
+            Goal::Running => self.running,
+        }
     }
 
     /// When the next task becomes due, if that is what the run waits for.
@@ -119,40 +214,51 @@ impl Ledger {
             .map(|rate| self.due(rate, self.next))
     }
 
-    /// An ACCEPT that launches what is due and fits on one agent.
-    pub fn next_launch(&mut self, now: Duration) -> Option<Call> {
+    /// An ACCEPT that launches what is due and fits on one agent; when all tasks are launched, what
+    /// is left is given back and no more is asked for.
+    pub fn next_call(&mut self, now: Duration) -> Option<Call> {
+        if self.next >= self.plan.tasks {
+            return self.give_back();
+        }
         let wanted = self.wanted(now);
         if wanted == 0 {
             return None;
         }
-        let agent = self
-            .offers
-            .iter()
-            .map(|offer| &offer.agent_id)
-            .find_map(|agent| {
-                let (cpus, mem) = self.held(&agent.value);
-                let fits =
-                    fits(cpus, milli(self.plan.cpus)).min(fits(mem, milli(self.plan.mem_mb)));
-                (fits > 0).then(|| (agent.clone(), fits))
-            });
-        let (agent, fits) = agent?;
-        let (used, kept) = std::mem::take(&mut self.offers)
-            .into_iter()
-            .partition::<Vec<_>, _>(|offer| offer.agent_id == agent);
-        self.offers = kept;
-        let mut infos = Vec::new();
-        for _ in 0..wanted.min(fits) {
+        while let Some(agent) = self.ready.pop_front() {
+            let Some(held) = self.held.get(&agent) else {
+                continue;
+            };
+            let fits = fits(held.cpus, milli(self.plan.cpus))
+                .min(fits(held.mem, milli(self.plan.mem_mb)))
+                .min(wanted)
+                .min(self.plan.per_accept);
+            // What is too little waits for further offers of the same agent.
+            if fits > 0 && !held.offers.is_empty() {
+                return Some(self.launch(now, agent, fits));
+            }
+        }
+        None
+    }
+
+    fn launch(&mut self, now: Duration, agent: String, count: usize) -> Call {
+        let offer_ids = self.take_held(&agent);
+        let mut infos = Vec::with_capacity(count);
+        for _ in 0..count {
             let id = format!("{}-{}", self.plan.prefix, self.next);
             // In an open loop a task's clock runs from when it was due, not from when it could be
             // launched: a stalled master does not hide how long callers waited for it.
             let start = self.plan.rate.map_or(now, |rate| self.due(rate, self.next));
-            self.alive.insert(id.clone(), (start, false));
+            let alive = Alive {
+                start,
+                is_running: false,
+            };
+            self.alive.insert(id.clone(), alive);
             self.next += 1;
-            infos.push(self.task(id, &agent.value));
+            infos.push(self.task(id, &agent));
         }
         let mut call = of_type(call::Type::Accept);
         call.accept = Some(call::Accept {
-            offer_ids: used.into_iter().map(|offer| offer.id).collect(),
+            offer_ids,
             operations: vec![offer::Operation {
                 r#type: Some(offer::operation::Type::Launch as i32),
                 launch: Some(offer::operation::Launch { task_infos: infos }),
@@ -163,45 +269,75 @@ impl Ledger {
                 refuse_seconds: Some(0.0),
             }),
         });
-        Some(call)
+        call
+    }
+
+    fn take_held(&mut self, agent: &str) -> Vec<OfferId> {
+        let offers = self.held.remove(agent).unwrap_or_default().offers;
+        for offer in &offers {
+            self.offers.remove(&offer.value);
+        }
+        offers
+    }
+
+    fn give_back(&mut self) -> Option<Call> {
+        if !std::mem::replace(&mut self.has_suppressed, true) {
+            return Some(of_type(call::Type::Suppress));
+        }
+        let agents: Vec<String> = self.held.keys().cloned().collect();
+        let offer_ids: Vec<OfferId> = agents
+            .iter()
+            .flat_map(|agent| self.take_held(agent))
+            .collect();
+        self.ready.clear();
+        (!offer_ids.is_empty()).then(|| decline(offer_ids, REFUSE_SECONDS))
     }
 
     /// Notes an update, and gives its acknowledgement.
     pub fn updated(&mut self, now: Duration, status: &TaskStatus) -> Option<Call> {
         let id = &status.task_id.value;
-        if let Some((start, seen_running)) = self.alive.get_mut(id) {
-            let micros = now.saturating_sub(*start).as_micros();
-            let micros = u64::try_from(micros).unwrap_or(MAX_LATENCY_US);
+        if let Some(alive) = self.alive.get_mut(id) {
+            let took = now.saturating_sub(alive.start);
             let state = status.state();
-            if state == TaskState::TaskRunning && !std::mem::replace(seen_running, true) {
-                self.latencies.to_running.saturating_record(micros);
+            if state == TaskState::TaskRunning && !std::mem::replace(&mut alive.is_running, true) {
+                crate::record(&mut self.latencies.to_running, took);
+                self.running += 1;
+                self.reached = now;
             }
             if is_terminal(state) {
-                self.latencies.to_end.saturating_record(micros);
+                crate::record(&mut self.latencies.to_end, took);
+                self.running -= usize::from(alive.is_running);
+                self.reached = now;
                 self.alive.remove(id);
                 self.note_end(state, status);
             }
         }
-        let uuid = status.uuid.clone().filter(|uuid| !uuid.is_empty())?;
-        let mut call = of_type(call::Type::Acknowledge);
-        call.acknowledge = Some(call::Acknowledge {
-            agent_id: status.agent_id.clone().unwrap_or_default(),
-            task_id: status.task_id.clone(),
-            uuid,
-        });
-        Some(call)
+        acknowledge(status)
     }
 
     fn note_end(&mut self, state: TaskState, status: &TaskStatus) {
-        if state == TaskState::TaskFinished {
+        if state == TaskState::TaskFinished && self.plan.goal == Goal::Ended {
             self.finished += 1;
             return;
         }
+        self.failed += 1;
         if self.failures.len() < MAX_FAILURES {
             let (id, text) = (&status.task_id.value, status.message());
             self.failures
-                .push_back(format!("{id}: {} {text}", state.as_str_name()));
+                .push(format!("{id}: {} {text}", state.as_str_name()));
         }
+    }
+
+    /// Why the run is worth nothing, if it is.
+    pub fn failure(&self) -> Option<String> {
+        let failed = self.failed > 0 && !self.plan.may_fail;
+        failed.then(|| {
+            let some = self.failures.join("; ");
+            format!(
+                "{} of {} tasks failed: {some}",
+                self.failed, self.plan.tasks
+            )
+        })
     }
 
     /// Tasks that may start now.
@@ -225,28 +361,6 @@ impl Ledger {
         self.begun + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 2)
     }
 
-    /// Free CPUs and memory in the offers of an agent.
-    fn held(&self, agent: &str) -> (Milli, Milli) {
-        let resources = self
-            .offers
-            .iter()
-            .filter(|offer| offer.agent_id.value == agent)
-            .flat_map(|offer| &offer.resources);
-        resources.fold((0, 0), |(cpus, mem), resource| {
-            let plain = resource.reservations.is_empty() && resource.revocable.is_none();
-            let amount = resource
-                .scalar
-                .as_ref()
-                .filter(|_| plain)
-                .map_or(0, |it| milli(it.value));
-            match resource.name.as_str() {
-                "cpus" => (cpus + amount, mem),
-                "mem" => (cpus, mem + amount),
-                _ => (cpus, mem),
-            }
-        })
-    }
-
     fn task(&self, id: String, agent: &str) -> TaskInfo {
         let scalar = |name: &str, amount: f64| Resource {
             name: name.to_owned(),
@@ -257,7 +371,7 @@ impl Ledger {
         TaskInfo {
             name: id.clone(),
             task_id: TaskId { value: id },
-            agent_id: tepui_protocol::v1::AgentId {
+            agent_id: AgentId {
                 value: agent.to_owned(),
             },
             resources: vec![
@@ -271,6 +385,47 @@ impl Ledger {
             ..TaskInfo::default()
         }
     }
+}
+
+/// A DECLINE of these offers.
+pub fn decline(offer_ids: Vec<OfferId>, refuse_seconds: f64) -> Call {
+    let mut call = of_type(call::Type::Decline);
+    call.decline = Some(call::Decline {
+        offer_ids,
+        filters: Some(Filters {
+            refuse_seconds: Some(refuse_seconds),
+        }),
+    });
+    call
+}
+
+/// The acknowledgement of an update that asks for one.
+pub fn acknowledge(status: &TaskStatus) -> Option<Call> {
+    let uuid = status.uuid.clone().filter(|uuid| !uuid.is_empty())?;
+    let mut call = of_type(call::Type::Acknowledge);
+    call.acknowledge = Some(call::Acknowledge {
+        agent_id: status.agent_id.clone().unwrap_or_default(),
+        task_id: status.task_id.clone(),
+        uuid,
+    });
+    Some(call)
+}
+
+/// Free CPUs and memory among resources.
+fn free(resources: &[Resource]) -> (Milli, Milli) {
+    resources.iter().fold((0, 0), |(cpus, mem), resource| {
+        let plain = resource.reservations.is_empty() && resource.revocable.is_none();
+        let amount = resource
+            .scalar
+            .as_ref()
+            .filter(|_| plain)
+            .map_or(0, |it| milli(it.value));
+        match resource.name.as_str() {
+            "cpus" => (cpus + amount, mem),
+            "mem" => (cpus, mem + amount),
+            _ => (cpus, mem),
+        }
+    })
 }
 
 fn milli(amount: f64) -> Milli {
@@ -306,145 +461,4 @@ pub fn is_terminal(state: TaskState) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tepui_protocol::v1::AgentId;
-
-    fn plan(tasks: usize, concurrency: usize, rate: Option<f64>) -> Plan {
-        let command = "true".to_owned();
-        let prefix = "t".to_owned();
-        Plan {
-            tasks,
-            command,
-            concurrency,
-            rate,
-            cpus: 0.1,
-            mem_mb: 10.0,
-            prefix,
-        }
-    }
-
-    fn offer(id: &str, agent: &str, cpus: f64, mem: f64) -> Offer {
-        let scalar = |name: &str, value| Resource {
-            name: name.into(),
-            scalar: Some(value::Scalar { value }),
-            ..Default::default()
-        };
-        Offer {
-            id: OfferId { value: id.into() },
-            agent_id: AgentId {
-                value: agent.into(),
-            },
-            resources: vec![scalar("cpus", cpus), scalar("mem", mem)],
-            ..Default::default()
-        }
-    }
-
-    fn status(id: &str, state: TaskState) -> TaskStatus {
-        TaskStatus {
-            task_id: TaskId { value: id.into() },
-            state: state as i32,
-            uuid: Some(vec![1; 16]),
-            ..Default::default()
-        }
-    }
-
-    fn launched(call: Option<Call>) -> (Vec<String>, Vec<String>) {
-        let accept = call.and_then(|call| call.accept).unwrap();
-        let offers = accept.offer_ids.into_iter().map(|id| id.value).collect();
-        let launch = accept
-            .operations
-            .into_iter()
-            .next()
-            .and_then(|it| it.launch)
-            .unwrap();
-        (
-            offers,
-            launch
-                .task_infos
-                .into_iter()
-                .map(|info| info.task_id.value)
-                .collect(),
-        )
-    }
-
-    const fn ms(count: u64) -> Duration {
-        Duration::from_millis(count)
-    }
-
-    #[test]
-    fn launches_no_more_than_concurrency_and_offers_allow() {
-        let mut ledger = Ledger::new(plan(10, 4, None), ms(0)).unwrap();
-        assert!(ledger.next_launch(ms(0)).is_none());
-        // Neither offer is enough for one task, both of one agent together are enough for three.
-        ledger.offered(vec![
-            offer("o1", "a", 0.25, 5.0),
-            offer("o2", "a", 0.05, 100.0),
-        ]);
-        ledger.offered(vec![offer("o3", "b", 9.0, 9.0)]);
-        let (offers, tasks) = launched(ledger.next_launch(ms(1)));
-        assert_eq!((offers.len(), tasks.len()), (2, 3));
-        assert!(ledger.next_launch(ms(1)).is_none());
-        ledger.offered(vec![offer("o4", "b", 9.0, 900.0)]);
-        let (offers, tasks) = launched(ledger.next_launch(ms(1)));
-        assert_eq!(
-            (offers, tasks),
-            (vec!["o3".into(), "o4".into()], vec!["t-3".to_owned()])
-        );
-        ledger.offered(vec![offer("o5", "b", 9.0, 900.0)]);
-        assert!(ledger.next_launch(ms(1)).is_none());
-        ledger.rescinded(&OfferId { value: "o5".into() });
-        ledger.updated(ms(2), &status("t-0", TaskState::TaskFinished));
-        assert!(ledger.next_launch(ms(2)).is_none());
-    }
-
-    #[test]
-    fn measures_from_the_launch_and_counts_ends() {
-        let mut ledger = Ledger::new(plan(2, 2, None), ms(0)).unwrap();
-        ledger.offered(vec![offer("o", "a", 1.0, 100.0)]);
-        launched(ledger.next_launch(ms(100)));
-        for (at, state) in [(105, TaskState::TaskRunning), (106, TaskState::TaskRunning)] {
-            assert!(ledger.updated(ms(at), &status("t-0", state)).is_some());
-        }
-        ledger.updated(ms(110), &status("t-0", TaskState::TaskFinished));
-        assert!(!ledger.is_done());
-        ledger.updated(ms(120), &status("t-1", TaskState::TaskFailed));
-        ledger.updated(ms(130), &status("t-1", TaskState::TaskFailed));
-        assert!(ledger.is_done());
-        assert_eq!((ledger.ended(), ledger.finished), (2, 1));
-        assert_eq!(ledger.failures, ["t-1: TASK_FAILED "]);
-        assert_eq!(ledger.latencies.to_running.len(), 1);
-        assert!(
-            ledger
-                .latencies
-                .to_running
-                .equivalent(ledger.latencies.to_running.max(), 5000)
-        );
-        assert_eq!(ledger.latencies.to_end.len(), 2);
-    }
-
-    #[test]
-    fn an_open_loop_measures_from_when_a_task_was_due() {
-        let mut ledger = Ledger::new(plan(3, 10, Some(10.0)), ms(1000)).unwrap();
-        // The offer comes 150 ms late: two tasks are due, the first for 150 ms.
-        ledger.offered(vec![offer("o", "a", 1.0, 100.0)]);
-        let (_, tasks) = launched(ledger.next_launch(ms(1150)));
-        assert_eq!(tasks, ["t-0", "t-1"]);
-        ledger.updated(ms(1160), &status("t-0", TaskState::TaskRunning));
-        let histogram = &ledger.latencies.to_running;
-        assert!(
-            histogram.equivalent(histogram.max(), 160_000),
-            "{}",
-            histogram.max()
-        );
-        assert_eq!(ledger.next_due(), Some(ms(1200)));
-    }
-
-    #[test]
-    fn updates_without_uuid_are_not_acknowledged() {
-        let mut ledger = Ledger::new(plan(1, 1, None), ms(0)).unwrap();
-        let mut update = status("t-0", TaskState::TaskError);
-        update.uuid = None;
-        assert!(ledger.updated(ms(0), &update).is_none());
-    }
-}
+mod tests;

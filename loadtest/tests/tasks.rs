@@ -101,7 +101,10 @@ impl Master {
                 }
                 self.offer(state);
             }
-            call::Type::Acknowledge | call::Type::Teardown => {}
+            call::Type::Acknowledge
+            | call::Type::Teardown
+            | call::Type::Suppress
+            | call::Type::Decline => {}
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -228,9 +231,12 @@ fn loadtest(arguments: &[&str]) -> std::process::Output {
 fn runs_the_wanted_tasks_in_both_modes_and_encodings() {
     for (media, wire) in [(MediaType::Protobuf, "protobuf"), (MediaType::Json, "json")] {
         let (master, address) = Master::start(media, false);
+        let directory = tempfile::tempdir().unwrap();
+        let html = directory.path().join("report.html");
         let output = loadtest(&[
             "tasks",
             "--json",
+            &format!("--html={}", html.display()),
             &format!("--master={address}"),
             &format!("--wire={wire}"),
             "--tasks=20",
@@ -243,14 +249,25 @@ fn runs_the_wanted_tasks_in_both_modes_and_encodings() {
         assert_eq!(report["runs"].as_array().unwrap().len(), 2);
         for (index, name) in ["latency", "throughput"].into_iter().enumerate() {
             let run = &report["runs"][index];
-            assert_eq!(
-                (run["name"].as_str(), run["tasks"].as_u64()),
-                (Some(name), Some(20))
-            );
-            assert!(run["to_running"]["p50_ms"].as_f64().unwrap() > 0.0);
-            assert!(run["to_end"]["max_ms"].as_f64() >= run["to_end"]["p50_ms"].as_f64());
+            assert_eq!(run["parameters"]["mode"], name);
+            let latency = |name: &str| {
+                let latencies = run["latencies"].as_array().unwrap();
+                let found = latencies.iter().find(|latency| latency["name"] == name);
+                found.unwrap().clone()
+            };
+            let (running, end) = (latency("to TASK_RUNNING"), latency("to terminal state"));
+            assert_eq!((&running["count"], &end["count"]), (&20.into(), &20.into()));
+            assert!(running["p50_us"].as_u64().unwrap() > 0);
+            assert!(end["max_us"].as_u64() >= end["p50_us"].as_u64());
+            // Every call was answered: an ACCEPT at least, and two acknowledgements for each task.
+            assert!(latency("calls")["count"].as_u64().unwrap() > 40);
         }
-        assert!(report["memory"][0]["pss_kib"].as_u64().unwrap() > 0);
+        let memory = &report["runs"][1]["measures"];
+        let memory = memory.as_array().unwrap().iter();
+        let pss = memory.clone().find(|measure| measure["name"] == "this PSS");
+        assert!(pss.unwrap()["value"].as_f64().unwrap() > 0.0);
+        let page = std::fs::read_to_string(html).unwrap();
+        assert!(page.contains("to TASK_RUNNING") && page.contains("<svg"));
         assert_eq!(master.count(call::Type::Subscribe), 2);
         assert_eq!(master.count(call::Type::Teardown), 2);
         // Two updates of each of 2 x 20 tasks; the latency run needs an ACCEPT for each task.
@@ -271,7 +288,7 @@ fn a_task_that_fails_fails_the_run() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
-        text.contains("latency: 0 of 2 tasks finished: latency-0: TASK_FAILED"),
+        text.contains("1 of 2 tasks failed: latency-0: TASK_FAILED"),
         "{text}"
     );
 }

@@ -1,0 +1,213 @@
+//! Scenarios with simulated agents against the real master, small enough for every test run.
+//! Judges no speed: only that everything arrives, and that what is told adds up.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code, which clippy only sees in #[test]"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the load test; the programs it starts lie beside it.
+fn loadtest(arguments: &[&str]) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_tepui-loadtest"));
+    let master = program.with_file_name("tepui-master");
+    assert!(
+        master.exists(),
+        "{} is missing: build it with 'cargo build --workspace --bins'",
+        master.display()
+    );
+    Command::new(program).args(arguments).output().unwrap()
+}
+
+/// The only run of a scenario that must succeed.
+fn run(arguments: &str) -> Value {
+    let mut all: Vec<&str> = arguments.split(' ').collect();
+    all.extend(["--json", "--timeout-secs=60"]);
+    let output = loadtest(&all);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments}: {errors}");
+    let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    report["runs"][0].take()
+}
+
+fn measure(run: &Value, name: &str) -> f64 {
+    let measures = run["measures"].as_array().unwrap();
+    let found = measures.iter().find(|measure| measure["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("no {name} in {measures:#?}"));
+    found["value"].as_f64().unwrap()
+}
+
+/// How often something was measured.
+fn count(run: &Value, name: &str) -> u64 {
+    let latencies = run["latencies"].as_array().unwrap();
+    let found = latencies.iter().find(|latency| latency["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("no {name} in {latencies:#?}"));
+    found["count"].as_u64().unwrap()
+}
+
+#[test]
+fn agents_register() {
+    let run = run("register --agents=200");
+    assert!(count(&run, "to registered") >= 200);
+    assert!(count(&run, "metrics while registering") > 0);
+    assert!(measure(&run, "master memory") > 1.0);
+    assert!(measure(&run, "agents") > 0.0);
+    let memory = &run["series"].as_array().unwrap()[1];
+    assert_eq!(memory["name"], "master memory");
+    assert!(!memory["points"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn every_framework_is_offered_every_agent_and_freed_resources_come_back() {
+    let run = run("offers --agents=50 --frameworks=3 --freed=5");
+    let offered = "subscription until all agents are offered";
+    assert_eq!(count(&run, offered), 3);
+    let again = "end of a task until its agent is offered again";
+    assert_eq!(count(&run, again), 5);
+}
+
+#[test]
+fn tasks_of_many_frameworks_run_in_both_encodings_over_a_slow_network() {
+    let quick = run("launch --agents=20 --tasks=300 --frameworks=3");
+    assert_eq!(count(&quick, "to TASK_RUNNING"), 300);
+    assert_eq!(count(&quick, "to terminal state"), 300);
+    let slow = run("launch --agents=20 --tasks=60 --wire=json --delay-ms=30 --jitter-ms=5");
+    assert_eq!(count(&slow, "to terminal state"), 60);
+    let latencies = slow["latencies"].as_array().unwrap();
+    let fastest = &latencies[0]["distribution"][0][1];
+    assert!(
+        fastest.as_u64().unwrap() >= 60_000,
+        "an order and its answer are each delayed: {latencies:#?}"
+    );
+}
+
+#[test]
+fn some_tasks_fail_when_they_are_to() {
+    let run = run("launch --agents=20 --tasks=400 --failing-tasks=0.5");
+    let failed = measure(&run, "failed tasks");
+    assert!((100.0..300.0).contains(&failed), "{failed}");
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate() {
+    let run = run("steady --agents=20 --rate=50 --seconds=2 --task-seconds=0.1");
+    assert_eq!(count(&run, "to terminal state"), 100);
+    // The last task is due after 1.98 s, and runs for another tenth.
+    assert!(measure(&run, "elapsed") >= 2.08);
+}
+
+#[test]
+fn a_killed_master_finds_every_agent_and_task_again() {
+    for registry in ["in_memory", "file"] {
+        let flag = format!("--master-flag=--registry={registry}");
+        let run = run(&format!("failover --agents=60 --tasks-per-agent=5 {flag}"));
+        assert!(count(&run, "lost link until registered") >= 60);
+        assert!(measure(&run, "elapsed") >= measure(&run, "until the master answers"));
+    }
+}
+
+#[test]
+fn the_state_is_read_while_tasks_are_launched() {
+    let run = run("state --agents=20 --tasks=100 --readers=3 --seconds=2");
+    assert!(count(&run, "read") > 3);
+    assert!(count(&run, "ACCEPT to TASK_RUNNING meanwhile") >= 20);
+    assert!(measure(&run, "size of the answer") > 0.01);
+}
+
+#[test]
+fn nothing_is_missing_after_agents_and_frameworks_came_and_went() {
+    let run = run("flap --agents=60 --cuts=40 --frameworks=2 --leaving=5 --seconds=3");
+    assert!(measure(&run, "links lost") > 0.0);
+    assert!(measure(&run, "frameworks gone") > 0.0);
+}
+
+#[test]
+fn every_role_gets_what_it_is_guaranteed() {
+    let run = run("quota --agents=30 --roles=120");
+    assert_eq!(
+        count(&run, "subscription until the guarantee is offered"),
+        120
+    );
+    assert_eq!(count(&run, "a decline"), 120);
+}
+
+#[test]
+fn a_soak_watches_memory_and_files() {
+    let run = run("soak --agents=30 --rate=50 --minutes=0.05 --mean-time-to-cut-secs=20");
+    assert_eq!(count(&run, "to terminal state"), 150);
+    assert!(measure(&run, "open files after") > 30.0);
+}
+
+#[test]
+fn offenders_are_dealt_with_and_named() {
+    let run = run("bounds --agents=50 --burst=20000 --flood=50000 --idle=300");
+    let notes = run["notes"].as_array().unwrap();
+    let says = |text: &str| {
+        let named = |note: &Value| note.as_str().unwrap().contains(text);
+        notes.iter().any(named)
+    };
+    assert!(
+        says("framework is too slow") && says("framework=\""),
+        "{notes:#?}"
+    );
+    assert!(says("agent sends faster") && says("agent=\""), "{notes:#?}");
+}
+
+#[test]
+fn saved_figures_become_one_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let mut files = Vec::new();
+    for agents in [10, 20, 40] {
+        let saved = file(&format!("{agents}.json"));
+        let output = loadtest(&[
+            "register",
+            &format!("--agents={agents}"),
+            &format!("--save={saved}"),
+        ]);
+        assert!(output.status.success());
+        files.push(saved);
+    }
+    let page = file("page.md");
+    let markdown = format!("--markdown={page}");
+    let mut arguments = vec!["report", &markdown];
+    arguments.extend(files.iter().map(String::as_str));
+    assert!(loadtest(&arguments).status.success());
+    let text = std::fs::read_to_string(page).unwrap();
+    assert!(text.contains("## Growth"), "{text}");
+    let plots = std::fs::read_dir(directory.path()).unwrap();
+    let plots = plots.filter(|entry| {
+        let path = entry.as_ref().unwrap().path();
+        path.extension().is_some_and(|extension| extension == "svg")
+    });
+    assert!(plots.count() > 0);
+    let broken = loadtest(&["report", "/dev/null"]);
+    assert_eq!(broken.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&broken.stderr);
+    assert!(text.contains("is no saved report"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_played_is_told() {
+    for (arguments, expected) in [
+        ("register --agents=5 --resources=cpus", "--resources"),
+        (
+            "launch --target=mesos-v1 --master=127.0.0.1:1",
+            "127.0.0.1:1",
+        ),
+        ("failover --master=127.0.0.1:1", "leave --master out"),
+        ("tasks", "needs --master"),
+        ("flap --agents=5 --leaving=5", "no agent would stay"),
+    ] {
+        let mut all: Vec<&str> = arguments.split(' ').collect();
+        all.push("--timeout-secs=2");
+        let output = loadtest(&all);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {text}");
+        assert!(text.contains(expected), "{arguments}: {text}");
+    }
+}
