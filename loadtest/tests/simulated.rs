@@ -154,7 +154,10 @@ fn offenders_are_dealt_with_and_named() {
         says("framework is too slow") && says("framework=\""),
         "{notes:#?}"
     );
-    assert!(says("agent sends faster") && says("agent=\""), "{notes:#?}");
+    // An unoptimised agent may be no faster than the master.
+    let named = says("agent sends faster") && says("agent=\"");
+    assert!(named || says("kept up with the agent"), "{notes:#?}");
+    assert!(count(&run, "to TASK_RUNNING, all tasks end at once") > 0);
 }
 
 #[test]
