@@ -66,7 +66,7 @@ target/release/tepui-loadtest $(2) --save $(ENVELOPE_DIR)/$(1).json
 
 endef
 
-envelope: release ## Measure the tested envelope anew and write docs/performance.md (half an hour)
+envelope: release ## Measure the tested envelope anew and write docs/performance.md (takes long)
 	rm -rf $(ENVELOPE_DIR) && mkdir -p $(ENVELOPE_DIR) docs
 	$(call measure,01,register --agents 5000)
 	$(call measure,02,register --agents 10000)

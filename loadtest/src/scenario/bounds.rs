@@ -1,5 +1,5 @@
 //! `bounds`: peers that misbehave, while an ordinary framework launches tasks one by one.
-//! Fails when the master's memory is not bounded or an offender is not dealt with.
+//! Fails when the master's memory is not bounded or the framework is not given up and named.
 
 use std::future::Future;
 use std::time::Duration;
@@ -55,9 +55,7 @@ pub struct Bounds {
 /// # Errors
 /// When something is not bounded.
 pub async fn run(clock: Clock, arguments: &Bounds) -> Result<Run, Error> {
-    let mut common = arguments.common.clone();
-    common.resources = format!("cpus:{};mem:1048576", 24 + arguments.burst);
-    let stage = Stage::set(clock, &common).await?;
+    let stage = Stage::set(clock, &arguments.common).await?;
     stage.play(async |stage| play(stage, arguments).await).await
 }
 

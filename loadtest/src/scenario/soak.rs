@@ -18,11 +18,14 @@ const MAX_GROWTH: f64 = 0.10;
 /// Growth that is never held against the master, in MiB: on a short run it is noise.
 const SLACK_MIB: f64 = 16.0;
 
+/// Mean time after which a link is cut: a soak without any would miss what cuts leave behind.
+const TIME_TO_CUT_SECS: f64 = 600.0;
+
 /// Files that may be open at the end beyond those at the beginning of the load.
 const SLACK_FILES: usize = 64;
 
-/// A steady load for a long time while links are cut now and then. Memory and open files of the
-/// master must stay flat.
+/// A steady load for a long time while links are cut now and then, each about every 600 s unless
+/// --mean-time-to-cut-secs says another time. Memory and open files of the master must stay flat.
 #[derive(Debug, Clone, Args)]
 pub struct Soak {
     /// Simulated agents.
@@ -48,7 +51,7 @@ pub async fn run(clock: Clock, arguments: &Soak) -> Result<Run, Error> {
     // The one step of this scenario lasts as long as the load.
     common.timeout_secs = common.timeout_secs.saturating_add(seconds.ceil() as u64);
     if common.mean_time_to_cut_secs == 0.0 {
-        common.mean_time_to_cut_secs = 600.0;
+        common.mean_time_to_cut_secs = TIME_TO_CUT_SECS;
     }
     let stage = Stage::set(clock, &common).await?;
     stage
