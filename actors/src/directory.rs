@@ -20,6 +20,10 @@ pub trait AgentLink: Send + Sync {
 pub trait FrameworkProxy: Send + Sync {
     /// Queues an event; a stream that is full or ended drops it, and ends itself.
     fn send(&self, event: Box<scheduler::Event>);
+    /// Says [`Input::StreamDrained`] to the master once what was queued before has left.
+    ///
+    /// [`Input::StreamDrained`]: tepui_core::master::messages::Input::StreamDrained
+    fn notify_drained(&self);
     /// Ends the stream after what was queued before.
     fn close(&self);
 }
@@ -60,6 +64,13 @@ impl Directory {
     pub fn send_stream(&self, id: &StreamId, event: Box<scheduler::Event>) {
         if let Some(stream) = self.streams.get(id) {
             stream.send(event);
+        }
+    }
+
+    /// Has a stream say when what was sent on it has left; one that is gone says nothing.
+    pub fn notify_drained(&self, id: &StreamId) {
+        if let Some(stream) = self.streams.get(id) {
+            stream.notify_drained();
         }
     }
 

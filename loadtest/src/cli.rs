@@ -212,7 +212,7 @@ mod tests {
         for right in [
             "tasks --master=h:1 --pid=master=7 --rate=10 --wire=json --mode=throughput",
             "register --agents=5 --delay-ms=1.5 --master-flag=--registry=file --json",
-            "launch --target=mesos-v1 --master=h:1 --failing-tasks=0.5",
+            "launch --target=mesos-v1 --master=h:1 --failing-tasks=0",
             "report a.json b.json --markdown=c.md --html=d.html",
             "list",
         ] {

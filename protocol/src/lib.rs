@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod json;
 pub mod link;
 pub mod media;
+pub mod packed;
 pub mod pb;
 pub mod recordio;
 pub mod registry;

@@ -6,6 +6,7 @@ pub mod allocator;
 pub mod ids;
 pub mod maintenance;
 pub mod master;
+pub mod memo;
 pub mod quota;
 pub mod registry;
 pub mod resources;

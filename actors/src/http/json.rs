@@ -3,8 +3,10 @@
 
 use actix_web::body::MessageBody;
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use serde::Serialize;
 
+use super::pieces::PiecesBody;
 use super::shared::SharedAnswer;
 
 /// Content type of JSON answers.
@@ -30,10 +32,11 @@ pub async fn answer_shared<T: Serialize>(
         .get(move |body| serde_json::to_writer(body, &make()))
         .await;
     match (written, jsonp(request)) {
-        (Ok(body), None) => ok(JSON, body),
+        (Ok(body), None) => ok(JSON, PiecesBody::from(body)),
         (Ok(body), Some(function)) => {
-            let body = [function.as_bytes(), b"(", &body, b")"].concat();
-            ok(JAVASCRIPT, body)
+            let call = Bytes::from(format!("{function}("));
+            let body = body.between(call, Bytes::from_static(b")"));
+            ok(JAVASCRIPT, PiecesBody::from(body))
         }
         (Err(error), _) => {
             tracing::error!(%error, "answer was not written");

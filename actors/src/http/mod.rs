@@ -7,6 +7,7 @@ pub mod master;
 pub mod media;
 pub mod paced;
 pub mod path;
+pub mod pieces;
 pub mod serve;
 pub mod shared;
 pub mod unread;

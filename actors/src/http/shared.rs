@@ -3,8 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use tokio::sync::Mutex;
+
+use super::pieces::{PieceWriter, Pieces};
 
 /// Why an answer could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +33,7 @@ pub struct SharedAnswer {
 struct Last {
     begun: u64,
     /// Kept only while somebody waits who may have it.
-    bytes: Option<Bytes>,
-    /// How long it was; the next one will be about as long.
-    length: usize,
+    pieces: Option<Pieces>,
 }
 
 /// Counts one who waits, until dropped.
@@ -60,37 +59,34 @@ impl SharedAnswer {
     /// When it cannot be written.
     pub async fn get(
         &self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error> + Send + 'static,
-    ) -> Result<Bytes, SharedError> {
+        write: impl FnOnce(&mut PieceWriter) -> Result<(), serde_json::Error> + Send + 'static,
+    ) -> Result<Pieces, SharedError> {
         let arrived = self.step();
         let waiting = Waiting::new(&self.waiting);
         let mut last = self.last.lock().await;
         drop(waiting);
         if last.begun > arrived
-            && let Some(bytes) = self.of(&mut last)
+            && let Some(pieces) = self.of(&mut last)
         {
-            return Ok(bytes);
+            return Ok(pieces);
         }
         last.begun = self.step();
-        last.bytes = None;
-        let length = last.length;
+        last.pieces = None;
         let written = actix_web::rt::task::spawn_blocking(move || {
-            let mut body = Vec::with_capacity(length + length / 8);
-            write(&mut body).map(|()| body)
+            let mut body = PieceWriter::default();
+            write(&mut body).map(|()| body.finish())
         });
-        let body = written.await??;
-        last.length = body.len();
-        let bytes = Bytes::from(body);
-        last.bytes = Some(bytes.clone());
+        let pieces = written.await??;
+        last.pieces = Some(pieces.clone());
         self.of(&mut last);
-        Ok(bytes)
+        Ok(pieces)
     }
 
     /// The last answer, which is forgotten when nobody waits for it any more.
-    fn of(&self, last: &mut Last) -> Option<Bytes> {
+    fn of(&self, last: &mut Last) -> Option<Pieces> {
         match self.waiting.load(Ordering::Relaxed) {
-            0 => last.bytes.take(),
-            _ => last.bytes.clone(),
+            0 => last.pieces.take(),
+            _ => last.pieces.clone(),
         }
     }
 
@@ -101,6 +97,7 @@ impl SharedAnswer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
@@ -108,6 +105,10 @@ mod tests {
     use tokio::sync::Barrier;
 
     use super::*;
+
+    fn bytes(pieces: &Pieces) -> Vec<u8> {
+        pieces.iter().flatten().copied().collect()
+    }
 
     #[actix::test]
     async fn whoever_asks_while_one_is_written_shares_the_next() {
@@ -118,10 +119,10 @@ mod tests {
         let first = {
             let (answer, count) = (answer.clone(), count.clone());
             actix::spawn(async move {
-                let write = move |body: &mut Vec<u8>| {
+                let write = move |body: &mut PieceWriter| {
                     let _ = begun.send(());
                     let _ = gone.recv();
-                    body.push(count.fetch_add(1, Ordering::Relaxed) as u8);
+                    let _ = body.write_all(&[count.fetch_add(1, Ordering::Relaxed) as u8]);
                     Ok(())
                 };
                 answer.get(write).await.unwrap()
@@ -134,8 +135,8 @@ mod tests {
                 let (answer, count, ready) = (answer.clone(), count.clone(), ready.clone());
                 actix::spawn(async move {
                     ready.wait().await;
-                    let write = move |body: &mut Vec<u8>| {
-                        body.push(count.fetch_add(1, Ordering::Relaxed) as u8);
+                    let write = move |body: &mut PieceWriter| {
+                        let _ = body.write_all(&[count.fetch_add(1, Ordering::Relaxed) as u8]);
                         Ok(())
                     };
                     answer.get(write).await.unwrap()
@@ -147,12 +148,12 @@ mod tests {
             tokio::task::yield_now().await;
         }
         go.send(()).unwrap();
-        assert_eq!(&first.await.unwrap()[..], [0]);
+        assert_eq!(bytes(&first.await.unwrap()), [0]);
         for other in others {
-            assert_eq!(&other.await.unwrap()[..], [1], "begun after they asked");
+            assert_eq!(bytes(&other.await.unwrap()), [1], "begun after they asked");
         }
         assert_eq!(count.load(Ordering::Relaxed), 2);
-        assert!(answer.last.lock().await.bytes.is_none(), "nothing is kept");
+        assert!(answer.last.lock().await.pieces.is_none(), "nothing is kept");
     }
 
     #[actix::test]
@@ -162,12 +163,12 @@ mod tests {
         assert!(answer.get(|_| Ok(())).now_or_never().is_none());
         drop(held);
         assert_eq!(answer.waiting.load(Ordering::Relaxed), 0);
-        let fails = |_: &mut Vec<u8>| Err(serde::ser::Error::custom("no"));
+        let fails = |_: &mut PieceWriter| Err(serde::ser::Error::custom("no"));
         assert!(answer.get(fails).await.is_err());
-        let works = |body: &mut Vec<u8>| {
-            body.push(1);
+        let works = |body: &mut PieceWriter| {
+            let _ = body.write_all(&[1]);
             Ok(())
         };
-        assert_eq!(&answer.get(works).await.unwrap()[..], [1]);
+        assert_eq!(bytes(&answer.get(works).await.unwrap()), [1]);
     }
 }

@@ -107,6 +107,7 @@ impl MasterActor {
                 Effect::ToFramework(stream, event) => {
                     self.parts.directory.send_stream(&stream, event);
                 }
+                Effect::NotifyDrained(stream) => self.parts.directory.notify_drained(&stream),
                 Effect::CloseStream(stream) => self.parts.directory.close_stream(&stream),
                 Effect::ToAllocator(command) => commands.push(command),
                 Effect::Apply(token, operation) => {

@@ -24,8 +24,8 @@ use crate::http::media::MediaType;
 /// Time between two HEARTBEAT events, also told to the framework in SUBSCRIBED.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What may wait for one framework. A reconciliation of all tasks of a large framework is one
-/// burst of events, and must fit.
+/// What may wait for one framework. Updates of all its tasks may come at once, when they end
+/// together.
 pub const STREAM_LIMITS: Limits = Limits {
     messages: 200_000,
     bytes: 64 * 1024 * 1024,
@@ -33,6 +33,7 @@ pub const STREAM_LIMITS: Limits = Limits {
 
 enum Order {
     Event(Box<scheduler::Event>),
+    NotifyDrained,
     Close,
 }
 
@@ -55,15 +56,28 @@ impl FrameworkProxy for HttpProxy {
         let _ = self.orders.send(order);
     }
 
+    fn notify_drained(&self) {
+        let _ = self.orders.send(Order::NotifyDrained);
+    }
+
     fn close(&self) {
         let _ = self.orders.send(Order::Close);
     }
 }
 
+/// What the body takes from the pump.
+enum Item {
+    Record(Bytes),
+    /// The master waits for all before this to have left.
+    NotifyDrained,
+}
+
 /// The body of the HTTP answer: one item, hence one chunk, per record.
 pub struct EventBody {
-    records: UnboundedReceiver<Bytes>,
+    items: UnboundedReceiver<Item>,
     load: Arc<Load>,
+    id: StreamId,
+    master: MasterMailbox,
 }
 
 /// The framework reads its stream more slowly than events arise.
@@ -75,16 +89,25 @@ impl Stream for EventBody {
     type Item = Result<Bytes, TooSlow>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let record = ready!(self.records.poll_recv(cx));
-        // The connection is cut at once, even if records are left: whoever reads so slowly
-        // resubscribes, and gets a fresh view.
-        if self.load.is_overflown() {
-            return Poll::Ready(Some(Err(TooSlow)));
+        loop {
+            let item = ready!(self.items.poll_recv(cx));
+            // The connection is cut at once, even if records are left: whoever reads so slowly
+            // resubscribes, and gets a fresh view.
+            if self.load.is_overflown() {
+                return Poll::Ready(Some(Err(TooSlow)));
+            }
+            match item {
+                None => return Poll::Ready(None),
+                Some(Item::Record(record)) => {
+                    self.load.sent(record.len());
+                    return Poll::Ready(Some(Ok(record)));
+                }
+                Some(Item::NotifyDrained) => {
+                    let stream = self.id.clone();
+                    self.master.input(Input::StreamDrained { stream });
+                }
+            }
         }
-        Poll::Ready(record.map(|record| {
-            self.load.sent(record.len());
-            Ok(record)
-        }))
     }
 }
 
@@ -102,13 +125,13 @@ fn open_with(
 ) -> (HttpProxy, EventBody) {
     let load = Arc::new(Load::new(limits));
     let (order_sender, orders) = unbounded_channel();
-    let (record_sender, records) = unbounded_channel();
+    let (item_sender, items) = unbounded_channel();
     let pump = Pump {
         media,
-        id,
-        master,
+        id: id.clone(),
+        master: master.clone(),
         load: load.clone(),
-        records: record_sender,
+        items: item_sender,
     };
     actix_web::rt::spawn(pump.run(orders));
     (
@@ -116,7 +139,12 @@ fn open_with(
             orders: order_sender,
             load: load.clone(),
         },
-        EventBody { records, load },
+        EventBody {
+            items,
+            load,
+            id,
+            master,
+        },
     )
 }
 
@@ -135,7 +163,7 @@ struct Pump {
     id: StreamId,
     master: MasterMailbox,
     load: Arc<Load>,
-    records: UnboundedSender<Bytes>,
+    items: UnboundedSender<Item>,
 }
 
 impl Pump {
@@ -168,7 +196,7 @@ impl Pump {
         loop {
             let order = tokio::select! {
                 biased;
-                () = self.records.closed() => return End::Disconnected,
+                () = self.items.closed() => return End::Disconnected,
                 order = orders.recv() => order,
                 _ = heartbeat.tick(), if framework.is_some() => {
                     self.heartbeat();
@@ -178,8 +206,14 @@ impl Pump {
             if self.load.is_overflown() {
                 return End::TooSlow;
             }
-            let Some(Order::Event(event)) = order else {
-                return End::ByMaster;
+            let event = match order {
+                Some(Order::Event(event)) => event,
+                Some(Order::NotifyDrained) => {
+                    // Fails only when the body is gone; the loop sees that next.
+                    let _ = self.items.send(Item::NotifyDrained);
+                    continue;
+                }
+                Some(Order::Close) | None => return End::ByMaster,
             };
             self.push(&event);
             if let Some(subscribed) = event.subscribed {
@@ -205,6 +239,6 @@ impl Pump {
         let record = self.media.record(event);
         self.load.add_bytes(record.len());
         // Fails only when the body is gone; the loop sees that next.
-        let _ = self.records.send(record);
+        let _ = self.items.send(Item::Record(record));
     }
 }

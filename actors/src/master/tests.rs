@@ -105,6 +105,9 @@ impl FrameworkProxy for Recorder {
     fn send(&self, event: Box<scheduler::Event>) {
         self.note(format!("event {:?}", event.r#type()));
     }
+    fn notify_drained(&self) {
+        self.note("to say when drained");
+    }
     fn close(&self) {
         self.note("stream closed");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tepui_core::master::model::{AgentState, Framework, FrameworkState, Phase, Snapshot};
-use tepui_core::resources::Resources;
+use tepui_core::resources::{Name, Resources};
 use tepui_core::time::Now;
 use tepui_protocol::v1::TaskState;
 
@@ -137,12 +137,15 @@ impl Gauges {
 
     fn add_amounts(&mut self, resources: &Resources, field: fn(&mut Amount) -> &mut f64) {
         for entry in resources {
-            let place = names::RESOURCES
-                .iter()
-                .position(|name| *name == entry.name());
-            let Some(amounts) = place.and_then(|at| self.resources.get_mut(at)) else {
-                continue;
+            // In the order of `names::RESOURCES`. There may be very many entries.
+            let place = match entry.kind() {
+                Name::Cpus => 0,
+                Name::Gpus => 1,
+                Name::Mem => 2,
+                Name::Disk => 3,
+                Name::Ports | Name::Other(_) => continue,
             };
+            let amounts = &mut self.resources[place];
             let amount = match entry.is_revocable() {
                 true => &mut amounts.revocable,
                 false => &mut amounts.plain,

@@ -89,6 +89,25 @@ pub struct Common {
     pub failing_tasks: f64,
 }
 
+impl Common {
+    /// Refuses what only simulated agents could do, where there are none.
+    fn refuse_fleet_options(&self) -> Result<(), Error> {
+        let given = [
+            ("--delay-ms", self.delay_ms),
+            ("--jitter-ms", self.jitter_ms),
+            ("--mean-time-to-cut-secs", self.mean_time_to_cut_secs),
+            ("--failing-tasks", self.failing_tasks),
+        ];
+        match given.iter().find(|(_, value)| *value > 0.0) {
+            None => Ok(()),
+            Some((option, _)) => Err(format!(
+                "{option} is about simulated agents, and --target=mesos-v1 has none; leave it out"
+            )
+            .into()),
+        }
+    }
+}
+
 /// What the frameworks speak to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TargetKind {
@@ -217,6 +236,7 @@ impl Stage {
     /// When the master's address is wrong or the fleet cannot be started.
     pub fn fleet(&self, agents: u64) -> Result<Option<FleetHandle>, Error> {
         if self.common.target == TargetKind::MesosV1 {
+            self.common.refuse_fleet_options()?;
             return Ok(None);
         }
         crate::machine::enough_files(agents)?;
@@ -532,5 +552,35 @@ fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err(format!("'{text}' is not a number from 0 to 1")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    #[test]
+    fn options_of_simulated_agents_are_refused_where_there_are_none() {
+        let given = |option: &str| {
+            let line = ["test", "--target=mesos-v1", "--master=h:1", option];
+            let common = Line::try_parse_from(line).unwrap().common;
+            common.refuse_fleet_options()
+        };
+        assert!(given("--wire=json").is_ok());
+        for option in ["--jitter-ms=1", "--failing-tasks=0.5"] {
+            let error = given(option).unwrap_err().to_string();
+            assert!(
+                error.starts_with(option.split('=').next().unwrap()),
+                "{error}"
+            );
+        }
     }
 }

@@ -10,6 +10,8 @@ mod syntax;
 
 pub use decode::{from_slice, list_from_slice};
 pub use encode::{serialize, to_vec};
+/// JSON that has been written already.
+pub use serde_json::value::RawValue;
 
 /// Why a JSON text is not the wanted message. The texts are those of Mesos.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

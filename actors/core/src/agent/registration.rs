@@ -16,6 +16,11 @@ use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::Format;
 use crate::time::Now;
 
+/// Shortest time after which a registration is said again on the same link, where nothing gets
+/// lost: only a master that was not ready for it needs to hear it again, and one that is busy with
+/// all its agents must not hear it before it has got to the first.
+const REPEAT_PAUSE: Duration = Duration::from_secs(5);
+
 /// Longest random delay between two attempts to reach or register with the master.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
@@ -258,7 +263,7 @@ impl Agent {
             Some(_) => AgentToMaster::Reregister(Box::new(self.reregistration(register))),
         };
         out.push(Effect::ToMaster(link, Box::new(Frame { epoch, body })));
-        let delay = self.random_delay();
+        let delay = REPEAT_PAUSE + self.random_delay();
         self.timers.set(Timer::Register, now.mono + delay);
     }
 

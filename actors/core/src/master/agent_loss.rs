@@ -15,6 +15,7 @@ use super::tasks::Fate;
 use super::{Deadline, Master, events, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::memo::Memo;
 use crate::registry::Operation;
 use crate::time::{Now, Wall};
 
@@ -135,7 +136,7 @@ impl Master {
             return;
         };
         let (state, reason) = (loss.state, loss.reason);
-        let mut status = events::end_of_task(&task.info, state, reason, loss.message, now.wall);
+        let mut status = events::end_of_task(task, state, reason, loss.message, now.wall);
         status.unreachable_time = loss.unreachable_since.map(events::time_info);
         self.apply_status(framework, id, &status, state, out);
         self.remove_task(framework, id, loss.fate, out);
@@ -260,7 +261,7 @@ impl Master {
 
     /// Takes an agent out of the admitted ones and tells the allocator first, so that nothing
     /// that ends on it afterwards is given back.
-    fn take_agent(&mut self, id: &AgentId, out: &mut Vec<Effect>) -> Option<Arc<Agent>> {
+    fn take_agent(&mut self, id: &AgentId, out: &mut Vec<Effect>) -> Option<Arc<Memo<Agent>>> {
         let agent = self.agents.remove(id)?;
         self.deadlines.clear(&Deadline::Agent(id.clone()));
         if self.pids.get(&agent.pid) == Some(id) {

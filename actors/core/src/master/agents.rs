@@ -233,7 +233,7 @@ impl Master {
         };
         self.counters.slave_registrations += 1;
         let agent = self.new_agent(now, &id, &arrival, register);
-        self.agents.insert(id.clone(), Arc::new(agent));
+        self.agents.insert(id.clone(), Arc::new(agent.into()));
         self.announce_agent(&id, out);
         self.connect_agent(now, &id, arrival, out);
         if let Some(link) = self.agents.get(&id).and_then(|agent| agent.link()) {

@@ -7,6 +7,7 @@ use tepui_protocol::v1::{
     self, MasterInfo, OperationState, OperationStatus, TaskState, TaskStatus, TimeInfo,
 };
 
+use super::model::Task;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId};
 use crate::time::Wall;
 
@@ -170,17 +171,17 @@ pub(super) fn status(
 
 /// The end of a known task, told by the master.
 pub(super) fn end_of_task(
-    task: &v1::Task,
+    task: &Task,
     state: TaskState,
     reason: Reason,
     message: &str,
     at: Wall,
 ) -> TaskStatus {
     TaskStatus {
-        executor_id: task.executor_id.clone(),
+        executor_id: task.executor.as_ref().map(ExecutorId::to_v1),
         ..status(
-            &task.task_id,
-            Some(&task.agent_id),
+            &task.id.to_v1(),
+            Some(&task.agent.to_v1()),
             state,
             reason,
             message,
@@ -191,22 +192,20 @@ pub(super) fn end_of_task(
 
 /// What is known of a task, told by the master: its health, check and container with it.
 pub(super) fn known_task(
-    task: &v1::Task,
+    task: &Task,
     state: i32,
     reason: Reason,
     message: &str,
     at: Wall,
 ) -> TaskStatus {
-    let last = task.statuses.last();
-    let container = task
-        .statuses
-        .iter()
-        .rev()
-        .find_map(|s| s.container_status.clone());
+    let mut latest_first = task.statuses().rev();
+    let mut last = latest_first.next();
+    let container = last.as_mut().and_then(|last| last.container_status.take());
+    let container = container.or_else(|| latest_first.find_map(|status| status.container_status));
     TaskStatus {
         state,
-        healthy: last.and_then(|status| status.healthy),
-        check_status: last.and_then(|status| status.check_status.clone()),
+        healthy: last.as_ref().and_then(|status| status.healthy),
+        check_status: last.and_then(|status| status.check_status),
         container_status: container,
         ..end_of_task(task, TaskState::TaskStaging, reason, message, at)
     }

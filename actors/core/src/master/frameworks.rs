@@ -23,6 +23,12 @@ use crate::validation::framework as rules;
 const MAX_FAILOVER_SECONDS: f64 = 9_223_372_036.0;
 
 impl Master {
+    /// Forgets a stream; gives the framework whose it was.
+    pub(super) fn forget_stream(&mut self, stream: &StreamId) -> Option<FrameworkId> {
+        self.reconciling.remove(stream);
+        self.streams.remove(stream)
+    }
+
     /// UPDATE_FRAMEWORK: everything but principal, user and checkpoint is replaced.
     pub(super) fn update_framework(
         &mut self,
@@ -119,7 +125,7 @@ impl Master {
 
     /// A stream ended; if it is the framework's current one, its time to come back starts.
     pub(super) fn stream_closed(&mut self, now: Now, stream: &StreamId, out: &mut Vec<Effect>) {
-        let Some(id) = self.streams.remove(stream) else {
+        let Some(id) = self.forget_stream(stream) else {
             return;
         };
         let Some(framework) = self.framework_mut(&id) else {
@@ -163,7 +169,7 @@ impl Master {
         ended.state = FrameworkState::Disconnected(now.mono);
         ended.unregistered_time = Some(now.wall);
         if let Some(stream) = stream {
-            self.streams.remove(&stream);
+            self.forget_stream(&stream);
             out.push(Effect::CloseStream(stream));
         }
         out.push(to_allocator(Command::RemoveFramework(id.clone())));
@@ -178,7 +184,7 @@ impl Master {
             let Some(task) = self.task(id, &task_id) else {
                 continue;
             };
-            let status = events::end_of_task(&task.info, state, reason, &message, now.wall);
+            let status = events::end_of_task(task, state, reason, &message, now.wall);
             self.apply_status(id, &task_id, &status, state, out);
             self.remove_task(id, &task_id, Fate::Completed, out);
         }
@@ -196,10 +202,10 @@ impl Master {
                 continue;
             };
             self.forget_unreachable(id, &task_id);
-            let status = events::end_of_task(&task.info, state, reason, &message, now.wall);
+            let status = events::end_of_task(&task, state, reason, &message, now.wall);
             let ended = Arc::make_mut(&mut task);
-            ended.info.state = state as i32;
-            super::tasks::push_status(&mut ended.info.statuses, &status);
+            ended.state = state as i32;
+            ended.push_status(&status);
             if let Some(framework) = self.framework_mut(id) {
                 history::push_bounded(&mut framework.completed_tasks, task, limit);
             }
@@ -232,10 +238,7 @@ impl Master {
 }
 
 fn agents_in_use(framework: &Framework) -> BTreeSet<AgentId> {
-    let of_tasks = framework
-        .tasks
-        .values()
-        .map(|t| AgentId::from(&t.info.agent_id));
+    let of_tasks = framework.tasks.values().map(|task| task.agent.clone());
     let of_executors = framework.executors.keys().map(|(agent, _)| agent.clone());
     of_tasks.chain(of_executors).collect()
 }

@@ -9,6 +9,7 @@ use imbl::Vector;
 use super::Master;
 use super::model::{Framework, Task};
 use crate::ids::{AgentId, FrameworkId, TaskId};
+use crate::memo::Memo;
 
 /// Where each remembered task on an unreachable agent is, so that none must be searched for.
 #[derive(Debug, Default)]
@@ -27,10 +28,9 @@ pub(super) fn push_bounded<T: Clone>(history: &mut Vector<T>, entry: T, limit: u
 
 impl Master {
     /// Remembers a task of an agent that became unreachable.
-    pub(super) fn remember_unreachable(&mut self, framework: &FrameworkId, task: Arc<Task>) {
+    pub(super) fn remember_unreachable(&mut self, framework: &FrameworkId, task: Arc<Memo<Task>>) {
         let limit = self.settings.max_unreachable_tasks_per_framework;
-        let agent = AgentId::from(&task.info.agent_id);
-        let id = TaskId::from(&task.info.task_id);
+        let (agent, id) = (task.agent.clone(), task.id.clone());
         let Some(owner) = self.framework_mut(framework) else {
             return;
         };
@@ -68,11 +68,11 @@ impl Master {
                 self.unreachable.oldest_first.remove(framework);
             }
         }
-        let agent = AgentId::from(&task.info.agent_id);
-        if let Some(tasks) = self.unreachable.by_agent.get_mut(&agent) {
+        let agent = &task.agent;
+        if let Some(tasks) = self.unreachable.by_agent.get_mut(agent) {
             tasks.remove(&(framework.clone(), id.clone()));
             if tasks.is_empty() {
-                self.unreachable.by_agent.remove(&agent);
+                self.unreachable.by_agent.remove(agent);
             }
         }
     }
@@ -117,12 +117,11 @@ impl Master {
                 ));
             }
             for (task_id, task) in &framework.unreachable_tasks {
-                let agent = AgentId::from(&task.info.agent_id);
                 let key = (id.clone(), task_id.clone());
                 if !self
                     .unreachable
                     .by_agent
-                    .get(&agent)
+                    .get(&task.agent)
                     .is_some_and(|t| t.contains(&key))
                 {
                     return Err(format!("unreachable task {task_id} is not indexed"));

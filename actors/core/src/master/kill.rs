@@ -26,12 +26,12 @@ impl Master {
         if call
             .agent_id
             .as_ref()
-            .is_some_and(|agent| *agent != task.info.agent_id)
+            .is_some_and(|agent| agent.value != task.agent.as_str())
         {
             self.counters.dropped_messages += 1;
             return;
         }
-        let agent_id = AgentId::from(&task.info.agent_id);
+        let agent_id = task.agent.clone();
         let kills = self.killed.entry(agent_id.clone()).or_default();
         kills.insert((id.clone(), task_id));
         // A disconnected agent gets the order when it is back.

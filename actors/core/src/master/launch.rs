@@ -13,7 +13,8 @@ use super::messages::Effect;
 use super::model::{Agent, Executor, Framework, Task};
 use super::{Master, to_agent, to_allocator};
 use crate::allocator::messages::Command;
-use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::ids::{ExecutorId, FrameworkId, TaskId};
+use crate::memo::Memo;
 use crate::resources::{Format, Resources};
 use crate::time::Now;
 use crate::validation::task::{KnownTasks, TaskContext};
@@ -47,13 +48,9 @@ impl KnownTasks for Known<'_> {
             let Some(task) = self.framework.tasks.get(task) else {
                 continue;
             };
-            if task
-                .info
-                .executor_id
-                .as_ref()
-                .is_some_and(|id| id.value == executor)
-            {
-                show(&task.info);
+            let own = task.executor.as_ref();
+            if own.is_some_and(|id| id.as_str() == executor) {
+                show(&task.to_v1());
             }
         }
     }
@@ -225,27 +222,24 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         use_up(accepted, &resources, out);
-        let task = Task {
-            info: describe(info, &accepted.framework),
-            resources,
-            recovered: false,
-        };
-        self.insert_task(&accepted.framework, &accepted.agent, Arc::new(task));
+        let key = (accepted.framework.clone(), TaskId::from(&info.task_id));
+        let task = Task::new(key, accepted.agent.clone(), describe(info), resources);
+        self.insert_task(Arc::new(task.into()));
     }
 
     /// Adds a task to its framework and agent; one that holds resources is charged for them.
-    pub(super) fn insert_task(&mut self, id: &FrameworkId, agent: &AgentId, task: Arc<Task>) {
-        let task_id = TaskId::from(&task.info.task_id);
-        if let Some(agent) = self.agent_mut(agent) {
+    pub(super) fn insert_task(&mut self, task: Arc<Memo<Task>>) {
+        let (id, task_id) = (&task.framework, &task.id);
+        if let Some(agent) = self.agent_mut(&task.agent) {
             if !task.recovered {
                 charge(agent, id, &task.resources);
             }
             agent.tasks.insert((id.clone(), task_id.clone()));
         }
         if let Some(framework) = self.framework_mut(id) {
-            framework.task_counts.add(task.info.state);
-            if let Some(before) = framework.tasks.insert(task_id, task) {
-                framework.task_counts.remove(before.info.state);
+            framework.task_counts.add(task.state);
+            if let Some(before) = framework.tasks.insert(task_id.clone(), task.clone()) {
+                framework.task_counts.remove(before.state);
             }
         }
     }
@@ -284,8 +278,8 @@ fn read(resources: &[v1::Resource]) -> Result<Resources, String> {
     Resources::from_v1(resources).map_err(|error| error.0)
 }
 
-/// What the master keeps of a task; Mesos's `createTask`.
-fn describe(task: &TaskInfo, framework: &FrameworkId) -> v1::Task {
+/// What the master keeps of a task beside its ids and resources; Mesos's `createTask`.
+fn describe(task: &TaskInfo) -> v1::Task {
     let command = task.command.as_deref();
     let executor = task.executor.as_deref();
     let executor_command = executor.and_then(|executor| executor.command.as_deref());
@@ -293,12 +287,8 @@ fn describe(task: &TaskInfo, framework: &FrameworkId) -> v1::Task {
     let executor_user = || executor_command.and_then(|command| command.user.clone());
     v1::Task {
         name: task.name.clone(),
-        task_id: task.task_id.clone(),
-        framework_id: framework.to_v1(),
         executor_id: executor.map(|executor| executor.executor_id.clone()),
-        agent_id: task.agent_id.clone(),
         state: TaskState::TaskStaging as i32,
-        resources: task.resources.clone(),
         labels: task.labels.clone(),
         discovery: task.discovery.clone(),
         container: task.container.clone(),

@@ -63,6 +63,11 @@ pub enum Input {
         /// The stream.
         stream: StreamId,
     },
+    /// A framework has taken what was sent on its stream before [`Effect::NotifyDrained`].
+    StreamDrained {
+        /// The stream.
+        stream: StreamId,
+    },
     /// Any call but SUBSCRIBE; it passed the stateless checks.
     Call {
         /// The call.
@@ -127,6 +132,8 @@ pub enum Effect {
     CloseLink(LinkId),
     /// Send an event to a framework; the skin encodes it.
     ToFramework(StreamId, Box<scheduler::Event>),
+    /// Say [`Input::StreamDrained`] once what was sent on a stream before has left.
+    NotifyDrained(StreamId),
     /// End a framework's stream after what was sent before.
     CloseStream(StreamId),
     /// Tell the allocator.

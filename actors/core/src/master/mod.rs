@@ -32,6 +32,7 @@ mod reregister;
 mod sanity;
 pub mod settings;
 mod subscribe;
+mod task_record;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ use self::registrations::{Link, Pending, Transition};
 use crate::allocator::messages::{Command, Generation};
 use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, Role, TaskId};
 use crate::maintenance::Maintenance;
+use crate::memo::Memo;
 use crate::quota::Quota;
 use crate::registry;
 use crate::resources::conversion::Conversion;
@@ -72,7 +74,7 @@ pub struct Master {
     start_time: Wall,
     phase: Phase,
 
-    agents: OrdMap<AgentId, Arc<Agent>>,
+    agents: OrdMap<AgentId, Arc<Memo<Agent>>>,
     recovered_agents: OrdMap<AgentId, Arc<AgentInfo>>,
     unreachable_agents: OrdMap<AgentId, Wall>,
     frameworks: OrdMap<FrameworkId, Arc<Framework>>,
@@ -88,6 +90,8 @@ pub struct Master {
     completed_ids: BTreeSet<FrameworkId>,
     /// Which framework listens on a stream.
     streams: BTreeMap<StreamId, FrameworkId>,
+    /// How far the reconciliation of all tasks has got that a stream is being told.
+    reconciling: BTreeMap<StreamId, TaskId>,
     /// Open links of agents.
     links: BTreeMap<LinkId, Link>,
     /// Admitted agents by pid.
@@ -144,6 +148,7 @@ impl Master {
             counters: Counters::default(),
             completed_ids: BTreeSet::new(),
             streams: BTreeMap::new(),
+            reconciling: BTreeMap::new(),
             links: BTreeMap::new(),
             pids: BTreeMap::new(),
             killed: BTreeMap::new(),
@@ -174,6 +179,7 @@ impl Master {
                 principal,
             } => self.subscribe(now, stream, *subscribe, principal, out),
             Input::StreamClosed { stream } => self.stream_closed(now, &stream, out),
+            Input::StreamDrained { stream } => self.reconcile_more(now, &stream, out),
             Input::Call {
                 call,
                 stream,
@@ -238,7 +244,8 @@ impl Master {
     }
 
     fn agent_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
-        self.agents.get_mut(id).map(Arc::make_mut)
+        let agent = self.agents.get_mut(id)?;
+        Some(&mut **Arc::make_mut(agent))
     }
 
     /// Sends to a framework if it is subscribed; events for others are dropped, as in Mesos.

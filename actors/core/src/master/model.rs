@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::counters::Counters;
 use super::messages::{LinkId, StreamId};
+pub use super::task_record::Task;
 use crate::allocator::messages::Generation;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId};
 use crate::maintenance::{MachineKey, Maintenance};
+use crate::memo::Memo;
 use crate::quota::Quota;
 use crate::resources::Resources;
 use crate::time::{Mono, Wall};
@@ -157,18 +159,6 @@ pub fn is_terminal(state: v1::OperationState) -> bool {
     }
 }
 
-/// A task the master knows of.
-#[derive(Debug, Clone)]
-pub struct Task {
-    /// Its description in the form of the API; `state`, `status_update_state`,
-    /// `status_update_uuid` and `statuses` are kept current.
-    pub info: v1::Task,
-    /// Its resources, with allocation role.
-    pub resources: Resources,
-    /// True once its resources went back to the allocator.
-    pub recovered: bool,
-}
-
 /// How many tasks are in each state, kept current so that nobody has to count them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TaskCounts([usize; TaskCounts::STATES]);
@@ -233,13 +223,13 @@ pub struct Framework {
     /// Whether it is subscribed.
     pub state: FrameworkState,
     /// Its tasks: not terminal, or terminal and not yet acknowledged.
-    pub tasks: OrdMap<TaskId, Arc<Task>>,
+    pub tasks: OrdMap<TaskId, Arc<Memo<Task>>>,
     /// Of these, how many are in each state.
     pub task_counts: TaskCounts,
     /// Tasks on unreachable agents.
-    pub unreachable_tasks: OrdMap<TaskId, Arc<Task>>,
+    pub unreachable_tasks: OrdMap<TaskId, Arc<Memo<Task>>>,
     /// The last finished tasks, oldest first, bounded.
-    pub completed_tasks: Vector<Arc<Task>>,
+    pub completed_tasks: Vector<Arc<Memo<Task>>>,
     /// Its executors, per agent.
     pub executors: OrdMap<(AgentId, ExecutorId), Executor>,
     /// Its operations, and the agents that hold them.
@@ -330,7 +320,7 @@ pub struct Snapshot {
     /// How far it is.
     pub phase: Phase,
     /// Admitted agents.
-    pub agents: OrdMap<AgentId, Arc<Agent>>,
+    pub agents: OrdMap<AgentId, Arc<Memo<Agent>>>,
     /// Agents in the registry that have not come back yet.
     pub recovered_agents: OrdMap<AgentId, Arc<v1::AgentInfo>>,
     /// Unreachable agents and since when.

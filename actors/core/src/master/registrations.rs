@@ -44,6 +44,9 @@ pub(super) struct Arrival {
 /// An agent's entry in the registry is being changed; nothing else is decided of it meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Transition {
+    /// Where a re-registration that is being stored came from: the same link need not say it
+    /// again, as nothing is lost on it.
+    pub(super) link: Option<LinkId>,
     /// The latest re-registration that came meanwhile: it is looked at afterwards.
     pub(super) waiting: Option<(LinkId, Box<Reregister>)>,
 }

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tepui_protocol::link::{MasterToAgent, Reregister, TaskRef};
+use tepui_protocol::link::{MasterToAgent, Register, Reregister, TaskRef};
+use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, OperationState, TaskState};
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use super::tasks::{is_over, is_terminal, state_of};
 use super::{Deadline, Master, events, launch, to_agent, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::memo::Memo;
 use crate::registry::Operation;
 use crate::resources::Resources;
 use crate::time::Now;
@@ -25,7 +27,7 @@ use crate::validation::agent::{Reregistration, validate_reregistration};
 /// What an agent says it runs, in the master's own terms.
 struct Report {
     frameworks: Vec<FrameworkInfo>,
-    tasks: BTreeMap<(FrameworkId, TaskId), Task>,
+    tasks: BTreeMap<(FrameworkId, TaskId), Arc<Memo<Task>>>,
     executors: BTreeMap<(FrameworkId, ExecutorId), Executor>,
     operations: BTreeMap<Uuid, KnownOperation>,
 }
@@ -48,6 +50,10 @@ impl Master {
             Err(unwelcome) => return self.turn_away(link, unwelcome, out),
         };
         if let Some(transition) = self.transitions.get_mut(&id) {
+            if transition.link == Some(link) {
+                self.counters.dropped_messages += 1;
+                return;
+            }
             transition.waiting = Some((link, report));
             return;
         }
@@ -62,7 +68,11 @@ impl Master {
         let arrival = Arrival { link, pid };
         match operation {
             Some(operation) => {
-                self.transitions.insert(id.clone(), Transition::default());
+                let transition = Transition {
+                    link: Some(link),
+                    waiting: None,
+                };
+                self.transitions.insert(id.clone(), transition);
                 let pending = Pending::Return {
                     arrival,
                     id,
@@ -81,9 +91,9 @@ impl Master {
         let register = &report.register;
         self.check_welcome(pid, register)?;
         let ignored = |text: String| Unwelcome::Ignored(text);
-        let frameworks: Vec<_> = report.frameworks.iter().map(|f| f.0.clone()).collect();
-        let executors: Vec<_> = report.executors.iter().map(|e| e.0.clone()).collect();
-        let tasks: Vec<_> = report.tasks.iter().map(|t| t.0.clone()).collect();
+        let frameworks: Vec<_> = report.frameworks.iter().map(|f| &f.0).collect();
+        let executors: Vec<_> = report.executors.iter().map(|e| &e.0).collect();
+        let tasks: Vec<_> = report.tasks.iter().map(|t| &t.0).collect();
         validate_reregistration(&Reregistration {
             info: &register.info,
             checkpointed_resources: &plain(&register.checkpointed_resources),
@@ -118,7 +128,7 @@ impl Master {
         if !self.links.contains_key(&arrival.link) {
             return self.gone_again(now, id);
         }
-        let report = read(&reregister);
+        let (register, report) = read(id, reregister);
         let was_connected = self.agents.get(id).and_then(|agent| agent.link());
         if let Some(old) = was_connected.filter(|old| *old != arrival.link) {
             self.detach_link(old, out);
@@ -126,7 +136,7 @@ impl Master {
         // What is said again on the link in use may be older than what was sent there since: it
         // is right about the agent's resources and operations only the first time.
         let is_first = was_connected != Some(arrival.link);
-        self.take_new_facts(now, arrival, id, reregister, is_first, out);
+        self.take_new_facts(now, arrival, id, register, is_first, out);
         for info in &report.frameworks {
             self.know_framework(now, info, out);
         }
@@ -171,7 +181,7 @@ impl Master {
         now: Now,
         arrival: &Arrival,
         id: &AgentId,
-        reregister: Reregister,
+        register: Register,
         is_first: bool,
         out: &mut Vec<Effect>,
     ) {
@@ -185,13 +195,13 @@ impl Master {
         agent.state = AgentState::Connected(arrival.link);
         let mut lost = agent.total.clone();
         if is_first {
-            agent.total = total_of(&reregister.register).unwrap_or_default();
+            agent.total = total_of(&register).unwrap_or_default();
             agent.arrived = now.mono;
         }
         lost.subtract(&agent.total);
-        agent.info = Arc::new(reregister.register.info.0);
-        agent.version = reregister.register.version;
-        agent.capabilities = reregister.register.capabilities;
+        agent.info = Arc::new(register.info.0);
+        agent.version = register.version;
+        agent.capabilities = register.capabilities;
         agent.reregistered_time = Some(now.wall);
         let (facts, total) = (facts_of(agent), agent.total.clone());
         if is_first {
@@ -267,13 +277,13 @@ impl Master {
             .map(|agent| agent.tasks.clone())
             .unwrap_or_default();
         for (key, task) in &report.tasks {
-            if known.contains(key) || !self.adopt_task(link, id, key, task, out) {
+            if known.contains(key) || !self.adopt_task(link, key, task, out) {
                 continue;
             }
             if !task.recovered {
                 self.charge_allocator(id, &key.0, &task.resources, out);
             }
-            self.tell_task_is_back(now, &key.0, &task.info, "Agent reregistered", out);
+            self.tell_task_is_back(now, task, "Agent reregistered", out);
         }
     }
 
@@ -334,7 +344,7 @@ impl Master {
         for key in self.killed_on(id) {
             let task = report.tasks.get(&key);
             if task
-                .and_then(|task| state_of(task.info.state))
+                .and_then(|task| state_of(task.state))
                 .is_some_and(|s| !is_terminal(s))
             {
                 out.push(kill(link, &key));
@@ -353,7 +363,7 @@ impl Master {
         reregister: Reregister,
         out: &mut Vec<Effect>,
     ) {
-        let report = read(&reregister);
+        let (register, report) = read(id, reregister);
         let link = arrival.link;
         let was_recovered = self.recovered_agents.remove(id).is_some();
         let was_unreachable = self.unreachable_agents.remove(id).is_some();
@@ -362,9 +372,9 @@ impl Master {
             self.know_framework(now, info, out);
         }
         self.forget_unreachable_of(id);
-        let mut agent = self.new_agent(now, id, &arrival, reregister.register);
+        let mut agent = self.new_agent(now, id, &arrival, register);
         agent.reregistered_time = Some(now.wall);
-        self.agents.insert(id.clone(), Arc::new(agent));
+        self.agents.insert(id.clone(), Arc::new(agent.into()));
         for (key, executor) in &report.executors {
             self.adopt_executor(id, key, executor);
         }
@@ -373,8 +383,8 @@ impl Master {
         }
         let mut adopted = Vec::new();
         for (key, task) in &report.tasks {
-            if self.adopt_task(link, id, key, task, out) {
-                adopted.push((key, task));
+            if self.adopt_task(link, key, task, out) {
+                adopted.push(task);
             }
         }
         self.announce_agent(id, out);
@@ -383,8 +393,8 @@ impl Master {
                 true => "Unreachable agent re-reregistered",
                 false => "Unknown agent reregistered",
             };
-            for (key, task) in adopted {
-                self.tell_task_is_back(now, &key.0, &task.info, message, out);
+            for task in adopted {
+                self.tell_task_is_back(now, task, message, out);
             }
         }
         self.connect_agent(now, id, arrival, out);
@@ -435,9 +445,8 @@ impl Master {
     fn adopt_task(
         &mut self,
         link: LinkId,
-        agent: &AgentId,
         key: &(FrameworkId, TaskId),
-        task: &Task,
+        task: &Arc<Memo<Task>>,
         out: &mut Vec<Effect>,
     ) -> bool {
         let (framework, id) = key;
@@ -449,24 +458,15 @@ impl Master {
         let Some(owner) = self.framework_mut(framework) else {
             return false;
         };
-        owner
-            .completed_tasks
-            .retain(|old| old.info.task_id.value != id.as_str());
-        self.insert_task(framework, agent, Arc::new(task.clone()));
+        owner.completed_tasks.retain(|old| old.id != *id);
+        self.insert_task(task.clone());
         true
     }
 
-    fn tell_task_is_back(
-        &self,
-        now: Now,
-        framework: &FrameworkId,
-        task: &v1::Task,
-        message: &str,
-        out: &mut Vec<Effect>,
-    ) {
+    fn tell_task_is_back(&self, now: Now, task: &Task, message: &str, out: &mut Vec<Effect>) {
         let reason = Reason::AgentReregistered;
         let status = events::known_task(task, task.state, reason, message, now.wall);
-        self.send(framework, events::update(status), out);
+        self.send(&task.framework, events::update(status), out);
     }
 
     /// Gives the agent the current data of its frameworks, and ends those that are completed.
@@ -504,65 +504,54 @@ fn host_of(pid: &str) -> &str {
 }
 
 /// Puts a report, which was validated, into the master's own terms.
-fn read(report: &Reregister) -> Report {
-    let frameworks: Vec<FrameworkInfo> = report.frameworks.iter().map(|f| f.0.clone()).collect();
-    let known: BTreeSet<&str> = frameworks
-        .iter()
-        .filter_map(|f| f.id.as_ref())
-        .map(|id| id.value.as_str())
-        .collect();
-    let tasks = report
-        .tasks
-        .iter()
-        .filter(|t| known.contains(t.framework_id.value.as_str()));
-    let executors = report.executors.iter().filter_map(|executor| {
-        let framework = executor.framework_id.as_ref()?;
-        let id = ExecutorId::from(&executor.executor_id);
-        let entry = read_executor(executor);
-        known
-            .contains(framework.value.as_str())
-            .then(|| ((FrameworkId::from(framework), id), entry))
+fn read(agent: &AgentId, report: Reregister) -> (Register, Report) {
+    let frameworks: Vec<FrameworkInfo> = report.frameworks.into_iter().map(|f| f.0).collect();
+    let ids = frameworks.iter().filter_map(|info| info.id.as_ref());
+    let known: BTreeSet<FrameworkId> = ids.map(FrameworkId::from).collect();
+    let tasks = report.tasks.into_iter().filter_map(|Pb(task)| {
+        let framework = known.get(task.framework_id.value.as_str())?;
+        let key = (framework.clone(), TaskId::from(&task.task_id));
+        let task = read_task(key.clone(), agent.clone(), task);
+        Some((key, Arc::new(task.into())))
     });
-    Report {
-        tasks: tasks.map(|task| (key_of(task), read_task(task))).collect(),
+    let executors = report.executors.into_iter().filter_map(|Pb(executor)| {
+        let framework = known.get(executor.framework_id.as_ref()?.value.as_str())?;
+        let key = (framework.clone(), ExecutorId::from(&executor.executor_id));
+        Some((key, read_executor(executor)))
+    });
+    let operations = report.operations.into_iter();
+    let read = Report {
+        tasks: tasks.collect(),
         executors: executors.collect(),
-        operations: report
-            .operations
-            .iter()
-            .filter_map(|operation| read_operation(operation))
+        operations: operations
+            .filter_map(|Pb(operation)| read_operation(operation))
             .map(|operation| (operation.uuid, operation))
             .collect(),
         frameworks,
-    }
+    };
+    (report.register, read)
 }
 
-fn key_of(task: &v1::Task) -> (FrameworkId, TaskId) {
-    (
-        FrameworkId::from(&task.framework_id),
-        TaskId::from(&task.task_id),
-    )
-}
-
-fn read_task(task: &v1::Task) -> Task {
-    Task {
-        info: task.clone(),
-        resources: Resources::from_v1(&task.resources).unwrap_or_default(),
-        recovered: is_over(state_of(task.state).unwrap_or(TaskState::TaskRunning)),
-    }
+fn read_task(key: (FrameworkId, TaskId), agent: AgentId, info: v1::Task) -> Task {
+    let resources = Resources::from_v1(&info.resources).unwrap_or_default();
+    let recovered = is_over(state_of(info.state).unwrap_or(TaskState::TaskRunning));
+    let mut task = Task::new(key, agent, info, resources);
+    task.recovered = recovered;
+    task
 }
 
 /// An operation as an agent reports it; none if it has no name to speak of it by.
-fn read_operation(operation: &v1::Operation) -> Option<KnownOperation> {
+fn read_operation(operation: v1::Operation) -> Option<KnownOperation> {
     Some(KnownOperation {
         uuid: Uuid::from_slice(&operation.uuid.value).ok()?,
         framework: operation.framework_id.as_ref().map(FrameworkId::from),
-        info: operation.clone(),
+        info: operation,
     })
 }
 
-fn read_executor(executor: &ExecutorInfo) -> Executor {
+fn read_executor(executor: ExecutorInfo) -> Executor {
     Executor {
-        info: Arc::new(executor.clone()),
         resources: Resources::from_v1(&executor.resources).unwrap_or_default(),
+        info: Arc::new(executor),
     }
 }

@@ -20,6 +20,7 @@ impl Master {
     pub fn sanity_check(&self) -> Result<(), String> {
         self.check_frameworks()?;
         self.check_agents()?;
+        self.check_reconciling()?;
         self.check_offer_index()?;
         self.check_streams_and_links()?;
         self.check_unreachable()?;
@@ -62,7 +63,7 @@ impl Master {
                 format!("framework {id} is not subscribed but has offers")
             })?;
             let mut counts = TaskCounts::default();
-            let states = framework.tasks.values().map(|task| task.info.state);
+            let states = framework.tasks.values().map(|task| task.state);
             states.for_each(|state| counts.add(state));
             ensure(counts == framework.task_counts, || {
                 format!(
@@ -71,16 +72,15 @@ impl Master {
                 )
             })?;
             for (task_id, task) in &framework.tasks {
-                let agent = AgentId::from(&task.info.agent_id);
                 let key = (id.clone(), task_id.clone());
                 let listed = self
                     .agents
-                    .get(&agent)
+                    .get(&task.agent)
                     .is_some_and(|a| a.tasks.contains(&key));
                 ensure(listed, || {
-                    format!("task {task_id} of {id} is not on agent {agent}")
+                    format!("task {task_id} of {id} is not on agent {}", task.agent)
                 })?;
-                let over = state_of(task.info.state).is_some_and(is_over);
+                let over = state_of(task.state).is_some_and(is_over);
                 ensure(task.recovered == over, || {
                     format!(
                         "task {task_id} is over: {over}, recovered: {}",
@@ -100,6 +100,18 @@ impl Master {
             }
         }
         Ok(())
+    }
+
+    /// A reconciliation goes on when its stream says so, which one that is gone never does.
+    fn check_reconciling(&self) -> Result<(), String> {
+        let lost = self
+            .reconciling
+            .keys()
+            .find(|stream| !self.streams.contains_key(stream));
+        match lost {
+            Some(stream) => Err(format!("reconciliation on unknown stream {}", stream.0)),
+            None => Ok(()),
+        }
     }
 
     fn check_agents(&self) -> Result<(), String> {

@@ -153,7 +153,7 @@ impl Master {
             return;
         };
         self.send(id, events::error("Framework failed over"), out);
-        self.streams.remove(&old);
+        self.forget_stream(&old);
         out.push(Effect::CloseStream(old));
     }
 

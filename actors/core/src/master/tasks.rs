@@ -11,6 +11,7 @@ use super::model::Task;
 use super::{Master, history, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{AgentId, FrameworkId, TaskId};
+use crate::memo::Memo;
 use crate::resources::Resources;
 
 /// Where a removed task is remembered.
@@ -52,22 +53,8 @@ pub(super) fn state_of(number: i32) -> Option<TaskState> {
     TaskState::try_from(number).ok()
 }
 
-/// Keeps the last status of each state, the latest at the end, and not the frameworks' own data.
-pub(super) fn push_status(statuses: &mut Vec<TaskStatus>, status: &TaskStatus) {
-    if statuses
-        .last()
-        .is_some_and(|last| last.state == status.state)
-    {
-        statuses.pop();
-    }
-    statuses.push(TaskStatus {
-        data: None,
-        ..status.clone()
-    });
-}
-
 impl Master {
-    pub(super) fn task(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {
+    pub(super) fn task(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Memo<Task>>> {
         self.frameworks.get(framework)?.tasks.get(task)
     }
 
@@ -96,19 +83,19 @@ impl Master {
             return;
         };
         let task = Arc::make_mut(task);
-        let ended = state_of(task.info.state).is_some_and(is_terminal);
+        let ended = state_of(task.state).is_some_and(is_terminal);
         if !ended {
-            framework.task_counts.remove(task.info.state);
-            task.info.state = latest as i32;
-            framework.task_counts.add(task.info.state);
+            framework.task_counts.remove(task.state);
+            task.state = latest as i32;
+            framework.task_counts.add(task.state);
         }
-        push_status(&mut task.info.statuses, status);
+        task.push_status(status);
         if task.recovered || !is_over(latest) {
             return;
         }
         task.recovered = true;
         let resources = task.resources.clone();
-        let agent = AgentId::from(&task.info.agent_id);
+        let agent = task.agent.clone();
         self.counters.count_end(latest);
         self.uncharge(id, &agent, resources, out);
     }
@@ -128,8 +115,8 @@ impl Master {
         let Some(mut task) = framework.tasks.remove(task_id) else {
             return;
         };
-        framework.task_counts.remove(task.info.state);
-        let agent = AgentId::from(&task.info.agent_id);
+        framework.task_counts.remove(task.state);
+        let agent = task.agent.clone();
         if !task.recovered {
             Arc::make_mut(&mut task).recovered = true;
             self.uncharge(id, &agent, task.resources.clone(), out);

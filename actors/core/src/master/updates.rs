@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use tepui_protocol::link::{MasterToAgent, StatusUpdate};
+use tepui_protocol::v1::TaskStatus;
 use tepui_protocol::v1::scheduler::call::Acknowledge;
+use uuid::Uuid;
 
 use super::messages::Effect;
 use super::tasks::{Fate, is_terminal, state_of};
@@ -43,10 +45,10 @@ impl Master {
             .is_some_and(|f| f.stream().is_some());
         let known = self
             .task(&id, &task_id)
-            .is_some_and(|task| task.info.agent_id.value == agent.as_str());
+            .is_some_and(|task| task.agent == *agent);
         if known {
             if listens {
-                self.note_forwarded(&id, &task_id, status.state, status.uuid.clone());
+                self.note_forwarded(&id, &task_id, &status);
             }
             let reported = state_of(status.state);
             if let Some(latest) = state_of(update.latest_state).or(reported) {
@@ -65,14 +67,9 @@ impl Master {
     }
 
     /// Remembers which update of a task waits for its acknowledgement.
-    fn note_forwarded(
-        &mut self,
-        id: &FrameworkId,
-        task_id: &TaskId,
-        state: i32,
-        uuid: Option<Vec<u8>>,
-    ) {
-        let Some(uuid) = uuid else {
+    fn note_forwarded(&mut self, id: &FrameworkId, task_id: &TaskId, status: &TaskStatus) {
+        let uuid = status.uuid.as_deref();
+        let Some(uuid) = uuid.and_then(|uuid| Uuid::from_slice(uuid).ok()) else {
             return;
         };
         if let Some(task) = self
@@ -80,8 +77,8 @@ impl Master {
             .and_then(|f| f.tasks.get_mut(task_id))
         {
             let task = Arc::make_mut(task);
-            task.info.status_update_state = Some(state);
-            task.info.status_update_uuid = Some(uuid);
+            task.forwarded_state = Some(status.state);
+            task.forwarded_uuid = Some(uuid);
         }
     }
 
@@ -100,14 +97,18 @@ impl Master {
             return;
         };
         let task = self.task(id, &task_id);
-        if let Some(task) = task.filter(|task| task.info.agent_id == call.agent_id) {
-            let Some(state) = task.info.status_update_state else {
+        if let Some(task) = task.filter(|task| task.agent == agent_id) {
+            let Some(state) = task.forwarded_state else {
                 // The update was sent by another master; the agent will send it again.
                 self.counters.invalid_status_update_acknowledgements += 1;
                 return;
             };
             let is_last = state_of(state).is_some_and(is_terminal);
-            if is_last && task.info.status_update_uuid.as_deref() == Some(&call.uuid[..]) {
+            if is_last
+                && task
+                    .forwarded_uuid
+                    .is_some_and(|uuid| uuid.as_bytes()[..] == call.uuid[..])
+            {
                 self.remove_task(id, &task_id, Fate::Completed, out);
             }
         }

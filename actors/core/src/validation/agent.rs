@@ -34,11 +34,11 @@ pub struct Reregistration<'a> {
     /// Its dynamic reservations and volumes.
     pub checkpointed_resources: &'a [Resource],
     /// The frameworks it runs tasks of.
-    pub frameworks: &'a [FrameworkInfo],
+    pub frameworks: &'a [&'a FrameworkInfo],
     /// Its executors, each with its framework's id.
-    pub executors: &'a [ExecutorInfo],
+    pub executors: &'a [&'a ExecutorInfo],
     /// Its tasks.
-    pub tasks: &'a [Task],
+    pub tasks: &'a [&'a Task],
 }
 
 /// Checks an agent that comes back: every id valid and known, every resource well formed.
@@ -69,7 +69,7 @@ pub fn validate_info(info: &AgentInfo) -> Result<(), String> {
     validate_resources(&info.resources)
 }
 
-fn validate_frameworks(frameworks: &[FrameworkInfo]) -> Result<BTreeSet<&str>, String> {
+fn validate_frameworks<'a>(frameworks: &[&'a FrameworkInfo]) -> Result<BTreeSet<&'a str>, String> {
     let mut ids = BTreeSet::new();
     for info in frameworks {
         framework::validate(info)?;
@@ -82,7 +82,7 @@ fn validate_frameworks(frameworks: &[FrameworkInfo]) -> Result<BTreeSet<&str>, S
 }
 
 fn validate_executors<'a>(
-    executors: &'a [ExecutorInfo],
+    executors: &[&'a ExecutorInfo],
     frameworks: &BTreeSet<&str>,
 ) -> Result<BTreeSet<(&'a str, &'a str)>, String> {
     let mut ids = BTreeSet::new();

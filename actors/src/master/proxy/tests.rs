@@ -164,3 +164,18 @@ async fn a_framework_that_reads_is_never_cut_off() {
     }
     assert!(inputs.try_recv().is_err());
 }
+
+#[actix::test]
+async fn the_master_hears_when_all_that_was_sent_before_has_been_taken() {
+    let (proxy, mut body, mut inputs) = open(STREAM_LIMITS);
+    proxy.send(error("first"));
+    proxy.notify_drained();
+    proxy.send(error("second"));
+    assert_eq!(next(&mut body).await.error.unwrap().message, "first");
+    assert!(inputs.try_recv().is_err(), "nobody asks for more yet");
+    assert_eq!(next(&mut body).await.error.unwrap().message, "second");
+    match inputs.recv().await {
+        Some(ToMaster::Input(Input::StreamDrained { stream })) => assert_eq!(&*stream.0, "s"),
+        _ => panic!("the master must be told that the stream has drained"),
+    }
+}

@@ -150,6 +150,31 @@ impl TestMaster {
             .status
     }
 
+    /// The ids of all tasks that a framework is told of, in order; every event must be an UPDATE.
+    pub fn all_updated(&mut self, framework: &TestFramework) -> Vec<String> {
+        let effects = std::mem::take(&mut self.effects);
+        let (told, rest) = effects.into_iter().partition(
+            |effect| matches!(effect, Effect::ToFramework(to, _) if *to == framework.stream),
+        );
+        self.effects = rest;
+        let ids = VecDeque::into_iter(told).map(|effect| match effect {
+            Effect::ToFramework(_, event) => event.update.unwrap().status.task_id.value,
+            other => panic!("{other:?} is no event"),
+        });
+        ids.collect()
+    }
+
+    /// The stream that is to say when it has drained.
+    pub fn notify_drained(&mut self) -> StreamId {
+        self.find(
+            "a request to say when a stream has drained",
+            |effect| match effect {
+                Effect::NotifyDrained(stream) => Some(stream.clone()),
+                _ => None,
+            },
+        )
+    }
+
     /// Task, state, reason and message of the next event of a stream, which must be an UPDATE.
     pub fn update_text(&mut self, framework: &TestFramework) -> (String, String, String, String) {
         let status = self.update(framework);

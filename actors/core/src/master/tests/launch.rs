@@ -178,7 +178,7 @@ fn a_command_task_is_launched_and_the_rest_returned() {
     assert_eq!((rest.as_str(), filter), (expected, Some(Duration::ZERO)));
     let snapshot = test.master.snapshot();
     let task = snapshot.frameworks[&framework.id].tasks.get("t").unwrap();
-    assert_eq!(task.info.state(), TaskState::TaskStaging);
+    assert_eq!(task.state, TaskState::TaskStaging as i32);
     // The executor that the agent makes for it is not counted.
     assert!(snapshot.agents[&agent.id].executors.is_empty());
     let used = &snapshot.agents[&agent.id].used[&framework.id];

@@ -136,6 +136,7 @@ impl World {
                     self.accepted += usize::from(answer == Answer::Accepted);
                 }
             }
+            Effect::NotifyDrained(_) => panic!("there are too few tasks for that"),
             Effect::Exit(why) => panic!("{why}"),
         }
     }

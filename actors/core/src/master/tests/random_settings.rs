@@ -152,6 +152,7 @@ impl World {
                     assert!(self.unanswered.remove(&token), "answered twice: {token:?}");
                 }
                 Effect::ToAgent(..) => {}
+                Effect::NotifyDrained(_) => panic!("there are too few tasks for that"),
                 Effect::Exit(why) => panic!("{why}"),
             }
         }

@@ -8,6 +8,7 @@ use tepui_protocol::v1::TaskState;
 
 use super::super::messages::{Input, LinkId};
 use super::super::model::FrameworkState;
+use super::super::reconcile::RECONCILED_AT_ONCE;
 use super::fixture::{TestAgent, TestFramework, TestMaster, read, reregister};
 use crate::allocator::messages::Command;
 use crate::ids::AgentId;
@@ -139,8 +140,10 @@ fn changed_data_are_stored_first() {
     let mut report = reregister(&agent);
     report.register.info.resources.truncate(1);
     let link = come_back(&mut test, report.clone());
-    // A second attempt waits for the first.
-    test.agent_says(link, AgentToMaster::Reregister(Box::new(report)));
+    // The same said again on the same link says nothing new.
+    test.agent_says(link, AgentToMaster::Reregister(Box::new(report.clone())));
+    // An attempt on another link waits for the first.
+    let second = come_back(&mut test, report);
     assert!(matches!(test.store(), Operation::UpdateAgent(_)));
     let Command::UpdateAgent { total, .. } = test.command() else {
         panic!("expected UpdateAgent");
@@ -148,8 +151,9 @@ fn changed_data_are_stored_first() {
     assert_eq!(total.to_string(), "cpus:4");
     reconcile_list(test.order(link));
     assert!(matches!(test.command(), Command::ActivateAgent(_)));
+    assert_eq!(test.closed_link(), link);
     assert!(matches!(test.command(), Command::UpdateAgent { .. }));
-    reconcile_list(test.order(link));
+    reconcile_list(test.order(second));
 }
 
 #[test]
@@ -312,4 +316,67 @@ fn agents_that_do_not_come_back_to_a_new_master_become_unreachable() {
     let snapshot = test.master.snapshot();
     assert!(snapshot.recovered_agents.is_empty());
     assert!(snapshot.unreachable_agents.contains_key(&agent.id));
+}
+
+fn asks_for_all(test: &mut TestMaster, framework: &TestFramework) {
+    test.accepted(
+        framework,
+        json!({"type": "RECONCILE", "reconcile": {"tasks": []}}),
+    );
+}
+
+#[test]
+fn very_many_tasks_are_told_as_the_framework_reads() {
+    let mut test = TestMaster::new();
+    let agent = test.agent(5051);
+    let framework = test.framework(checkpointing());
+    let mut report = with_task(&agent, framework.id.as_str(), "", TaskState::TaskRunning);
+    let task = report.tasks.pop().unwrap();
+    let ids: Vec<String> = (0..2 * RECONCILED_AT_ONCE + 10)
+        .map(|number| format!("t{number:05}"))
+        .collect();
+    report.tasks.extend(ids.iter().map(|id| {
+        let mut task = task.clone();
+        task.task_id.value = id.clone();
+        task
+    }));
+    test.close_link(&agent);
+    come_back(&mut test, report);
+    assert_eq!(test.all_updated(&framework), ids, "they are back");
+    test.skip();
+
+    asks_for_all(&mut test, &framework);
+    assert_eq!(test.all_updated(&framework), ids[..RECONCILED_AT_ONCE]);
+    let stream = test.notify_drained();
+    assert_eq!(stream, framework.stream);
+    let drained = |test: &mut TestMaster| {
+        let stream = stream.clone();
+        test.input(Input::StreamDrained { stream });
+    };
+    drained(&mut test);
+    assert_eq!(test.notify_drained(), stream);
+    let told = test.all_updated(&framework);
+    assert_eq!(told, ids[RECONCILED_AT_ONCE..2 * RECONCILED_AT_ONCE]);
+    // Asked again meanwhile, it begins anew.
+    asks_for_all(&mut test, &framework);
+    assert!(test.all_updated(&framework).is_empty());
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        drained(&mut test);
+        assert_eq!(test.notify_drained(), stream);
+        told.extend(test.all_updated(&framework));
+    }
+    drained(&mut test);
+    told.extend(test.all_updated(&framework));
+    assert_eq!(told, ids);
+    // Whoever has everything, or is gone, is told no more.
+    drained(&mut test);
+    asks_for_all(&mut test, &framework);
+    test.all_updated(&framework);
+    test.notify_drained();
+    test.input(Input::StreamClosed {
+        stream: stream.clone(),
+    });
+    assert!(matches!(test.command(), Command::DeactivateFramework(_)));
+    drained(&mut test);
 }

@@ -208,8 +208,11 @@ fn a_disconnected_framework_is_removed_when_its_time_is_over() {
     assert!(matches!(test.command(), Command::RemoveFramework(_)));
     let snapshot = test.master.snapshot();
     let ended = &snapshot.completed_frameworks[0].completed_tasks[0];
-    assert_eq!(ended.info.state(), TaskState::TaskKilled);
-    assert_eq!(ended.info.statuses[0].message(), "Framework M-0000 removed");
+    assert_eq!(ended.state, TaskState::TaskKilled as i32);
+    assert_eq!(
+        ended.statuses().next().unwrap().message(),
+        "Framework M-0000 removed"
+    );
     assert_eq!(test.master.next_deadline(), None);
 }
 

@@ -66,7 +66,7 @@ fn a_task_lives_and_ends_with_the_acknowledgement_of_its_last_update() {
     let framework = &snapshot.frameworks[&framework.id];
     assert!(framework.tasks.is_empty());
     assert_eq!(framework.completed_tasks.len(), 1);
-    assert_eq!(framework.completed_tasks[0].info.statuses.len(), 2);
+    assert_eq!(framework.completed_tasks[0].statuses().count(), 2);
     assert_eq!(snapshot.counters.tasks_finished, 1);
     assert_eq!(snapshot.counters.valid_status_updates, 3);
 }
@@ -89,7 +89,7 @@ fn the_latest_state_frees_resources_before_its_update_comes() {
     test.released();
     let snapshot = test.master.snapshot();
     let task = snapshot.frameworks[&framework.id].tasks.get("t").unwrap();
-    assert_eq!(task.info.state(), TaskState::TaskFailed);
+    assert_eq!(task.state, TaskState::TaskFailed as i32);
     // What was told counts for reconciliation.
     test.accepted(&framework, reconcile(json!([])));
     assert_eq!(said(&mut test, &framework).0, "TASK_RUNNING");
@@ -128,10 +128,7 @@ fn completed_tasks_are_bounded() {
     }
     let snapshot = test.master.snapshot();
     let completed = &snapshot.frameworks[&framework.id].completed_tasks;
-    let ids: Vec<_> = completed
-        .iter()
-        .map(|t| t.info.task_id.value.as_str())
-        .collect();
+    let ids: Vec<_> = completed.iter().map(|task| task.id.as_str()).collect();
     assert_eq!(ids, ["b", "c"]);
 }
 
@@ -162,8 +159,8 @@ fn updates_wait_with_the_agent_while_the_framework_is_away() {
     test.report(&framework.id, &agent, "t", TaskState::TaskRunning);
     let snapshot = test.master.snapshot();
     let task = snapshot.frameworks[&framework.id].tasks.get("t").unwrap();
-    assert_eq!(task.info.state(), TaskState::TaskRunning);
-    assert!(task.info.status_update_uuid.is_none());
+    assert_eq!(task.state, TaskState::TaskRunning as i32);
+    assert!(task.forwarded_uuid.is_none());
 }
 
 #[test]

@@ -163,9 +163,9 @@ fn what_an_agent_reports_belongs_together() {
         let result = validate_reregistration(&Reregistration {
             info: &report.info,
             checkpointed_resources: &report.checkpointed,
-            frameworks: &report.frameworks,
-            executors: &report.executors,
-            tasks: &report.tasks,
+            frameworks: &report.frameworks.iter().collect::<Vec<_>>(),
+            executors: &report.executors.iter().collect::<Vec<_>>(),
+            tasks: &report.tasks.iter().collect::<Vec<_>>(),
         });
         let wanted = match text {
             "" => Ok(()),

@@ -107,8 +107,8 @@ proptest! {
         let _ = agent::validate_reregistration(&agent::Reregistration {
             info: &v1::AgentInfo { hostname: info.user.clone(), ..Default::default() },
             checkpointed_resources: &[],
-            frameworks: std::slice::from_ref(&info),
-            executors: &[default_executor()],
+            frameworks: &[&info],
+            executors: &[&default_executor()],
             tasks: &[],
         });
     }

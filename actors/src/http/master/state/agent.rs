@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tepui_core::master::model::{Agent, AgentState, Snapshot};
+use tepui_core::memo::Memo;
+use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
 use super::resources::{Amount, ResourcesView, attributes, reserved, unreserved};
+use super::write;
 
 /// What every mention of an agent shows.
 #[derive(Serialize)]
@@ -32,9 +35,15 @@ impl<'a> RecoveredView<'a> {
     }
 }
 
+/// An admitted agent as JSON, which is written anew only when the agent has changed: its offers
+/// are listed in it, and an offer never changes.
+pub(super) fn agent<'a>(agent: &'a Memo<Agent>, snapshot: &Snapshot) -> &'a RawValue {
+    agent.written(|agent| write(&AgentView::new(agent, snapshot)))
+}
+
 /// An admitted agent.
 #[derive(Serialize)]
-pub(super) struct AgentView<'a> {
+struct AgentView<'a> {
     #[serde(flatten)]
     info: RecoveredView<'a>,
     pid: &'a str,
@@ -53,7 +62,7 @@ pub(super) struct AgentView<'a> {
 }
 
 impl<'a> AgentView<'a> {
-    pub(super) fn new(agent: &'a Agent, snapshot: &'a Snapshot) -> Self {
+    fn new(agent: &'a Agent, snapshot: &'a Snapshot) -> Self {
         let offers = agent.offers.iter().filter_map(|id| snapshot.offers.get(id));
         AgentView {
             info: RecoveredView::new(agent.id.as_str(), &agent.info),

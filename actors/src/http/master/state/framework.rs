@@ -7,11 +7,12 @@ use imbl::{OrdMap, Vector};
 use serde::{Serialize, Serializer};
 use tepui_core::ids::TaskId;
 use tepui_core::master::model::{Executor, Framework, FrameworkState, Offer, Snapshot, Task};
+use tepui_core::memo::Memo;
 use tepui_core::resources::Resources;
 use tepui_protocol::v1::{self, framework_info::capability};
 
 use super::resources::ResourcesView;
-use super::task::TaskView;
+use super::task::task;
 use super::{LabelView, labels, role};
 
 /// A framework, whether it is running or completed.
@@ -76,6 +77,8 @@ impl<'a> FrameworkView<'a> {
                 .filter_map(|id| snapshot.offers.get(id))
         };
         let offered = || offers().map(|offer| &offer.resources);
+        let (used_resources, resources) =
+            ResourcesView::of_all_and_with(used(framework), offered());
         let connected = matches!(framework.state, FrameworkState::Active(_));
         let capabilities = info
             .capabilities
@@ -84,8 +87,8 @@ impl<'a> FrameworkView<'a> {
         FrameworkView {
             id: framework.id.as_str(),
             name: &info.name,
-            resources: ResourcesView::of_all(used(framework).chain(offered())),
-            used_resources: ResourcesView::of_all(used(framework)),
+            resources,
+            used_resources,
             offered_resources: ResourcesView::of_all(offered()),
             capabilities: capabilities
                 .clone()
@@ -128,19 +131,15 @@ impl<'a> FrameworkView<'a> {
 
 /// Tasks, each shown as it is written: there may be very many.
 enum Tasks<'a> {
-    ById(&'a OrdMap<TaskId, Arc<Task>>),
-    InOrder(&'a Vector<Arc<Task>>),
+    ById(&'a OrdMap<TaskId, Arc<Memo<Task>>>),
+    InOrder(&'a Vector<Arc<Memo<Task>>>),
 }
 
 impl Serialize for Tasks<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Tasks::ById(tasks) => {
-                serializer.collect_seq(tasks.values().map(|task| TaskView::new(task)))
-            }
-            Tasks::InOrder(tasks) => {
-                serializer.collect_seq(tasks.iter().map(|task| TaskView::new(task)))
-            }
+            Tasks::ById(tasks) => serializer.collect_seq(tasks.values().map(|one| task(one))),
+            Tasks::InOrder(tasks) => serializer.collect_seq(tasks.iter().map(|one| task(one))),
         }
     }
 }

@@ -13,13 +13,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use tepui_core::master::model::{AgentState, Snapshot};
+use serde_json::value::to_raw_value;
+use tepui_core::master::model::{Agent, AgentState, Snapshot};
+use tepui_core::memo::{Memo, Written};
 use tepui_core::resources::Resources;
+use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
 use crate::http::version::{Version, version};
 use crate::master::config::MasterConfig;
-use agent::{AgentView, RecoveredView};
+use agent::{RecoveredView, agent};
 use framework::FrameworkView;
 
 /// What `/state` tells.
@@ -35,9 +38,7 @@ pub struct State {
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let snapshot = &*self.snapshot;
-        let connected = |agent: &&Arc<tepui_core::master::model::Agent>| {
-            matches!(agent.state, AgentState::Connected(_))
-        };
+        let connected = |agent: &&Arc<Memo<Agent>>| matches!(agent.state, AgentState::Connected(_));
         let activated = snapshot.agents.values().filter(connected).count();
         let master = &snapshot.master;
         let pid = master
@@ -67,12 +68,7 @@ impl Serialize for State {
             domain: master.domain.as_ref(),
             cluster: self.config.cluster.as_deref(),
             flags: &self.config.flags,
-            slaves: Seq(|| {
-                snapshot
-                    .agents
-                    .values()
-                    .map(|agent| AgentView::new(agent, snapshot))
-            }),
+            slaves: Seq(|| snapshot.agents.values().map(|one| agent(one, snapshot))),
             recovered_slaves: Seq(|| {
                 snapshot
                     .recovered_agents
@@ -158,6 +154,15 @@ where
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq((self.0)())
     }
+}
+
+/// Writes a part that is remembered.
+fn write(part: &impl Serialize) -> Written {
+    to_raw_value(part).unwrap_or_else(|error| {
+        // Nothing that is shown here has keys that JSON cannot write.
+        tracing::error!(%error, "a part of the state cannot be written as JSON");
+        RawValue::NULL.to_owned()
+    })
 }
 
 /// The role that resources are allocated to.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
-use tepui_core::resources::{self, Entry, Resources};
+use tepui_core::resources::{self, Entry, Name, Resources};
 use tepui_protocol::v1::{self, value};
 
 /// Names that are shown even when there is nothing of them.
@@ -25,6 +25,7 @@ pub(super) enum Amount {
     Text(String),
 }
 
+#[derive(Clone)]
 struct Sum<'a> {
     name: &'a str,
     is_revocable: bool,
@@ -40,6 +41,18 @@ impl<'a> ResourcesView<'a> {
         Self::of_entries(resources)
     }
 
+    /// All of these together, and also with more: there may be very many of the first.
+    pub(super) fn of_all_and_with(
+        parts: impl IntoIterator<Item = &'a Resources>,
+        more: impl IntoIterator<Item = &'a Resources>,
+    ) -> (Self, Self) {
+        let mut sums = Sums::new();
+        sums.add_all(parts.into_iter().flatten());
+        let first = sums.clone().finish();
+        sums.add_all(more.into_iter().flatten());
+        (first, sums.finish())
+    }
+
     /// All of these together.
     pub(super) fn of_all(parts: impl IntoIterator<Item = &'a Resources>) -> Self {
         Self::of_entries(parts.into_iter().flatten())
@@ -47,30 +60,66 @@ impl<'a> ResourcesView<'a> {
 
     /// All of these entries together.
     pub(super) fn of_entries(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
-        let mut sums: Vec<Sum<'a>> = ALWAYS.iter().map(|name| Sum::always(name)).collect();
-        let mut shared: Vec<&Entry> = Vec::new();
+        let mut sums = Sums::new();
+        sums.add_all(entries);
+        sums.finish()
+    }
+}
+
+/// Sums that are not shown yet.
+#[derive(Clone)]
+struct Sums<'a> {
+    /// By name; those of [`ALWAYS`] are the first.
+    by_name: Vec<Sum<'a>>,
+    shared: Vec<&'a Entry>,
+}
+
+impl<'a> Sums<'a> {
+    fn new() -> Self {
+        Sums {
+            by_name: ALWAYS.iter().map(|name| Sum::always(name)).collect(),
+            shared: Vec::new(),
+        }
+    }
+
+    fn add_all(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
         for entry in entries {
             // Several may hold one shared volume, of which there is no more for that.
             if entry.is_shared() {
-                if shared.iter().any(|known| known.is_same(entry)) {
+                if self.shared.iter().any(|known| known.is_same(entry)) {
                     continue;
                 }
-                shared.push(entry);
+                self.shared.push(entry);
             }
-            let (name, is_revocable) = (entry.name(), entry.is_revocable());
-            let known = sums
-                .iter_mut()
-                .find(|sum| sum.name == name && sum.is_revocable == is_revocable);
-            match known {
-                Some(sum) => sum.add(entry),
-                None => {
-                    let mut sum = Sum::new(name, is_revocable);
-                    sum.add(entry);
-                    sums.push(sum);
-                }
-            }
+            self.of(entry).add(entry);
         }
-        let mut view: Vec<_> = sums.into_iter().map(Sum::finish).collect();
+    }
+
+    /// The sum that an entry belongs to.
+    fn of(&mut self, entry: &'a Entry) -> &mut Sum<'a> {
+        let is_revocable = entry.is_revocable();
+        let usual = match entry.kind() {
+            _ if is_revocable => None,
+            Name::Cpus => Some(0),
+            Name::Disk => Some(1),
+            Name::Gpus => Some(2),
+            Name::Mem => Some(3),
+            Name::Ports | Name::Other(_) => None,
+        };
+        let place = usual.unwrap_or_else(|| {
+            let name = entry.name();
+            let known = |sum: &Sum<'_>| sum.name == name && sum.is_revocable == is_revocable;
+            let at = self.by_name.iter().position(known);
+            at.unwrap_or_else(|| {
+                self.by_name.push(Sum::new(name, is_revocable));
+                self.by_name.len() - 1
+            })
+        });
+        &mut self.by_name[place]
+    }
+
+    fn finish(self) -> ResourcesView<'a> {
+        let mut view: Vec<_> = self.by_name.into_iter().map(Sum::finish).collect();
         view.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         ResourcesView(view)
     }

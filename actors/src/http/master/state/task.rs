@@ -5,14 +5,25 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use tepui_core::master::model::Task;
+use tepui_core::memo::Memo;
+use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
 use super::resources::ResourcesView;
-use super::{LabelView, labels, role};
+use super::{LabelView, labels, role, write};
+
+/// A task as JSON, which is written anew only when the task has changed.
+pub(super) fn task(task: &Memo<Task>) -> &RawValue {
+    task.written(|task| {
+        let details = task.details();
+        let statuses: Vec<v1::TaskStatus> = task.statuses().collect();
+        write(&TaskView::new(task, &details, &statuses))
+    })
+}
 
 /// A task.
 #[derive(Serialize)]
-pub(super) struct TaskView<'a> {
+struct TaskView<'a> {
     id: &'a str,
     name: &'a str,
     framework_id: &'a str,
@@ -37,28 +48,30 @@ pub(super) struct TaskView<'a> {
 }
 
 impl<'a> TaskView<'a> {
-    pub(super) fn new(task: &'a Task) -> Self {
-        let info = &task.info;
+    fn new(task: &'a Task, details: &'a v1::Task, statuses: &'a [v1::TaskStatus]) -> Self {
         TaskView {
-            id: &info.task_id.value,
-            name: &info.name,
-            framework_id: &info.framework_id.value,
-            executor_id: info.executor_id.as_ref().map_or("", |id| &id.value),
-            slave_id: &info.agent_id.value,
-            state: info.state().as_str_name(),
+            id: task.id.as_str(),
+            name: &details.name,
+            framework_id: task.framework.as_str(),
+            executor_id: task.executor.as_ref().map_or("", |id| id.as_str()),
+            slave_id: task.agent.as_str(),
+            // A state that this version does not know is shown as the first, as prost reads it.
+            state: v1::TaskState::try_from(task.state)
+                .unwrap_or_default()
+                .as_str_name(),
             resources: ResourcesView::of(&task.resources),
-            limits: info
+            limits: details
                 .limits
                 .iter()
                 .map(|(name, limit)| (name.as_str(), Limit(limit.value)))
                 .collect(),
             role: role(&task.resources).unwrap_or_default(),
-            statuses: info.statuses.iter().map(StatusView::new).collect(),
-            user: info.user.as_deref(),
-            labels: labels(info.labels.as_ref()),
-            discovery: info.discovery.as_deref(),
-            container: info.container.as_deref(),
-            health_check: info.health_check.as_deref(),
+            statuses: statuses.iter().map(StatusView::new).collect(),
+            user: details.user.as_deref(),
+            labels: labels(details.labels.as_ref()),
+            discovery: details.discovery.as_deref(),
+            container: details.container.as_deref(),
+            health_check: details.health_check.as_deref(),
         }
     }
 }

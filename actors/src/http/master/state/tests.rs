@@ -1,20 +1,20 @@
 //! Tests of how single things are shown in `/state`.
 //! The whole answer is tested over a real connection.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
+use tepui_core::ids::{AgentId, FrameworkId, TaskId};
 use tepui_core::master::messages::{Effect, Input, LinkId};
 use tepui_core::master::model::{Snapshot, Task};
 use tepui_core::master::{Master, MasterSettings};
+use tepui_core::memo::Memo;
 use tepui_core::resources::{Format, Resources};
 use tepui_core::time::Now;
 use tepui_protocol::link::{AgentToMaster, Register};
 use tepui_protocol::v1;
 
-use super::agent::AgentView;
+use super::agent::agent;
 use super::resources::{ResourcesView, attributes, reserved, unreserved};
-use super::task::TaskView;
+use super::task;
 
 fn shown(value: impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap()
@@ -138,8 +138,8 @@ fn reservations_and_volumes_made_at_run_time_are_shown() {
         ..Default::default()
     }));
     let snapshot = master_of(vec![reserved_to_web("cpus", 1.5), volume]);
-    let agent = snapshot.agents.values().next().unwrap();
-    let shown = shown(AgentView::new(agent, &snapshot));
+    let one = snapshot.agents.values().next().unwrap();
+    let shown = shown(agent(one, &snapshot));
     let amounts =
         |cpus: f64, disk: f64| json!({"cpus": cpus, "gpus": 0.0, "mem": 0.0, "disk": disk});
     assert_eq!(shown["resources"], amounts(4.0, 64.0));
@@ -187,7 +187,7 @@ fn attributes_are_shown_by_kind() {
     assert_eq!(shown(attributes(&list)), expected);
 }
 
-fn task() -> Task {
+fn some_task() -> Task {
     let status = v1::TaskStatus {
         task_id: v1::TaskId {
             value: "t".to_owned(),
@@ -242,18 +242,15 @@ fn task() -> Task {
     let resources = Resources::parse("cpus:0.5", "*")
         .unwrap()
         .allocated_to("eng");
-    Task {
-        info,
-        resources,
-        recovered: false,
-    }
+    let key = (FrameworkId::from("F"), TaskId::from("t"));
+    Task::new(key, AgentId::from("S"), info, resources)
 }
 
 #[test]
 fn a_task_is_shown_as_mesos_shows_it() {
-    let task = Arc::new(task());
+    let task = Memo::from(some_task());
     assert_eq!(
-        shown(TaskView::new(&task)),
+        shown(task::task(&task)),
         json!({
             "id": "t",
             "name": "name",

@@ -1,0 +1,151 @@
+//! A long body in pieces: written without moving what is there, sent without copying it whole.
+//! Knows nothing of what it says.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+
+/// Bytes of a piece. Larger ones would be given back to the system after each answer, and cost
+/// more to get again than to fill.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// What was written, in pieces. Copies share them.
+#[derive(Debug, Clone, Default)]
+pub struct Pieces(Arc<[Bytes]>);
+
+impl Pieces {
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pieces in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.0.iter()
+    }
+
+    /// The same between two others.
+    pub fn between(&self, before: Bytes, after: Bytes) -> Pieces {
+        let all = std::iter::once(before).chain(self.0.iter().cloned());
+        Pieces(all.chain(std::iter::once(after)).collect())
+    }
+}
+
+/// Takes what is written and cuts it into pieces.
+#[derive(Debug, Default)]
+pub struct PieceWriter {
+    full: Vec<Bytes>,
+    open: Vec<u8>,
+}
+
+impl PieceWriter {
+    /// What was written.
+    pub fn finish(mut self) -> Pieces {
+        self.open.shrink_to_fit();
+        self.full.push(Bytes::from(self.open));
+        Pieces(self.full.into())
+    }
+}
+
+impl io::Write for PieceWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open.capacity() == 0 {
+            self.open.reserve_exact(PIECE_BYTES);
+        }
+        let free = PIECE_BYTES - self.open.len();
+        let taken = free.min(bytes.len());
+        self.open.extend_from_slice(&bytes[..taken]);
+        if self.open.len() == PIECE_BYTES {
+            self.full.push(Bytes::from(std::mem::take(&mut self.open)));
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A body that sends pieces one after the other: no more than one is waiting to be sent.
+#[derive(Debug)]
+pub struct PiecesBody {
+    pieces: Pieces,
+    next: usize,
+}
+
+impl From<Pieces> for PiecesBody {
+    fn from(pieces: Pieces) -> Self {
+        PiecesBody { pieces, next: 0 }
+    }
+}
+
+impl MessageBody for PiecesBody {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.pieces.len() as u64)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        loop {
+            let Some(piece) = self.pieces.0.get(self.next).cloned() else {
+                return Poll::Ready(None);
+            };
+            self.next += 1;
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn written(parts: &[&[u8]]) -> Pieces {
+        let mut writer = PieceWriter::default();
+        for part in parts {
+            writer.write_all(part).unwrap();
+        }
+        writer.finish()
+    }
+
+    #[actix_web::test]
+    async fn all_that_was_written_is_sent_in_order() {
+        let long: Vec<u8> = (0..3 * PIECE_BYTES + 5).map(|i| (i % 251) as u8).collect();
+        let pieces = written(&[b"begin", &long, b"", b"end"]);
+        assert_eq!(pieces.len(), long.len() + 8);
+        assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
+        let around = pieces.between(Bytes::from_static(b"f("), Bytes::from_static(b")"));
+        let body = PiecesBody::from(around);
+        assert_eq!(body.size(), BodySize::Sized(long.len() as u64 + 11));
+        let sent = actix_web::body::to_bytes(body).await.unwrap();
+        assert_eq!(sent, [b"f(begin", &long[..], b"end)"].concat());
+    }
+
+    #[actix_web::test]
+    async fn nothing_and_whole_pieces_are_sent_too() {
+        assert!(written(&[]).is_empty());
+        let sent = actix_web::body::to_bytes(PiecesBody::from(written(&[]))).await;
+        assert_eq!(sent.unwrap(), b"".as_slice());
+        let whole = vec![7; PIECE_BYTES];
+        let sent = actix_web::body::to_bytes(PiecesBody::from(written(&[&whole]))).await;
+        assert_eq!(sent.unwrap(), whole);
+    }
+}
