@@ -11,9 +11,9 @@ ARGS ?=
 # No network is needed once the dependencies are there; the lock file is never changed by a build.
 LOCKED := --locked
 
-# Installs Debian packages that bring a missing program; says which where it cannot.
+# Installs Debian packages that bring a missing program or file; says which where it cannot.
 define install
-command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy $(2); } || { \
+$(if $(filter /%,$(1)),test -e $(1),command -v $(1) >/dev/null) || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy $(2); } || { \
   echo "$(1) is missing: install it, on Debian with 'apt-get install $(2)'" >&2; exit 1; }
 endef
 
@@ -35,6 +35,8 @@ run: build ## Run a cluster on this machine until Ctrl-C: make run ARGS="--agent
 
 tools: setup
 	@$(call install,python3,python3)
+	@$(call install,java,default-jre-headless)
+	@$(call install,/usr/share/java/zookeeper.jar,zookeeper)
 
 test: build tools ## Check everything: programs, format, lints, tests, documentation
 	$(CARGO) fmt --all --check

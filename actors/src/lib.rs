@@ -7,6 +7,7 @@ pub mod allocator;
 pub mod client;
 pub mod clock;
 pub mod directory;
+pub mod election;
 pub mod flags;
 pub mod http;
 pub mod master;

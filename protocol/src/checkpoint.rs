@@ -84,7 +84,7 @@ pub fn decode(bytes: &[u8]) -> Result<ResourcesAndOperations, CheckpointError> {
 }
 
 /// FNV-1a: it is to find damage by accident, not by intent.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -1,7 +1,7 @@
 //! The agent's actor: hands inputs to the core, performs its effects, keeps its one timer.
 //! Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,14 +9,18 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Spawn
 use tepui_core::agent::Agent;
 use tepui_core::agent::messages::{Answer, ConnectionId, Effect, Input, LinkNumber, Token};
 use tepui_core::agent::model::Snapshot;
+use tepui_core::ids::ContainerId;
 use tepui_core::time::Mono;
+use tepui_protocol::journal::Record;
 use tepui_protocol::v1::executor;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
+use super::journal::{Journal, Prepared, Recorded};
 use super::launcher::{Launcher, Spawned};
 use super::link::{self, LinkHandle};
 use crate::clock::Clock;
+use crate::election::Finder;
 
 /// Messages the actor's mailbox takes from senders that wait.
 const MAILBOX: usize = 1_024;
@@ -48,11 +52,23 @@ pub(super) struct ExecutorCall {
 #[rtype(result = "Snapshot")]
 pub(super) struct Read;
 
+/// What waits its turn.
+enum Held {
+    /// All that follows waits until this order of the journal is durable.
+    UntilDurable(u64),
+    Effect(Effect),
+}
+
 pub(super) struct AgentActor {
     core: Agent,
     clock: Clock,
-    master: String,
+    finder: Finder,
     launcher: Launcher,
+    /// The journal before its first record.
+    prepared: Option<Prepared>,
+    journal: Option<Journal>,
+    /// What waits for records to be durable.
+    held: VecDeque<Held>,
     checkpoints: Checkpoints,
     link: Option<(LinkNumber, LinkHandle)>,
     streams: HashMap<ConnectionId, mpsc::Sender<executor::Event>>,
@@ -66,15 +82,19 @@ impl AgentActor {
     pub(super) fn new(
         core: Agent,
         clock: Clock,
-        master: &str,
+        finder: Finder,
         work_dir: &Path,
+        prepared: Prepared,
         ended: oneshot::Sender<String>,
     ) -> std::io::Result<Self> {
         Ok(AgentActor {
             core,
             clock,
-            master: master.to_owned(),
+            finder,
             launcher: Launcher::start(work_dir)?,
+            prepared: Some(prepared),
+            journal: None,
+            held: VecDeque::new(),
             checkpoints: Checkpoints::start(work_dir)?,
             link: None,
             streams: HashMap::new(),
@@ -89,15 +109,57 @@ impl AgentActor {
         let mut effects = Vec::new();
         self.core.handle(self.clock.now(), input, &mut effects);
         for effect in effects {
-            self.perform(effect, ctx);
+            self.perform_when_durable(effect, ctx);
         }
         self.arm(ctx);
     }
 
+    /// What follows records is held back until they are durable, and what follows that too, as
+    /// everything happens in order.
+    fn perform_when_durable(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Record(records) => match self.record(records, ctx) {
+                Ok(order) => self.held.push_back(Held::UntilDurable(order)),
+                Err(why) => self.fail(&why),
+            },
+            effect if self.held.is_empty() => self.perform(effect, ctx),
+            effect => self.held.push_back(Held::Effect(effect)),
+        }
+    }
+
+    fn record(&mut self, records: Vec<Record>, ctx: &Context<Self>) -> Result<u64, String> {
+        if let Some(prepared) = self.prepared.take() {
+            let journal = prepared.serve(ctx.address());
+            self.journal = Some(journal.map_err(|error| error.to_string())?);
+        }
+        let journal = self.journal.as_mut();
+        journal.ok_or("there is no journal")?.append(records)
+    }
+
+    /// Performs what was held back, as far as it may be.
+    fn release(&mut self, durable: u64, ctx: &mut Context<Self>) {
+        while let Some(held) = self.held.pop_front() {
+            match held {
+                Held::UntilDurable(order) if order <= durable => {}
+                Held::UntilDurable(_) => return self.held.push_front(held),
+                Held::Effect(effect) => self.perform(effect, ctx),
+            }
+        }
+    }
+
+    /// The agent cannot go on without its journal: what it does now would be forgotten.
+    fn fail(&mut self, why: &str) {
+        tracing::error!(why, "the agent's journal cannot be written");
+        self.held.clear();
+        self.end(format!("the agent's journal cannot be written: {why}"));
+    }
+
     fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
+            // Held back before it comes here.
+            Effect::Record(_) => {}
             Effect::Connect(number) => {
-                let handle = link::open(&self.master, number, ctx.address());
+                let handle = link::open(self.finder.address(), number, ctx.address());
                 self.link = Some((number, handle));
             }
             Effect::CloseLink(number) => {
@@ -228,6 +290,44 @@ impl Handler<Read> for AgentActor {
 
     fn handle(&mut self, _: Read, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.core.snapshot())
+    }
+}
+
+impl Handler<Recorded> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, recorded: Recorded, ctx: &mut Self::Context) {
+        let durable = match recorded.result {
+            Ok(durable) => durable,
+            Err(why) => return self.fail(&why),
+        };
+        self.release(durable.order, ctx);
+        if durable.is_long
+            && let Some(journal) = &self.journal
+            && let Err(why) = journal.replace(self.core.records())
+        {
+            self.fail(&why);
+        }
+    }
+}
+
+/// A container that has outlived an earlier run of the agent.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Survived {
+    pub(super) container: ContainerId,
+    pub(super) pid: u32,
+}
+
+impl Handler<Survived> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, survived: Survived, ctx: &mut Self::Context) {
+        let Survived { container, pid } = survived;
+        self.launcher
+            .take_back(container.clone(), pid, ctx.address());
+        let result = Ok(pid);
+        self.handle_input(Input::Launched { container, result }, ctx);
     }
 }
 

@@ -155,7 +155,7 @@ fn remove(order: &Checkpoint) -> Vec<String> {
 }
 
 /// Makes a directory and its parents so that a crash does not undo it.
-fn make_durable(directory: &Path) -> io::Result<()> {
+pub(super) fn make_durable(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }

@@ -6,7 +6,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
+
+use crate::election::Masters;
+
+/// What becomes of executors that an earlier run has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recover {
+    /// They and their tasks go on.
+    Reconnect,
+    /// They are ended, and the agent with them: for an update that could not take them over.
+    Cleanup,
+}
 
 /// An agent's settings; each field's flag has the same name unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,8 +29,10 @@ pub struct AgentConfig {
     pub port: u16,
     /// Name told to others; the address when not given.
     pub hostname: String,
-    /// `host:port` of the master.
-    pub master: String,
+    /// Where the master is to be found.
+    pub master: Masters,
+    /// Session timeout asked of ZooKeeper.
+    pub zk_session_timeout: Duration,
     /// Directory of sandboxes and checkpoints.
     pub work_dir: PathBuf,
     /// Text or JSON as given; the rest is detected.
@@ -39,6 +53,14 @@ pub struct AgentConfig {
     pub executor_environment_variables: Option<BTreeMap<String, String>>,
     /// Whether tasks run as their framework's or command's user.
     pub switch_user: bool,
+    /// What becomes of what an earlier run has left.
+    pub recover: Recover,
+    /// How the agent may differ from what it was.
+    pub reconfiguration_policy: ReconfigurationPolicy,
+    /// Time executors wait for an agent that is gone.
+    pub recovery_timeout: Duration,
+    /// Time executors have to come back after a restart of the agent.
+    pub executor_reregistration_timeout: Duration,
     /// Base of the random delay before (re-)registration attempts.
     pub registration_backoff_factor: Duration,
     /// Finished executors remembered per framework.

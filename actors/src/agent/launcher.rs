@@ -112,6 +112,25 @@ impl Launcher {
         }
     }
 
+    /// Takes over a process that an earlier run of the agent has started: its end will be told to
+    /// the actor, though not how it ended, as only its parent hears of that.
+    pub(super) fn take_back(&self, container: ContainerId, pid: u32, actor: Addr<AgentActor>) {
+        let running = Container::Running(pid);
+        self.containers
+            .borrow_mut()
+            .insert(container.clone(), running);
+        let containers = self.containers.clone();
+        actix::spawn(async move {
+            if let Err(error) = process_tree::ended(pid).await {
+                tracing::error!(%container, %error, "cannot wait for a container");
+            }
+            containers.borrow_mut().remove(&container);
+            process_tree::kill_group(pid);
+            let status = None;
+            actor.do_send(Tell(Input::Exited { container, status }));
+        });
+    }
+
     /// Takes over a started process: its end will be told to the actor.
     pub(super) fn adopt(&self, spawned: Spawned, actor: Addr<AgentActor>) -> Result<u32, String> {
         let container = spawned.container;

@@ -51,13 +51,22 @@ impl LinkHandle {
     }
 }
 
-/// Starts to open a link; its end, also a failure to open it, is told to the actor.
-pub(super) fn open(master: &str, number: LinkNumber, actor: Addr<AgentActor>) -> LinkHandle {
+/// Starts to open a link to this master, if any is known; its end, also a failure to open it, is told to the actor.
+pub(super) fn open(
+    master: Option<String>,
+    number: LinkNumber,
+    actor: Addr<AgentActor>,
+) -> LinkHandle {
     let (sender, receiver) = mpsc::channel(MAX_QUEUED);
-    let url = format!("ws://{master}{}", link::PATH);
     let task = actix::spawn(async move {
-        if let Err(error) = serve(&url, number, &actor, receiver).await {
-            tracing::warn!(url, %error, "link to the master lost");
+        match master {
+            None => tracing::debug!("no master leads"),
+            Some(master) => {
+                let url = format!("ws://{master}{}", link::PATH);
+                if let Err(error) = serve(&url, number, &actor, receiver).await {
+                    tracing::warn!(url, %error, "link to the master lost");
+                }
+            }
         }
         actor.do_send(Tell(Input::LinkClosed { link: number }));
     });

@@ -7,35 +7,48 @@ pub mod config;
 mod detect;
 mod files;
 mod http;
+mod journal;
 mod launcher;
 mod link;
 mod process_tree;
 mod sandbox;
 mod state;
+mod survivors;
 mod volumes;
 
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix::{Actor, Addr};
 use actix_web::dev::ServerHandle;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use tepui_core::agent::journal::Restored;
+use tepui_core::agent::recovery::check_reconfiguration;
 use tepui_core::agent::{Agent, Settings, messages::Input};
 use tepui_protocol::v1;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use tepui_core::resources::attributes::parse_attributes;
 
 use crate::advertise;
 use crate::clock::Clock;
+use crate::election::{Finder, Leader};
 use crate::http::body::Memory;
 use crate::http::version::MESOS_VERSION;
-use actor::{AgentActor, Tell};
+use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
-use config::AgentConfig;
+use config::{AgentConfig, Recover};
+use journal::Journal;
+use survivors::Found;
+
+/// The file, below the work directory, that is locked while an agent uses it.
+const LOCK: &str = "meta/agent.lock";
 
 /// Why an agent could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +65,25 @@ pub enum StartError {
     /// `--attributes` cannot be read.
     #[error("cannot read --attributes: {0}")]
     Attributes(String),
+    /// Another agent uses the work directory.
+    #[error("another agent uses the work directory {0} ({1}); give each agent one of its own")]
+    InUse(PathBuf, Errno),
+    /// The journal can neither be read nor written.
+    #[error("cannot use the journal {0}: {1}")]
+    Journal(PathBuf, std::io::Error),
+    /// The agent is not what it was.
+    #[error(
+        "this agent has run before with other settings, and may not go on with these ({why}): give \
+         it the settings it had, or --reconfiguration_policy=additive if it has more of something \
+         now, or end what it left with --recover=cleanup, or remove {journal} to start as a new \
+         agent"
+    )]
+    Incompatible {
+        /// What differs.
+        why: String,
+        /// The journal.
+        journal: PathBuf,
+    },
     /// Reservations and volumes of an earlier run cannot be taken over.
     #[error(transparent)]
     Checkpoint(#[from] RecoverError),
@@ -66,6 +98,8 @@ pub struct AgentHandle {
     actor: Addr<AgentActor>,
     server: ServerHandle,
     ended: oneshot::Receiver<String>,
+    /// Held as long as the agent lives.
+    _lock: Flock<File>,
 }
 
 impl AgentHandle {
@@ -74,7 +108,8 @@ impl AgentHandle {
         self.address
     }
 
-    /// Ends its executors within their grace periods, and then the agent.
+    /// Ends the agent, after those executors that cannot outlive it; what belongs to frameworks
+    /// that ask for checkpoints goes on, and the next run takes it up.
     pub fn stop(&self) {
         self.actor.do_send(Tell(Input::Stop));
     }
@@ -139,19 +174,33 @@ pub fn run_in_foreground(
 /// earlier run cannot be used.
 pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
     let work_dir = directory(&config.work_dir)?;
-    let listen = SocketAddr::new(config.ip, config.port);
-    let listener =
-        std::net::TcpListener::bind(listen).map_err(|error| StartError::Listen(listen, error))?;
+    let lock = lock(&work_dir)?;
+    let journal_failed = |error| StartError::Journal(journal::path(&work_dir), error);
+    let restored = journal::recover(&work_dir).map_err(journal_failed)?;
+    let listener = listen(&config, &restored)?;
     let address = listener.local_addr()?;
     let told = advertise::address(address, &config.hostname);
     let settings = settings(&config, &work_dir, told)?;
     let recovered = checkpoint::recover(&work_dir, &settings.info.resources)?;
+    check_settings(&config, &settings, &restored, &work_dir)?;
+    let left = survivors::find(&work_dir, &restored.survivors());
+    say_what_is_left(&restored, &left);
+    left.orphans
+        .iter()
+        .for_each(|leader| process_tree::kill_group(*leader));
     tracing::info!(%address, resources = %shown(&settings.info), "agent started");
 
     let clock = Clock::start();
     let (ended, has_ended) = oneshot::channel();
-    let core = Agent::new(settings, recovered, seed()?, clock.now());
-    let actor = AgentActor::new(core, clock, &config.master, &work_dir, ended)?.start();
+    let core = Agent::new(settings, recovered.with(restored), seed()?, clock.now());
+    let prepared = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
+    let finder = Finder::start(&config.master, config.zk_session_timeout);
+    let leader = finder.leader();
+    let actor = AgentActor::new(core, clock, finder, &work_dir, prepared, ended)?.start();
+    take_up(&actor, left, config.recover);
+    if let Some(leader) = leader {
+        actix::spawn(follow(leader, actor.clone()));
+    }
     let server = http::serve(
         listener,
         http::Shared {
@@ -171,7 +220,104 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
         actor,
         server: handle,
         ended: has_ended,
+        _lock: lock,
     })
+}
+
+/// Takes the address. Where any free port will do, an agent that was there before takes the one it
+/// had: executors look for it there.
+fn listen(config: &AgentConfig, restored: &Restored) -> Result<TcpListener, StartError> {
+    let before = restored.info().and_then(|info| info.port);
+    let before = before.and_then(|port| u16::try_from(port).ok());
+    let port = match (config.port, before) {
+        (0, Some(before)) => before,
+        (port, _) => port,
+    };
+    let address = SocketAddr::new(config.ip, port);
+    TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
+}
+
+/// Sees to it that no other agent uses the work directory: it would end this one's tasks as
+/// nobody's.
+fn lock(work_dir: &Path) -> Result<Flock<File>, StartError> {
+    let path = work_dir.join(LOCK);
+    let open = || {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+    };
+    let file = open().map_err(|error| StartError::Directory(path.clone(), error))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, error)| StartError::InUse(work_dir.to_owned(), error))
+}
+
+/// Refuses to go on with what an earlier run was doing as an agent that is another one.
+fn check_settings(
+    config: &AgentConfig,
+    settings: &Settings,
+    restored: &Restored,
+    work_dir: &Path,
+) -> Result<(), StartError> {
+    let Some(old) = restored.info() else {
+        return Ok(());
+    };
+    if config.recover == Recover::Cleanup {
+        return Ok(());
+    }
+    check_reconfiguration(config.reconfiguration_policy, old, &settings.info).map_err(|why| {
+        StartError::Incompatible {
+            why,
+            journal: journal::path(work_dir),
+        }
+    })
+}
+
+fn say_what_is_left(restored: &Restored, left: &Found) {
+    if let Some(id) = restored.info().and_then(|info| info.id.as_ref()) {
+        tracing::info!(
+            agent = id.value,
+            tasks = restored.tasks(),
+            executors = left.running.len(),
+            ended = left.ended.len(),
+            "recovered what an earlier run has left"
+        );
+    }
+    if !left.orphans.is_empty() {
+        let groups = left.orphans.len();
+        tracing::warn!(groups, "killing processes that belong to no task");
+    }
+}
+
+/// Tells the agent which containers have outlived its earlier run, before anybody else can.
+fn take_up(actor: &Addr<AgentActor>, left: Found, recover: Recover) {
+    for (container, pid) in left.running {
+        actor.do_send(Survived { container, pid });
+    }
+    for container in left.ended {
+        let status = None;
+        actor.do_send(Tell(Input::Exited { container, status }));
+    }
+    if recover == Recover::Cleanup {
+        actor.do_send(Tell(Input::Leave));
+    }
+}
+
+/// Tells the agent of every master that begins to lead, until the detector ends with the agent.
+async fn follow(mut leader: watch::Receiver<Option<Leader>>, actor: Addr<AgentActor>) {
+    let mut known = None;
+    while leader.changed().await.is_ok() {
+        let sequence = leader.borrow_and_update().as_ref().map(|it| it.sequence);
+        // While nobody leads, a link that still holds is of no harm.
+        if sequence.is_some() && sequence != known {
+            known = sequence;
+            actor.do_send(Tell(Input::MasterChanged));
+        }
+    }
 }
 
 fn settings(
@@ -211,6 +357,8 @@ fn settings(
         registration_backoff_factor: config.registration_backoff_factor,
         executor_registration_timeout: config.executor_registration_timeout,
         executor_shutdown_grace_period: config.executor_shutdown_grace_period,
+        recovery_timeout: config.recovery_timeout,
+        executor_reregistration_timeout: config.executor_reregistration_timeout,
         max_completed_executors_per_framework: config.max_completed_executors_per_framework,
     })
 }

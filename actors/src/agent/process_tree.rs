@@ -1,5 +1,5 @@
 //! Kills processes with all they have started, as far as the kernel still knows of it.
-//! Waits for nothing.
+//! Waits for a process that is no child of ours.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,6 +7,7 @@ use std::fs;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpgid, getpgrp};
+use tokio::io::unix::AsyncFd;
 
 /// Descendants looked at; more than that are left to their own group's end.
 const MAX_DESCENDANTS: usize = 100_000;
@@ -26,6 +27,25 @@ pub(super) fn kill(leader: u32) {
 pub(super) fn kill_group(leader: u32) {
     if let Some(leader) = pid(leader) {
         signal(leader);
+    }
+}
+
+/// Waits for the end of a process that need not be a child.
+///
+/// # Errors
+/// When the system does not tell of it.
+#[allow(
+    deprecated,
+    reason = "the descriptor is owned and never replaced, which is all its unsafe successor asks for"
+)]
+pub(super) async fn ended(raw: u32) -> std::io::Result<()> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let pid = i32::try_from(raw).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
+    match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        Ok(process) => AsyncFd::new(process)?.readable().await.map(|_| ()),
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -3,8 +3,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::ClientError;
+use crate::election::{Finder, Masters, MastersError};
+
+/// Session timeout asked of ZooKeeper, for the moment that a session is needed.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a master or agent listens: `host:port`, perhaps with `http://` in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,29 @@ impl Target {
         let rest = location.strip_prefix("http:").unwrap_or(location);
         let rest = rest.strip_prefix("//").ok_or_else(|| wrong(location))?;
         rest.split('/').next().unwrap_or_default().parse()
+    }
+}
+
+impl Target {
+    /// The target people name: an address, or `zk://...`, where whoever leads now is found.
+    ///
+    /// # Errors
+    /// When the text is neither, or no master leads within `limit`.
+    pub async fn find(text: &str, limit: Duration) -> Result<Target, ClientError> {
+        if !text.trim().starts_with("zk://") {
+            return text.parse();
+        }
+        let masters: Masters = text
+            .parse()
+            .map_err(|error: MastersError| ClientError::ZooKeeper(error.to_string()))?;
+        let mut finder = Finder::start(&masters, SESSION_TIMEOUT);
+        match tokio::time::timeout(limit, finder.found()).await {
+            Ok(address) => address.parse(),
+            Err(_) => Err(ClientError::NoLeader {
+                masters: masters.to_string(),
+                waited: limit,
+            }),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! Retries nothing.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -11,6 +12,17 @@ pub enum ClientError {
     /// An address is no address.
     #[error("'{0}' is no address; expected host:port, such as 127.0.0.1:5050")]
     Address(String),
+    /// A ZooKeeper URL is none.
+    #[error("{0}")]
+    ZooKeeper(String),
+    /// No master leads.
+    #[error("no master leads at {masters}, asked for {} s", waited.as_secs())]
+    NoLeader {
+        /// Where the masters meet.
+        masters: String,
+        /// How long it was waited for one.
+        waited: Duration,
+    },
     /// Nobody answers.
     #[error("cannot reach {url}: {why}")]
     Unreachable {

@@ -3,12 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tepui_core::agent::recovery::ReconfigurationPolicy;
 
 use super::error::FlagError;
 use super::start::log_level;
 use super::values::Values;
 use super::{Startup, host};
-use crate::agent::config::AgentConfig;
+use crate::agent::config::{AgentConfig, Recover};
+use crate::election::Masters;
+
+/// The longest time executors have to come back (Mesos's agent).
+const MAX_REREGISTRATION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The configuration and how to start with it.
 pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagError> {
@@ -28,6 +35,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         port: values.number("port")?,
         hostname: host::hostname(&values, ip)?,
         master: master(&values)?,
+        zk_session_timeout: host::zk_session_timeout(&values)?,
         work_dir,
         resources: values.text("resources").map(str::to_owned),
         attributes: values.text("attributes").map(str::to_owned),
@@ -38,6 +46,10 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period")?,
         executor_environment_variables: executor_environment(&values)?,
         switch_user: values.bool("switch_user")?,
+        recover: recover(&values)?,
+        reconfiguration_policy: reconfiguration_policy(&values)?,
+        recovery_timeout: values.duration("recovery_timeout")?,
+        executor_reregistration_timeout: executor_reregistration_timeout(&values)?,
         registration_backoff_factor: values.duration("registration_backoff_factor")?,
         max_completed_executors_per_framework: values
             .number("max_completed_executors_per_framework")?,
@@ -53,28 +65,44 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
     ))
 }
 
-/// The flag `master` as `host:port`; Mesos also writes `master@host:port`.
-fn master(values: &Values) -> Result<String, FlagError> {
+/// The flag `master`: an address, or where masters meet in ZooKeeper.
+fn master(values: &Values) -> Result<Masters, FlagError> {
     let Some(text) = values.text("master") else {
         return Err(FlagError::Required {
             name: "master",
-            why: "the agent belongs to a master; give --master=HOST:PORT",
+            why: "the agent belongs to a master; give --master=HOST:PORT, or \
+                  --master=zk://HOST:PORT,.../PATH",
         });
     };
-    let text = text.trim();
-    if text.starts_with("zk://") {
-        let expected =
-            "host:port; masters found through ZooKeeper are not supported in this version";
-        return Err(values.bad("master", expected));
+    text.parse::<Masters>()
+        .map_err(|error| values.bad("master", &error.to_string()))
+}
+
+fn recover(values: &Values) -> Result<Recover, FlagError> {
+    match values.text("recover") {
+        Some("reconnect") => Ok(Recover::Reconnect),
+        Some("cleanup") => Ok(Recover::Cleanup),
+        _ => Err(values.bad("recover", "'reconnect' or 'cleanup'")),
     }
-    let address = text.strip_prefix("master@").unwrap_or(text);
-    let right = address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if !right {
-        return Err(values.bad("master", "host:port, such as 127.0.0.1:5050"));
+}
+
+fn reconfiguration_policy(values: &Values) -> Result<ReconfigurationPolicy, FlagError> {
+    match values.text("reconfiguration_policy") {
+        Some("equal") => Ok(ReconfigurationPolicy::Equal),
+        Some("additive") => Ok(ReconfigurationPolicy::Additive),
+        _ => Err(values.bad("reconfiguration_policy", "'equal' or 'additive'")),
     }
-    Ok(address.to_owned())
+}
+
+fn executor_reregistration_timeout(values: &Values) -> Result<Duration, FlagError> {
+    let timeout = values.duration("executor_reregistration_timeout")?;
+    if timeout > MAX_REREGISTRATION_TIMEOUT {
+        return Err(values.bad(
+            "executor_reregistration_timeout",
+            "a duration of at most 15secs",
+        ));
+    }
+    Ok(timeout)
 }
 
 /// The flag `launcher_dir`; the directory of this very program when not given, as all programs of

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
 
 use tepui_protocol::{json, v1};
 
@@ -11,6 +12,9 @@ use super::values::Values;
 
 /// Where the machine lists names of addresses.
 const HOSTS_FILE: &str = "/etc/hosts";
+
+/// Shorter sessions than any ZooKeeper grants.
+const MIN_SESSION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The flag `ip`; loopback when not given, so that nothing is open to others by accident.
 pub(super) fn ip(values: &mut Values) -> Result<IpAddr, FlagError> {
@@ -42,6 +46,15 @@ pub(super) fn hostname(values: &Values, ip: IpAddr) -> Result<String, FlagError>
         None
     };
     Ok(found.unwrap_or_else(|| ip.to_string()))
+}
+
+/// The flag `zk_session_timeout`. ZooKeeper itself grants no less than twice its tick, usually 4 s.
+pub(super) fn zk_session_timeout(values: &Values) -> Result<Duration, FlagError> {
+    let timeout = values.duration("zk_session_timeout")?;
+    if timeout < MIN_SESSION_TIMEOUT {
+        return Err(values.bad("zk_session_timeout", "a duration of at least 1secs"));
+    }
+    Ok(timeout)
 }
 
 /// The flag `domain`; it must name a fault domain, the one kind there is.

@@ -7,6 +7,7 @@ use super::error::FlagError;
 use super::start::log_level;
 use super::values::Values;
 use super::{Startup, allocation, host, kind};
+use crate::election::{ZkUrl, ZkUrlError};
 use crate::master::config::{MasterConfig, RegistryStore};
 
 /// The shortest and longest wait for one ping (Mesos's master flags).
@@ -18,7 +19,14 @@ const MIN_REREGISTER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The configuration and how to start with it.
 pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), FlagError> {
     let ip = host::ip(&mut values)?;
-    let registry = registry(&mut values)?;
+    let zk: Option<ZkUrl> = match values.text("zk") {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|error: ZkUrlError| values.bad("zk", &error.to_string()))?,
+        ),
+    };
+    let registry = registry(&mut values, zk.is_some())?;
     let work_dir = values.path("work_dir")?;
     if work_dir.is_none() && registry == RegistryStore::File {
         return Err(FlagError::Required {
@@ -36,11 +44,14 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         cluster: values.text("cluster").map(str::to_owned),
         work_dir,
         registry,
+        zk,
+        zk_session_timeout: host::zk_session_timeout(&values)?,
         allocation_interval: allocation::interval(&values)?,
         offer_timeout: values.optional("offer_timeout", "a duration", super::parse_duration)?,
         agent_ping_timeout: agent_ping_timeout(&values)?,
         max_agent_ping_timeouts: max_agent_ping_timeouts(&values)?,
         agent_reregister_timeout: agent_reregister_timeout(&values)?,
+        recovery_agent_removal_limit: recovery_agent_removal_limit(&values)?,
         max_completed_frameworks: values.number("max_completed_frameworks")?,
         max_completed_tasks_per_framework: values.number("max_completed_tasks_per_framework")?,
         max_unreachable_tasks_per_framework: values
@@ -73,12 +84,19 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
     ))
 }
 
-/// The flag `registry`. Mesos's replicated log becomes the file store, which is said when asked for.
-fn registry(values: &mut Values) -> Result<RegistryStore, FlagError> {
-    match values.text("registry") {
-        Some("in_memory") => Ok(RegistryStore::InMemory),
-        Some("file") => Ok(RegistryStore::File),
-        Some("replicated_log") => {
+/// The flag `registry`. Mesos's replicated log becomes the store that several masters share, or
+/// else the file, which is said when asked for.
+fn registry(values: &mut Values, is_elected: bool) -> Result<RegistryStore, FlagError> {
+    match (values.text("registry"), is_elected) {
+        (Some("in_memory"), _) => Ok(RegistryStore::InMemory),
+        (Some("file"), false) => Ok(RegistryStore::File),
+        (Some("file"), true) => Err(values.bad(
+            "registry",
+            "'zk' or 'in_memory': with --zk another master may lead next, which has another file",
+        )),
+        (Some("zk" | "replicated_log"), true) => Ok(RegistryStore::ZooKeeper),
+        (Some("zk"), false) => Err(values.bad("registry", "'file' or 'in_memory' without --zk")),
+        (Some("replicated_log"), false) => {
             if values.is_given("registry") {
                 values.note(
                     "flag 'registry': 'replicated_log' is kept as one file below --work_dir, which \
@@ -88,7 +106,7 @@ fn registry(values: &mut Values) -> Result<RegistryStore, FlagError> {
             }
             Ok(RegistryStore::File)
         }
-        _ => Err(values.bad("registry", "'file', 'replicated_log' or 'in_memory'")),
+        _ => Err(values.bad("registry", "'file', 'zk', 'replicated_log' or 'in_memory'")),
     }
 }
 
@@ -114,6 +132,15 @@ fn agent_reregister_timeout(values: &Values) -> Result<Duration, FlagError> {
         return Err(values.bad("agent_reregister_timeout", "a duration of at least 10mins"));
     }
     Ok(timeout)
+}
+
+fn recovery_agent_removal_limit(values: &Values) -> Result<f64, FlagError> {
+    let read = |text: &str| text.strip_suffix('%')?.trim().parse::<f64>().ok();
+    values.parse(
+        "recovery_agent_removal_limit",
+        "a share such as 50%",
+        |text| read(text).filter(|share| (0.0..=100.0).contains(share)),
+    )
 }
 
 fn roles(values: &Values) -> Option<Vec<String>> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::{FlagError, Origin, Parsed, agent, master, tables};
 use crate::agent::config::AgentConfig;
+use crate::election::Masters;
 use crate::master::config::{MasterConfig, RegistryStore};
 
 fn words(list: &[&str]) -> std::vec::IntoIter<OsString> {
@@ -162,7 +163,7 @@ fn agent_values_reach_the_configuration() {
         "--switch_user=false",
         "--launcher_dir=/opt/tepui",
     ]);
-    assert_eq!(config.master, "127.0.0.1:5050");
+    assert_eq!(config.master, Masters::At("127.0.0.1:5050".to_owned()));
     assert_eq!(config.work_dir, Path::new("/tmp/x"));
     assert_eq!(config.resources.as_deref(), Some("cpus:2"));
     assert_eq!(config.attributes.as_deref(), Some("rack:a"));
@@ -252,7 +253,7 @@ fn a_file_url_stands_for_the_content_of_the_file() {
     std::fs::write(&file, "10.0.0.1:5050\n").expect("written");
     let url = format!("--master=file://{}", file.display());
     let config = run(agent(words(&[&url, "--work_dir=/tmp/x"]), pairs(&[])));
-    assert_eq!(config.master, "10.0.0.1:5050");
+    assert_eq!(config.master, Masters::At("10.0.0.1:5050".to_owned()));
 
     std::fs::write(&file, "{\"A\": \"2\"}").expect("written");
     let plain = format!("--executor_environment_variables={}", file.display());
@@ -327,7 +328,8 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             &["'1.5KB'", "whole number"],
         ),
         (&["--max_completed_frameworks=-1"], &["'-1'", "at least 0"]),
-        (&["--registry=zk"], &["'registry'", "'in_memory'"]),
+        (&["--registry=zk"], &["'registry'", "without --zk"]),
+        (&["--registry=sql"], &["'registry'", "'in_memory'"]),
         (
             &["--registry=in_memory", "--agent_ping_timeout=20mins"],
             &["15mins"],
@@ -360,8 +362,16 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             &["--registry=in_memory", "--min_allocatable_resources=cpus"],
             &["name:amount"],
         ),
-        (&["--zk=zk://a/b"], &["'zk'", "does not support yet"]),
-        (&["--quorum=2"], &["'quorum'", "'2'", "expected '1'"]),
+        (&["--zk=http://a/b"], &["'zk'", "zk://"]),
+        (&["--zk=zk://u:secret@/b"], &["'zk'", "no server"]),
+        (
+            &["--zk=zk://a/b", "--registry=file"],
+            &["'registry'", "another file"],
+        ),
+        (
+            &["--zk=zk://a/b", "--zk_session_timeout=1ms"],
+            &["'zk_session_timeout'", "1secs"],
+        ),
         (
             &["--role_sorter=lottery"],
             &["'role_sorter'", "'lottery'", "'drf' or 'random'"],
@@ -397,6 +407,13 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             ],
             &["'domain'", "zone"],
         ),
+        (
+            &[
+                "--registry=in_memory",
+                "--recovery_agent_removal_limit=101%",
+            ],
+            &["'recovery_agent_removal_limit'", "50%"],
+        ),
         (&[], &["'work_dir' is required", "--registry=in_memory"]),
     ] {
         let error = master_error(args, &[]);
@@ -415,8 +432,8 @@ fn agent_errors_say_what_would_be_right() {
         ),
         (&["--master=a:1"], &["'work_dir' is required"]),
         (
-            &["--master=zk://a:2181/mesos", "--work_dir=/tmp/x"],
-            &["zk://", "not supported"],
+            &["--master=zk://a:x/mesos", "--work_dir=/tmp/x"],
+            &["zk://", "'a:x'"],
         ),
         (
             &["--master=nowhere", "--work_dir=/tmp/x"],
@@ -436,9 +453,26 @@ fn agent_errors_say_what_would_be_right() {
             &["'isolation'", "'posix/cpu,posix/mem'"],
         ),
         (
-            &["--recover=cleanup"],
-            &["'recover'", "does not support yet"],
+            &["--master=a:1", "--work_dir=/tmp/x", "--recover=never"],
+            &["'recover'", "'cleanup'"],
         ),
+        (
+            &[
+                "--master=a:1",
+                "--work_dir=/tmp/x",
+                "--reconfiguration_policy=any",
+            ],
+            &["'reconfiguration_policy'", "'additive'"],
+        ),
+        (
+            &[
+                "--master=a:1",
+                "--work_dir=/tmp/x",
+                "--executor_reregistration_timeout=16secs",
+            ],
+            &["'executor_reregistration_timeout'", "15secs"],
+        ),
+        (&["--ip6=::1"], &["'ip6'", "does not support yet"]),
     ] {
         let error = agent_error(args);
         for part in parts {
@@ -524,4 +558,30 @@ fn origins_read_well_in_a_sentence() {
         variable.to_string(),
         "in the environment variable MESOS_PORT"
     );
+}
+
+#[test]
+fn masters_that_meet_in_zookeeper_share_their_registry_there() {
+    let zk = "--zk=zk://user:secret@a:1,b/mesos";
+    for registry in ["--registry=replicated_log", "--registry=zk"] {
+        let config = run(master(words(&[zk, registry, "--quorum=2"]), pairs(&[])));
+        assert_eq!(config.registry, RegistryStore::ZooKeeper);
+        let url = config.zk.expect("a url");
+        assert_eq!(url.servers(), "a:1,b:2181");
+        assert_eq!(url.path(), "/mesos");
+    }
+    let config = run(master(words(&[zk]), pairs(&[])));
+    assert_eq!(config.registry, RegistryStore::ZooKeeper);
+    assert!(
+        !config.flags["zk"].contains("secret"),
+        "flags are shown to everybody"
+    );
+    let agent = run(agent(
+        words(&["--master=zk://user:secret@a/mesos", "--work_dir=/tmp/x"]),
+        pairs(&[]),
+    ));
+    assert!(matches!(agent.master, Masters::ZooKeeper(_)));
+    assert!(!agent.flags["master"].contains("secret"));
+    let error = master_error(&["--zk=zk://user:secret@a:x/mesos"], &[]);
+    assert!(!error.contains("secret"), "{error}");
 }

@@ -203,7 +203,7 @@ impl Values {
                 .given
                 .get(name)
                 .map_or(Origin::Default, |given| given.origin.clone()),
-            value: self.text(name).unwrap_or_default().to_owned(),
+            value: without_password(self.text(name).unwrap_or_default()),
             expected: expected.to_owned(),
         }
     }
@@ -218,7 +218,7 @@ impl Values {
                 None => self.table.default_of(flag),
             };
             if let Some(value) = value {
-                all.insert(flag.name.to_owned(), value.to_owned());
+                all.insert(flag.name.to_owned(), without_password(value));
             }
         }
         all
@@ -374,4 +374,11 @@ fn distance(a: &str, b: &str) -> usize {
         previous = current;
     }
     previous.last().copied().unwrap_or(0)
+}
+/// A value as it may be shown: without the user and password of a ZooKeeper URL.
+pub(super) fn without_password(value: &str) -> String {
+    match (value.strip_prefix("zk://"), value.rsplit_once('@')) {
+        (Some(_), Some((_, rest))) => format!("zk://***@{rest}"),
+        _ => value.to_owned(),
+    }
 }

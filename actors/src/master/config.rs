@@ -9,6 +9,8 @@ use std::time::Duration;
 use tepui_core::allocator::SorterKind;
 use tepui_protocol::v1;
 
+use crate::election::ZkUrl;
+
 /// Where the registry is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryStore {
@@ -16,6 +18,8 @@ pub enum RegistryStore {
     InMemory,
     /// In a file below the work directory.
     File,
+    /// In ZooKeeper, where the masters meet.
+    ZooKeeper,
 }
 
 /// A master's settings; each field's flag has the same name unless said otherwise.
@@ -33,6 +37,10 @@ pub struct MasterConfig {
     pub work_dir: Option<PathBuf>,
     /// Flag `registry`.
     pub registry: RegistryStore,
+    /// Where masters elect the one that leads; this one leads at once when not given.
+    pub zk: Option<ZkUrl>,
+    /// Session timeout asked of ZooKeeper.
+    pub zk_session_timeout: Duration,
     /// Longest time between two allocations.
     pub allocation_interval: Duration,
     /// Time after which an unanswered offer is rescinded.
@@ -43,6 +51,8 @@ pub struct MasterConfig {
     pub max_agent_ping_timeouts: u32,
     /// Time a disconnected or recovered agent has to come back.
     pub agent_reregister_timeout: Duration,
+    /// Share of the agents known at start, in percent, that may be given up after it.
+    pub recovery_agent_removal_limit: f64,
     /// Completed frameworks remembered.
     pub max_completed_frameworks: usize,
     /// Completed tasks remembered per framework.

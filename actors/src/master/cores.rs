@@ -9,7 +9,7 @@ use tepui_core::master::messages::{Effect, Input};
 use tepui_core::master::model::Snapshot;
 use tepui_core::master::{Master, MasterSettings};
 use tepui_core::resources::Quantities;
-use tepui_core::time::{Mono, Now};
+use tepui_core::time::{Mono, Now, Wall};
 use tepui_protocol::v1;
 
 use super::MasterCore;
@@ -24,10 +24,17 @@ pub struct Cores {
     pub allocator: Box<dyn AllocatorCore>,
 }
 
-/// Makes the cores for these settings.
-pub fn make(config: &MasterConfig, info: v1::MasterInfo, seed: [u8; 32], now: Now) -> Cores {
+/// Makes the cores for these settings, to lead from now on in a process that started earlier.
+pub fn make(
+    config: &MasterConfig,
+    info: v1::MasterInfo,
+    seed: [u8; 32],
+    started: Wall,
+    now: Now,
+) -> Cores {
+    let master = Master::new(master_settings(config), info, now);
     Cores {
-        master: Box::new(Master::new(master_settings(config), info, now)),
+        master: Box::new(master.started_at(started)),
         allocator: Box::new(Allocator::new(allocator_config(config, seed))),
     }
 }
@@ -38,6 +45,7 @@ fn master_settings(config: &MasterConfig) -> MasterSettings {
         agent_ping_timeout: config.agent_ping_timeout,
         max_agent_ping_timeouts: config.max_agent_ping_timeouts,
         agent_reregister_timeout: config.agent_reregister_timeout,
+        recovery_agent_removal_limit: config.recovery_agent_removal_limit,
         max_completed_frameworks: config.max_completed_frameworks,
         max_completed_tasks_per_framework: config.max_completed_tasks_per_framework,
         max_unreachable_tasks_per_framework: config.max_unreachable_tasks_per_framework,

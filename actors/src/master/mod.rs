@@ -11,6 +11,7 @@ mod messages;
 pub mod proxy;
 pub mod run;
 mod server;
+mod standby;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -7,19 +7,23 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tepui_core::ids::IdSource;
 use tepui_core::master::model::Snapshot;
+use tepui_core::time::Wall;
 use tepui_protocol::v1;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::actor::Parts;
 use super::config::{MasterConfig, RegistryStore};
 use super::cores::{self, Cores};
 use super::server;
+use super::standby::{Elected, Waiting};
 use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
@@ -31,8 +35,8 @@ use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT};
 use crate::http::shared::SharedAnswer;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
-use crate::metrics::{AllocatorMetrics, MasterQueue, RegistrarMetrics};
 use crate::registrar::store::{File, InMemory, Store};
+use crate::registrar::zk::ZkStore;
 use crate::registrar::{OpenError, Opened, Registrar};
 
 /// Open files below which a master cannot hold a cluster of some size.
@@ -52,6 +56,9 @@ pub enum RunError {
     /// The registry is kept in a file, but no directory was given.
     #[error("--registry=file needs --work_dir, the directory that holds the registry")]
     NoWorkDir,
+    /// The registry is kept in ZooKeeper, but no masters meet there.
+    #[error("--registry=zk needs --zk, where the masters meet")]
+    NoZooKeeper,
     /// The registry cannot be read.
     #[error("cannot read the registry: {0}")]
     Registry(#[from] OpenError),
@@ -218,75 +225,159 @@ async fn serve_on_system(
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
     let clock = Clock::start();
-    let config = Arc::new(config);
-    let opened = open_registry(&config)?;
-    let fetch = clock.now().mono.since(Default::default());
     let listener = server::bind(SocketAddr::new(config.ip, config.port))?;
     let address = listener.local_addr()?;
     let mut ids = IdSource::from_seed(seed());
     let told = advertise::address(address, &config.hostname);
-    let info = Arc::new(master_info(&config, told, &mut ids));
-    let mut cores = cores::make(&config, v1::MasterInfo::clone(&info), seed(), clock.now());
-    let mut whitelist = config.whitelist.clone().map(Whitelist::new);
-    // Read before any agent can be offered.
-    if let Some(command) = whitelist.as_mut().and_then(Whitelist::read) {
-        cores.allocator.apply(clock.now(), command);
-    }
-    let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
-    let metrics = Arc::new(MasterMetrics {
-        queue: Arc::new(MasterQueue::default()),
-        allocator: Arc::new(AllocatorMetrics::default()),
-        registrar: Arc::new(RegistrarMetrics::new(fetch)),
-    });
-    let (ending, ended) = Ending::new();
-    let setup = Setup {
-        config: config.clone(),
-        clock,
-        opened,
-        cores,
-        whitelist,
-        ending,
-        metrics: metrics.clone(),
-    };
-    let actors = setup.start(snapshot.clone())?;
-
-    let face = Face {
-        config,
-        info,
+    let process = Process {
+        info: Arc::new(master_info(&config, told, &mut ids)),
+        config: Arc::new(config),
         address,
-        snapshot,
-        master: actors.master.clone(),
-        allocator: actors.allocator.clone(),
-        metrics,
         clock,
-        ids: Mutex::new(ids),
-        next_link: AtomicU64::new(1),
-        memory: Memory::default(),
-        calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
-        state: SharedAnswer::default(),
+        started: clock.now().wall,
     };
+    let mut listening = Some(listening);
+    let mut stop = std::pin::pin!(stop);
+    let elected = match &process.config.zk {
+        None => None,
+        Some(zk) => {
+            say_listening(&mut listening, address);
+            match process
+                .waiting()
+                .until_elected(zk, &listener, &mut stop)
+                .await?
+            {
+                Some(elected) => Some(elected),
+                None => return Ok(()),
+            }
+        }
+    };
+    let (ending, ended) = Ending::new();
+    let (actors, face) = process.lead(elected.as_ref(), ids, ending).await?;
     let http = server::start(listener, face)?;
-    tracing::info!(%address, "master listening");
-    listening(address);
+    say_listening(&mut listening, address);
 
     let result = tokio::select! {
         () = stop => Ok(()),
         reason = ended => Err(RunError::Fatal(reason.unwrap_or_default())),
+        reason = deposed(elected.as_ref()) => Err(RunError::Fatal(reason)),
     };
     // Streams and links end first, so that the server need not wait for them.
     actors.master.send(ToMaster::Stop);
-    http.stop(true).await;
+    // Whoever was deposed has nothing left to say.
+    http.stop(result.is_ok()).await;
     actors.stop();
+    if let (Ok(()), Some(elected)) = (&result, elected) {
+        // Another one may lead at once.
+        elected.election.withdraw().await;
+    }
     result
 }
 
-fn open_registry(config: &MasterConfig) -> Result<Opened, RunError> {
-    let store: Box<dyn Store> = match (&config.registry, &config.work_dir) {
-        (RegistryStore::InMemory, _) => Box::new(InMemory),
-        (RegistryStore::File, Some(work_dir)) => open_file(work_dir)?,
-        (RegistryStore::File, None) => return Err(RunError::NoWorkDir),
+/// What stays the same from the start to the end of a master, whether it leads or not.
+struct Process {
+    config: Arc<MasterConfig>,
+    info: Arc<v1::MasterInfo>,
+    address: SocketAddr,
+    clock: Clock,
+    started: Wall,
+}
+
+impl Process {
+    fn waiting(&self) -> Waiting<'_> {
+        Waiting {
+            config: &self.config,
+            info: &self.info,
+            clock: self.clock,
+            metrics: MasterMetrics::new(Duration::ZERO),
+        }
+    }
+
+    /// Reads the registry and starts the actors; gives them, and what HTTP workers share.
+    async fn lead(
+        self,
+        elected: Option<&Elected>,
+        ids: IdSource,
+        ending: Ending,
+    ) -> Result<(Actors, Face), RunError> {
+        let (config, clock) = (self.config, self.clock);
+        let asked = clock.now().mono;
+        let opened = open_registry(&config, elected).await?;
+        let metrics = Arc::new(MasterMetrics::new(clock.now().mono.since(asked)));
+        let info = v1::MasterInfo::clone(&self.info);
+        let mut cores = cores::make(&config, info, seed(), self.started, clock.now());
+        let mut whitelist = config.whitelist.clone().map(Whitelist::new);
+        // Read before any agent can be offered.
+        if let Some(command) = whitelist.as_mut().and_then(Whitelist::read) {
+            cores.allocator.apply(clock.now(), command);
+        }
+        let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
+        let setup = Setup {
+            config: config.clone(),
+            clock,
+            opened,
+            cores,
+            whitelist,
+            ending,
+            metrics: metrics.clone(),
+        };
+        let actors = setup.start(snapshot.clone())?;
+        let face = Face {
+            config,
+            info: self.info,
+            address: self.address,
+            snapshot,
+            master: actors.master.clone(),
+            allocator: actors.allocator.clone(),
+            metrics,
+            clock,
+            ids: Mutex::new(ids),
+            next_link: AtomicU64::new(1),
+            memory: Memory::default(),
+            calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
+            state: SharedAnswer::default(),
+        };
+        Ok((actors, face))
+    }
+}
+
+/// Tells once where the master listens.
+fn say_listening(listening: &mut Option<impl FnOnce(SocketAddr)>, address: SocketAddr) {
+    if let Some(listening) = listening.take() {
+        tracing::info!(%address, "master listening");
+        listening(address);
+    }
+}
+
+/// Waits until a master that was elected must lead no more; for ever where nobody is elected.
+async fn deposed(elected: Option<&Elected>) -> String {
+    match elected {
+        Some(elected) => elected.deposed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn open_registry(
+    config: &MasterConfig,
+    elected: Option<&Elected>,
+) -> Result<Opened, RunError> {
+    let store: Box<dyn Store> = match (&config.registry, &config.work_dir, elected) {
+        (RegistryStore::InMemory, ..) => Box::new(InMemory),
+        (RegistryStore::File, Some(work_dir), _) => open_file(work_dir)?,
+        (RegistryStore::File, None, _) => return Err(RunError::NoWorkDir),
+        (RegistryStore::ZooKeeper, _, Some(elected)) => Box::new(ZkStore::new(
+            elected.session.clone(),
+            Handle::current(),
+            elected.epoch,
+        )),
+        (RegistryStore::ZooKeeper, _, None) => return Err(RunError::NoZooKeeper),
     };
-    Ok(Opened::read(store)?)
+    // Reading may block, and the session needs this thread meanwhile.
+    let opened = actix_web::rt::task::spawn_blocking(move || Opened::read(store));
+    opened
+        .await
+        .map_err(|error| RunError::Fatal(error.to_string()))?
+        .map_err(RunError::from)
 }
 
 fn open_file(work_dir: &Path) -> Result<Box<dyn Store>, RunError> {

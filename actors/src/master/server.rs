@@ -4,13 +4,14 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use actix_server::Server;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
 use nix::sys::socket::{Backlog, listen};
 
 use super::run::RunError;
-use crate::http::master::{Face, Links, dispatch};
-use crate::http::serve::{self, Limits};
+use crate::http::master::{Face, Links, Standby, answer_standby, dispatch};
+use crate::http::serve::{self, Limits, OnlyHttp};
 
 /// Threads that serve connections, links and streams.
 const WORKERS: usize = 2;
@@ -54,6 +55,20 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
     Ok(listener)
 }
 
+/// Starts to answer for a master that does not lead; ends when the handle says so.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn start_standby(listener: TcpListener, standby: Standby) -> Result<ServerHandle, RunError> {
+    let standby = Data::new(standby);
+    let routes = move |config: &mut ServiceConfig| {
+        config
+            .app_data(standby.clone())
+            .default_service(web::to(answer_standby));
+    };
+    run(serve::start(listener, LIMITS, OnlyHttp, routes)?)
+}
+
 /// Starts to serve; ends when the handle says so.
 ///
 /// # Errors
@@ -66,7 +81,10 @@ pub fn start(listener: TcpListener, face: Face) -> Result<ServerHandle, RunError
             .app_data(face.clone())
             .default_service(web::to(dispatch));
     };
-    let server = serve::start(listener, LIMITS, links, routes)?;
+    run(serve::start(listener, LIMITS, links, routes)?)
+}
+
+fn run(server: Server) -> Result<ServerHandle, RunError> {
     let handle = server.handle();
     actix_web::rt::spawn(async move {
         if let Err(error) = server.await {

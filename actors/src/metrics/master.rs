@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tepui_core::master::model::{AgentState, Framework, FrameworkState, Phase, Snapshot};
 use tepui_core::resources::{Name, Resources};
@@ -102,7 +103,8 @@ impl Gauges {
         let mut gauges = Gauges {
             uptime_secs: now.wall.as_secs_f64() - snapshot.start_time.as_secs_f64(),
             elected: match snapshot.phase {
-                // A master that recovers is elected already; there is no election without ZooKeeper.
+                Phase::Standby => 0.0,
+                // A master that recovers is elected already.
                 Phase::Recovering | Phase::Serving => 1.0,
             },
             slaves_unreachable: snapshot.unreachable_agents.len(),
@@ -177,6 +179,15 @@ fn units(milli: i64) -> f64 {
 }
 
 impl MasterMetrics {
+    /// Nothing measured yet, but how long the registry took to read.
+    pub fn new(fetch: Duration) -> Self {
+        MasterMetrics {
+            queue: Arc::new(MasterQueue::default()),
+            allocator: Arc::new(AllocatorMetrics::default()),
+            registrar: Arc::new(RegistrarMetrics::new(fetch)),
+        }
+    }
+
     /// Everything there is to publish at `now`, sorted by key.
     pub fn publish(&self, snapshot: &Snapshot, now: Now) -> Published {
         let mut out = Published::default();

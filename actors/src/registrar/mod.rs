@@ -4,6 +4,8 @@
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod zk;
+mod zk_log;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

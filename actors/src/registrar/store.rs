@@ -1,8 +1,9 @@
-//! Where the registry is kept: nowhere, or in a file.
+//! Where the registry is kept: nowhere, or in a file; ZooKeeper's store is in `zk.rs`.
 //! Knows rows, not what they mean.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tepui_core::registry::Row;
@@ -44,6 +45,66 @@ pub enum StoreError {
         path: PathBuf,
         /// What the store said.
         reason: String,
+    },
+    /// A newer leader uses the registry; this master must stop, and nothing it writes counts.
+    #[error(
+        "registry {path} in zookeeper belongs to a newer leader: its epoch is {found}, ours {own}"
+    )]
+    Fenced {
+        /// The registry's node.
+        path: String,
+        /// Epoch of this master.
+        own: u64,
+        /// Epoch of the leader that uses it now; the own one when it was opened twice.
+        found: u64,
+    },
+    /// ZooKeeper refuses.
+    #[error("registry {path} in zookeeper: {source}")]
+    ZooKeeper {
+        /// The registry's node.
+        path: String,
+        /// What ZooKeeper said.
+        source: zookeeper_client::Error,
+    },
+    /// ZooKeeper did not answer in time; whether a write was carried out is unknown.
+    #[error("registry {path} in zookeeper: no {what} within {limit:?}")]
+    TooSlow {
+        /// The registry's node.
+        path: String,
+        /// What was to be done.
+        what: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The nodes are no registry, or a damaged one.
+    #[error(
+        "registry {path} in zookeeper is damaged or not a registry: {reason}; restore it from a \
+         copy, or delete this node with all below it to start with an empty registry"
+    )]
+    DamagedNodes {
+        /// The registry's node.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Written by a later version.
+    #[error(
+        "registry {path} in zookeeper has format {found}, this master reads up to {known}; \
+         start the newer master"
+    )]
+    TooNew {
+        /// The registry's node.
+        path: String,
+        /// Format found.
+        found: u32,
+        /// Newest format this master reads.
+        known: u32,
+    },
+    /// It must be loaded first: it never was, or an earlier write has failed.
+    #[error("registry {path} in zookeeper was not loaded, or an earlier write to it has failed")]
+    NotLoaded {
+        /// The registry's node.
+        path: String,
     },
 }
 

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, start_agent, start_master_at, until};
+use crate::support::cluster::{Cluster, start_master_at, until};
 use crate::support::framework::{Encoding, Framework, info, scalar, task};
 use crate::support::http;
 
@@ -207,16 +207,17 @@ fn reservation_and_volume_survive_the_agents_crash() {
     let work_dir = cluster.dir.path().join("agent-1");
     let volume_dir = work_dir.join("volumes/roles/web/kept");
     assert!(volume_dir.join("file").exists());
+    let lost = offer_with_volume(&mut framework);
     cluster.agents[0].signal(Signal::SIGKILL);
     cluster.agents[0].wait();
-    let resources = "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-31100]";
-    cluster.agents[0] = start_agent(&work_dir, cluster.master.address, &[resources]);
+    cluster.restart_agent(0, &[]);
     cluster.wait_for_agents(1);
-    // What was offered of the agent before its crash may still be on its way.
-    let crashed = offer["agent_id"].clone();
-    let offer = until("an offer of the agent that came back", || {
-        Some(offer_with_volume(&mut framework)).filter(|offer| offer["agent_id"] != crashed)
+    // All that was offered of the agent before its crash comes before this.
+    framework.find("the end of the offer", |event| {
+        event["rescind"]["offer_id"] == lost["id"]
     });
+    let offer = offer_with_volume(&mut framework);
+    assert_eq!(offer["agent_id"], lost["agent_id"], "it is the same agent");
     let read = task_on_volume("read", &offer, "test \"$(cat data/file)\" = kept");
     framework.launch(&offer, &[read]);
     framework.await_state("read", "TASK_FINISHED");

@@ -98,16 +98,36 @@ impl Cluster {
 
     /// Starts one more agent, with a work directory of its own.
     pub fn add_agent(&mut self, flags: &[&str]) {
-        let number = self.agents.len() + 1;
+        let agent = self.start_agent(self.agents.len(), free_port(), flags);
+        self.agents.push(agent);
+    }
+
+    /// Starts an agent again that has ended, where it was and with the settings it had.
+    pub fn restart_agent(&mut self, index: usize, flags: &[&str]) {
+        assert!(self.agents[index].has_ended(), "it must have ended");
+        let port = self.agents[index].address.port();
+        self.agents[index] = self.start_agent(index, port, flags);
+    }
+
+    fn start_agent(&self, index: usize, port: u16, flags: &[&str]) -> Program {
+        let number = index + 1;
         let attributes = format!("--attributes=rack:r{number};level:{number};range:[1-5]");
         let mut all = vec![
             "--resources=cpus:4;mem:2048;disk:4096;ports:[31000-31100,32000-32099]",
             attributes.as_str(),
         ];
         all.extend_from_slice(flags);
-        let work_dir = self.dir.path().join(format!("agent-{number}"));
-        let agent = start_agent(&work_dir, self.master.address, &all);
-        self.agents.push(agent);
+        start_agent_on(
+            port,
+            &self.work_dir(index),
+            &self.master.address.to_string(),
+            &all,
+        )
+    }
+
+    /// The work directory of an agent.
+    pub fn work_dir(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("agent-{}", index + 1))
     }
 
     /// Waits until the master counts this many connected agents.
@@ -142,9 +162,27 @@ pub fn start_master_at(port: u16, dir: &Path, flags: &[&str]) -> Program {
     start(command, port, dir, "master")
 }
 
-pub fn start_agent(work_dir: &Path, master: SocketAddr, flags: &[&str]) -> Program {
-    std::fs::create_dir_all(work_dir).expect("work directory");
+/// Starts a master that is elected with others.
+pub fn start_master_at_zk(dir: &Path, zk: &str, session: Duration) -> Program {
     let port = free_port();
+    let mut command = Command::new(binary("tepui-master"));
+    command
+        .arg("--ip=127.0.0.1")
+        .arg(format!("--port={port}"))
+        .arg("--hostname=localhost")
+        .arg(format!("--zk={zk}"))
+        .arg(format!("--zk_session_timeout={}secs", session.as_secs()));
+    start(command, port, dir, "master")
+}
+
+/// Starts an agent of the masters named so.
+pub fn start_agent_of(work_dir: &Path, master: &str, flags: &[&str]) -> Program {
+    start_agent_on(free_port(), work_dir, master, flags)
+}
+
+/// Starts an agent on a given port: one that is to go on with what it did must be where it was.
+pub fn start_agent_on(port: u16, work_dir: &Path, master: &str, flags: &[&str]) -> Program {
+    std::fs::create_dir_all(work_dir).expect("work directory");
     let launcher_dir = binary("tepui-executor")
         .parent()
         .expect("directory")

@@ -167,7 +167,11 @@ impl SimulatedAgent {
             Effect::Checkpoint(_) => self.inputs.push_back(Input::Checkpointed {
                 result: Ok(Vec::new()),
             }),
-            Effect::CloseConnection(_) | Effect::Reply(..) | Effect::Admitted(_) => {}
+            // A simulated agent does not start again, so nothing need be recorded.
+            Effect::Record(_)
+            | Effect::CloseConnection(_)
+            | Effect::Reply(..)
+            | Effect::Admitted(_) => {}
             Effect::Exit(_) => self.ended = true,
         }
     }

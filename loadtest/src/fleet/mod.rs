@@ -358,6 +358,8 @@ fn settings(options: &Options) -> Result<Settings, Error> {
         registration_backoff_factor: options.backoff,
         executor_registration_timeout: Duration::from_secs(60),
         executor_shutdown_grace_period: Duration::from_secs(5),
+        recovery_timeout: Duration::from_secs(900),
+        executor_reregistration_timeout: Duration::from_secs(2),
         max_completed_executors_per_framework: REMEMBERED_EXECUTORS,
     })
 }

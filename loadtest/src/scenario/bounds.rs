@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use tepui_protocol::media;
-use tepui_protocol::v1::FrameworkInfo;
 use tepui_protocol::v1::scheduler::call;
+use tepui_protocol::v1::{FrameworkInfo, TaskId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -26,6 +26,9 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Tasks of the ordinary framework between two looks at the time.
 const PROBES: usize = 10;
+
+/// Tasks the framework that stops reading asks about in one call.
+const ASKED_AT_ONCE: usize = 500;
 
 /// Seconds the framework that stops reading may be away.
 const FAILOVER_SECONDS: f64 = 3600.0;
@@ -218,7 +221,10 @@ async fn deaf(target: &Target, info: FrameworkInfo) -> Result<(), Error> {
     let stream_id = stream_id(&stream).await?;
     let mut reconcile = of_type(call::Type::Reconcile);
     reconcile.framework_id = id;
-    reconcile.reconcile = Some(call::Reconcile::default());
+    // Asked for one by one, as all tasks are told only as fast as they are read.
+    reconcile.reconcile = Some(call::Reconcile {
+        tasks: (0..ASKED_AT_ONCE).map(unknown_task).collect(),
+    });
     let body = media::encode(target.media, &reconcile);
     let header = format!("Mesos-Stream-Id: {stream_id}\r\n");
     loop {
@@ -229,6 +235,15 @@ async fn deaf(target: &Target, info: FrameworkInfo) -> Result<(), Error> {
         if !answer.starts_with("HTTP/1.1 202") {
             return Ok(());
         }
+    }
+}
+
+fn unknown_task(number: usize) -> call::reconcile::Task {
+    call::reconcile::Task {
+        task_id: TaskId {
+            value: format!("unknown-{number}"),
+        },
+        agent_id: None,
     }
 }
 

@@ -122,6 +122,7 @@ impl Agent {
             .get(framework_id)
             .is_some_and(|framework| framework.state == FrameworkState::Running);
         let serving = framework_runs && self.life == Life::Active;
+        let stays = self.life == Life::Stopping && self.is_recorded(framework_id);
         let Some(executor) = self.executor_mut(framework_id, executor_id) else {
             return;
         };
@@ -130,12 +131,16 @@ impl Agent {
             ExecutorState::Terminating(_) | ExecutorState::Terminated
         );
         if ending || !serving {
-            out.push(Effect::ToExecutor(connection, Box::new(shutdown_event())));
+            // One that outlives the agent finds the next one.
+            if !stays {
+                out.push(Effect::ToExecutor(connection, Box::new(shutdown_event())));
+            }
             out.push(Effect::CloseConnection(connection));
             return;
         }
         let before = executor.connection();
         executor.state = ExecutorState::Running(Some(connection));
+        executor.recovered = false;
         let container = executor.container.clone();
         if let Some(before) = before {
             self.close(before, out);
@@ -230,6 +235,7 @@ impl Agent {
         };
         self.send_event(framework_id, executor_id, event, out);
         self.deliver(framework_id, executor_id, out);
+        self.send_held_kills(framework_id, executor_id, out);
     }
 
     fn executor_update(

@@ -146,8 +146,6 @@ pub(super) fn environment(
         ("MESOS_SLAVE_ID", agent.as_str()),
         ("MESOS_SLAVE_PID", &format!("slave(1)@{}", settings.address)),
         ("MESOS_AGENT_ENDPOINT", &settings.address),
-        // An executor must not outlive this agent until it can be found again.
-        ("MESOS_CHECKPOINT", "0"),
         ("MESOS_HTTP_COMMAND_EXECUTOR", "0"),
         ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", &grace),
     ] {
@@ -169,6 +167,25 @@ pub(super) fn environment(
     all.entry("PATH".to_owned())
         .or_insert_with(|| DEFAULT_PATH.to_owned());
     all
+}
+
+/// Tells an executor whether to wait for an agent that is gone for a while, and how long.
+pub(super) fn add_recovery(
+    settings: &Settings,
+    framework: &v1::FrameworkInfo,
+    environment: &mut BTreeMap<String, String>,
+) {
+    let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
+    if !framework.checkpoint() {
+        set("MESOS_CHECKPOINT", "0".to_owned());
+        return;
+    }
+    set("MESOS_CHECKPOINT", "1".to_owned());
+    let recovery = duration_text(settings.recovery_timeout);
+    set("MESOS_RECOVERY_TIMEOUT", recovery);
+    // Half of the time the agent waits, so that a random part of it is never too late.
+    let backoff = duration_text(settings.executor_reregistration_timeout / 2);
+    set("MESOS_SUBSCRIPTION_BACKOFF_MAX", backoff);
 }
 
 /// Time an executor has to end when told to.

@@ -12,7 +12,7 @@ use super::model::{
     Executor, ExecutorKind, ExecutorState, FrameworkState, MAX_COMPLETED_FRAMEWORKS, Termination,
 };
 use super::updates::AgentStatus;
-use super::{Agent, HEARTBEAT_INTERVAL, Life, Timer, duration_text, executor_info};
+use super::{Agent, HEARTBEAT_INTERVAL, Life, Timer, duration_text, executor_info, journal};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::time::Now;
 
@@ -100,7 +100,8 @@ impl Agent {
 
     /// An executor has not subscribed in time.
     pub(super) fn subscribe_overdue(&mut self, container: &ContainerId, out: &mut Vec<Effect>) {
-        let timeout = self.settings.executor_registration_timeout;
+        let first = duration_text(self.settings.executor_registration_timeout);
+        let again = duration_text(self.settings.executor_reregistration_timeout);
         let Some((framework, id)) = self.containers.get(container).cloned() else {
             return;
         };
@@ -111,13 +112,20 @@ impl Agent {
             return;
         }
         executor.state = ExecutorState::Terminating(None);
+        let (reason, message) = match executor.recovered {
+            false => (
+                Reason::ExecutorRegistrationTimeout,
+                format!("Executor did not register within {first}"),
+            ),
+            true => (
+                Reason::ExecutorReregistrationTimeout,
+                format!("Executor did not reregister within {again}"),
+            ),
+        };
         executor.termination = Some(Termination {
             state: TaskState::TaskFailed,
-            reason: Reason::ExecutorRegistrationTimeout,
-            message: format!(
-                "Executor did not register within {}",
-                duration_text(timeout)
-            ),
+            reason,
+            message,
         });
         out.push(Effect::Kill(container.clone()));
     }
@@ -185,7 +193,7 @@ impl Agent {
         self.remove_framework_when_idle(id);
     }
 
-    /// Ends every executor; the agent follows when the last one has gone.
+    /// Ends the executors that cannot outlive the agent, which follows when the last one has gone.
     pub(super) fn stop(&mut self, now: Now, out: &mut Vec<Effect>) {
         if self.life != Life::Active {
             return;
@@ -193,8 +201,16 @@ impl Agent {
         self.life = Life::Stopping;
         let running: Vec<_> = self.containers.values().cloned().collect();
         for (framework, executor) in running {
-            self.begin_shutdown(now, &framework, &executor, out);
+            if !self.is_recorded(&framework) {
+                self.begin_shutdown(now, &framework, &executor, out);
+            }
         }
+    }
+
+    /// Whether a framework's executors outlive the agent and are found again.
+    pub(super) fn is_recorded(&self, framework: &FrameworkId) -> bool {
+        let known = self.frameworks.get(framework);
+        known.is_some_and(|framework| journal::is_recorded(framework))
     }
 
     /// Moves an ended executor to the completed ones.
@@ -343,6 +359,9 @@ impl Agent {
     }
 
     fn forget_streams(&mut self, framework: &FrameworkId) {
+        if self.is_recorded(framework) {
+            self.journal.forgotten(framework);
+        }
         for key in self.streams.forget(framework) {
             self.timers.cancel(&Timer::Resend(key));
         }

@@ -52,13 +52,50 @@ impl Agent {
                     task_id: task.to_v1(),
                     kill_policy: policy,
                 };
-                let event = Event {
-                    r#type: Some(event::Type::Kill as i32),
-                    kill: Some(kill),
-                    ..Event::default()
-                };
-                self.send_event(framework_id, &id, event, out);
+                self.send_kill(framework_id, &id, kill, out);
             }
+        }
+    }
+
+    /// An executor whose stream is down is told when it is back; Mesos's agent loses such a kill.
+    fn send_kill(
+        &mut self,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        kill: event::Kill,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(executor) = self.executor_mut(framework, id) else {
+            return;
+        };
+        if executor.connection().is_none() {
+            executor.kills.retain(|known| known.task_id != kill.task_id);
+            executor.kills.push(kill);
+            return;
+        }
+        let event = Event {
+            r#type: Some(event::Type::Kill as i32),
+            kill: Some(kill),
+            ..Event::default()
+        };
+        self.send_event(framework, id, event, out);
+    }
+
+    /// Tells an executor that is back which of its tasks were to be killed meanwhile.
+    pub(super) fn send_held_kills(
+        &mut self,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(executor) = self.executor_mut(framework, id) else {
+            return;
+        };
+        let mut kills = std::mem::take(&mut executor.kills);
+        // One that has ended meanwhile needs no end.
+        kills.retain(|kill| executor.launched.contains_key(kill.task_id.value.as_str()));
+        for kill in kills {
+            self.send_kill(framework, id, kill, out);
         }
     }
 

@@ -327,6 +327,7 @@ impl Agent {
             container: container.clone(),
             directory: directory.clone(),
             state: ExecutorState::Registering,
+            recovered: false,
             pid: None,
             queued: Vector::new(),
             launched: OrdMap::new(),
@@ -335,6 +336,7 @@ impl Agent {
             termination: None,
             ever_sent: false,
             volumes: BTreeMap::new(),
+            kills: Vec::new(),
             linking: 0,
         };
         let key = (order.framework_id.clone(), order.executor_id.clone());
@@ -377,8 +379,9 @@ impl Agent {
         }
         let (program, arguments) = executor_info::argv(&command)?;
         let agent = self.agent_id.as_ref().ok_or("the agent has no id yet")?;
-        let environment =
+        let mut environment =
             executor_info::environment(&self.settings, agent, info, &command, &directory);
+        executor_info::add_recovery(&self.settings, &order.framework, &mut environment);
         let own_user = || {
             command
                 .user

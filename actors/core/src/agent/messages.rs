@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
+use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
 use tepui_protocol::v1::executor;
 
@@ -78,6 +79,8 @@ pub enum Input {
         /// Why not.
         result: Result<(), String>,
     },
+    /// Another master leads now: the next link goes to it.
+    MasterChanged,
     /// End executors, then this agent; the master is not told that the agent leaves.
     Stop,
     /// Leave the cluster for good, ending every executor.
@@ -142,8 +145,12 @@ pub struct Checkpoint {
 }
 
 /// Something the agent wants done.
+///
+/// What follows [`Effect::Record`] may be done only once the records are durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// Append to the journal, which a restarted agent reads.
+    Record(Vec<Record>),
     /// Open a link to the master.
     Connect(LinkNumber),
     /// Close a link; its end need not be reported.

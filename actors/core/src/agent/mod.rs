@@ -5,6 +5,7 @@ mod calls;
 mod counters;
 mod executor_info;
 mod executors;
+pub mod journal;
 mod kill;
 mod launch;
 pub mod messages;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::{OrdMap, Vector};
+use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame};
 use tepui_protocol::v1;
 
@@ -37,8 +39,9 @@ pub use status_updates::{MAX_PENDING, RETRY_MAX, RETRY_MIN};
 
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
 use crate::time::{Mono, Now, Wall};
+use journal::{Journal, Restored};
 use messages::{ConnectionId, Effect, Input, LinkNumber};
-use model::{Executor, Framework, Snapshot};
+use model::{Executor, ExecutorState, Framework, Snapshot};
 use operation_state::{OperationUuid, Operations};
 use recovery::Recovered;
 use registration::Link;
@@ -72,6 +75,10 @@ pub struct Settings {
     pub executor_registration_timeout: Duration,
     /// Time an executor has to end when told to.
     pub executor_shutdown_grace_period: Duration,
+    /// Time executors wait for an agent that is gone.
+    pub recovery_timeout: Duration,
+    /// Time executors have to come back after a restart of the agent.
+    pub executor_reregistration_timeout: Duration,
     /// Finished executors remembered per framework.
     pub max_completed_executors_per_framework: usize,
 }
@@ -140,6 +147,7 @@ pub struct Agent {
     streams: Streams<Key, v1::TaskStatus>,
     operations: Operations,
     timers: Timers<Timer>,
+    journal: Journal,
     counters: Counters,
     start_time: Wall,
 }
@@ -147,7 +155,8 @@ pub struct Agent {
 impl Agent {
     /// An agent that will try to reach its master after a random delay; `recovered` is what
     /// [`recovery::recover`] made of its checkpoint.
-    pub fn new(settings: Settings, recovered: Recovered, seed: [u8; 32], now: Now) -> Self {
+    pub fn new(settings: Settings, mut recovered: Recovered, seed: [u8; 32], now: Now) -> Self {
+        let restored = std::mem::take(&mut recovered.restored);
         let mut ids = IdSource::from_seed(seed);
         let resource_version = ids.uuid().as_bytes().to_vec();
         let mut agent = Agent {
@@ -170,15 +179,18 @@ impl Agent {
             streams: Streams::default(),
             operations: Operations::new(recovered),
             timers: Timers::new(),
+            journal: Journal::default(),
             counters: Counters::default(),
             start_time: now.wall,
         };
+        agent.restore(now, restored);
         agent.schedule_connect(now);
         agent
     }
 
     /// Takes one input and adds what is to be done to `out`.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
+        let before = out.len();
         match input {
             Input::LinkClosed { link } => self.link_closed(now, link),
             Input::FromMaster { link, message } => self.master_said(now, link, *message, out),
@@ -200,6 +212,7 @@ impl Agent {
             Input::VolumesUpdated { container, result } => {
                 self.volumes_updated(&container, result, out);
             }
+            Input::MasterChanged => self.master_changed(now, out),
             Input::Stop => self.stop(now, out),
             Input::Leave => self.leave(now, "told to leave the cluster", out),
             Input::Tick => {}
@@ -208,6 +221,56 @@ impl Agent {
             self.fire(now, timer, out);
         }
         self.exit_when_done(out);
+        let admitted = self.agent_id.is_some().then_some(&self.info);
+        let changes = self.journal.changes(admitted, &self.frameworks);
+        if !changes.is_empty() {
+            // All that follows from this input may be seen only when it is not forgotten.
+            out.insert(before, Effect::Record(changes));
+        }
+    }
+
+    /// Everything that a journal must hold, to replace one that has become long.
+    pub fn records(&self) -> Vec<Record> {
+        if self.journal.is_closed() {
+            return Vec::new();
+        }
+        let admitted = self.agent_id.is_some().then_some(&self.info);
+        journal::all(admitted, &self.frameworks, &self.streams)
+    }
+
+    /// Takes up what an earlier process was doing; its executors have a while to come back.
+    fn restore(&mut self, now: Now, restored: Restored) {
+        let Some(id) = restored.info.and_then(|info| info.id) else {
+            return;
+        };
+        self.agent_id = Some(AgentId::from(&id));
+        Arc::make_mut(&mut self.info).id = Some(id);
+        let limit = now.mono + self.settings.executor_reregistration_timeout;
+        for (id, framework) in restored.frameworks {
+            let (framework, streams) = framework.into_framework(id.clone());
+            for (task, stream) in streams {
+                self.streams.restore(&(id.clone(), task), stream);
+            }
+            let executors: Vec<_> = framework.executors.values().cloned().collect();
+            self.frameworks.insert(id.clone(), Arc::new(framework));
+            for executor in executors {
+                if executor.state == ExecutorState::Terminated {
+                    if !executor.has_incomplete_tasks() {
+                        self.remove_executor(&id, &executor.id);
+                    }
+                    continue;
+                }
+                let container = executor.container.clone();
+                let timer = Timer::Subscribe(container.clone());
+                self.timers.set(timer, limit);
+                let key = (id.clone(), executor.id.clone());
+                self.containers.insert(container, key);
+            }
+            self.remove_framework_when_idle(&id);
+        }
+        // The journal that was read is replaced by one of what there is now.
+        self.journal
+            .changes(Some(&self.info.clone()), &self.frameworks);
     }
 
     /// When `Tick` is due, if nothing else happens before.
@@ -271,13 +334,23 @@ impl Agent {
         self.frameworks.get(id)?.executors.get(executor)
     }
 
+    /// Whether every container outlives the agent.
+    fn all_can_stay(&self) -> bool {
+        let mut owners = self.containers.values();
+        owners.all(|(framework, _)| self.is_recorded(framework))
+    }
+
     fn exit_when_done(&mut self, out: &mut Vec<Effect>) {
         let reason = match self.life {
             Life::Active | Life::Ended => return,
-            Life::Stopping if self.containers.is_empty() => "stopped",
+            Life::Stopping if self.all_can_stay() => "stopped",
             Life::Leaving if self.containers.is_empty() => "left the cluster",
             Life::Stopping | Life::Leaving => return,
         };
+        if self.life == Life::Leaving {
+            // The next one is another agent.
+            out.push(Effect::Record(vec![self.journal.close()]));
+        }
         self.life = Life::Ended;
         out.push(Effect::Exit(reason.to_owned()));
     }

@@ -120,6 +120,8 @@ pub struct Executor {
     pub directory: String,
     /// Where it is in its life.
     pub state: ExecutorState,
+    /// True until it has come back after a restart of the agent.
+    pub recovered: bool,
     /// Its process, once started.
     pub pid: Option<u32>,
     /// Not yet delivered, in order.
@@ -136,6 +138,8 @@ pub struct Executor {
     pub ever_sent: bool,
     /// Persistent volumes linked in its sandbox: name there, and the volume's path.
     pub volumes: BTreeMap<String, String>,
+    /// Kills that wait for its stream, one per task at most.
+    pub kills: Vec<v1::executor::event::Kill>,
     /// Changes of those links that are under way; no task is delivered meanwhile.
     pub linking: u32,
 }

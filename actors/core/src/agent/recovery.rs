@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::v1;
 
+use super::journal::Restored;
 use super::operation_state::OperationUuid;
 use super::paths;
 use super::volumes::{self, Volume};
@@ -14,6 +15,8 @@ use crate::resources::{Entry, Resources};
 /// What an agent starts with.
 #[derive(Debug, Clone, Default)]
 pub struct Recovered {
+    /// What it was doing before.
+    pub(super) restored: Restored,
     /// The given resources with all reservations and volumes made at run time.
     pub(super) total: Resources,
     /// Operations whose framework has not acknowledged them yet.
@@ -24,6 +27,13 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// The same, of an agent that was doing this before.
+    #[must_use]
+    pub fn with(mut self, restored: Restored) -> Recovered {
+        self.restored = restored;
+        self
+    }
+
     /// Volumes whose directories must be there before the agent starts.
     pub fn to_make(&self) -> &[Volume] {
         &self.make
@@ -47,6 +57,62 @@ impl Recovered {
     pub fn removed(&mut self, path: &str) {
         self.removing.remove(path);
     }
+}
+
+/// How the agent's description may differ from what it was admitted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReconfigurationPolicy {
+    /// Not at all.
+    Equal,
+    /// It may offer more: further resources and attributes, or a domain where there was none.
+    Additive,
+}
+
+/// Whether an agent may take up what it was doing with another description than it had.
+///
+/// `old` is that with which it was admitted. Mesos: `compatibility::equal` and `additive`.
+///
+/// # Errors
+/// What differs that may not.
+pub fn check_reconfiguration(
+    policy: ReconfigurationPolicy,
+    old: &v1::AgentInfo,
+    new: &v1::AgentInfo,
+) -> Result<(), String> {
+    let differs = |what: &str, old: String, new: String| {
+        Err(format!("{what}: it was {old}, and is {new} now"))
+    };
+    if old.hostname != new.hostname {
+        return differs(
+            "the hostname differs",
+            old.hostname.clone(),
+            new.hostname.clone(),
+        );
+    }
+    if old.port != new.port {
+        let shown = |info: &v1::AgentInfo| info.port.unwrap_or_default().to_string();
+        return differs("the port differs", shown(old), shown(new));
+    }
+    let additive = policy == ReconfigurationPolicy::Additive;
+    let domain_fits = old.domain == new.domain || (additive && old.domain.is_none());
+    if !domain_fits {
+        let shown = |info: &v1::AgentInfo| format!("{:?}", info.domain);
+        return differs("the domain differs", shown(old), shown(new));
+    }
+    let has = |attribute: &v1::Attribute, all: &[v1::Attribute]| all.contains(attribute);
+    let kept = old.attributes.iter().all(|one| has(one, &new.attributes));
+    if !kept || (!additive && old.attributes.len() != new.attributes.len()) {
+        let shown = |info: &v1::AgentInfo| format!("{:?}", info.attributes);
+        return differs("the attributes differ", shown(old), shown(new));
+    }
+    let read = |info: &v1::AgentInfo| {
+        Resources::from_v1(&info.resources).map_err(|error| error.to_string())
+    };
+    let (before, now) = (read(old)?, read(new)?);
+    if !now.contains(&before) || (!additive && !before.contains(&now)) {
+        return differs("the resources differ", before.to_string(), now.to_string());
+    }
+    Ok(())
 }
 
 /// Holds a checkpoint against the resources given at start (`--resources`, detected ones filled
@@ -85,6 +151,7 @@ pub fn recover(
         operations.insert(uuid, operation.0);
     }
     Ok(Recovered {
+        restored: Restored::default(),
         total,
         operations,
         removing,

@@ -86,6 +86,19 @@ impl Agent {
         self.schedule_connect(now);
     }
 
+    /// Whatever link there is leads to a master that leads no more. However long the agent has
+    /// looked in vain, it looks anew as after a start; Mesos's `Slave::detected`.
+    pub(super) fn master_changed(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if let Some(link) = self.link.number() {
+            out.push(Effect::CloseLink(link));
+            self.link_closed(now, link);
+        }
+        if self.life != Life::Ended {
+            self.backoff = self.settings.registration_backoff_factor;
+            self.schedule_connect(now);
+        }
+    }
+
     /// The master has been silent for as long as one may be.
     pub(super) fn silence(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(link) = self.link.number() else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tepui_protocol::v1::{OperationStatus, TaskStatus};
 
+use super::journal::RestoredStream;
 use super::model::is_terminal;
 use crate::ids::{FrameworkId, TaskId};
 
@@ -194,6 +195,38 @@ impl<K: Ord + Clone, U: Update> Streams<K, U> {
 }
 
 impl Streams<Key, TaskStatus> {
+    /// Shows every update there is, in the order of its task; of acknowledged ones only that they
+    /// are, so that a repetition is known for one.
+    pub(super) fn replay(&self, show: &mut dyn FnMut(&Key, &TaskStatus, bool)) {
+        for (key, stream) in &self.streams {
+            for uuid in &stream.acknowledged {
+                let known = TaskStatus {
+                    task_id: key.1.to_v1(),
+                    uuid: Some(uuid.clone()),
+                    ..TaskStatus::default()
+                };
+                show(key, &known, true);
+            }
+            for status in &stream.pending {
+                show(key, status, false);
+            }
+        }
+    }
+
+    /// Puts a stream back as it was.
+    pub(super) fn restore(&mut self, key: &Key, restored: RestoredStream) {
+        let pending = restored.pending.iter().map(|status| status.uuid().to_vec());
+        let stream = Stream {
+            seen: pending
+                .chain(restored.acknowledged.iter().cloned())
+                .collect(),
+            acknowledged: restored.acknowledged.into(),
+            pending: restored.pending,
+            retry: RETRY_MIN,
+        };
+        self.streams.insert(key.clone(), stream);
+    }
+
     /// Whether any update of this framework waits for acknowledgement.
     pub(super) fn is_waiting(&self, framework: &FrameworkId) -> bool {
         self.of(framework)

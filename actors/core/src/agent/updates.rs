@@ -108,7 +108,13 @@ impl Agent {
         status: TaskStatus,
         out: &mut Vec<Effect>,
     ) -> Taken {
+        let recorded = self.is_recorded(&key.0).then(|| status.clone());
         let taken = self.streams.update(key, status);
+        if let Some(status) = recorded
+            && matches!(taken, Taken::Head | Taken::Queued)
+        {
+            self.journal.updated(&key.0, &status);
+        }
         if taken == Taken::Head {
             self.forward(now, key, out);
         }
@@ -149,7 +155,11 @@ impl Agent {
 
     /// The framework has acknowledged an update.
     pub(super) fn acknowledge(&mut self, now: Now, key: &Key, uuid: &[u8], out: &mut Vec<Effect>) {
-        match self.streams.acknowledge(key, uuid) {
+        let acknowledged = self.streams.acknowledge(key, uuid);
+        if acknowledged != Acknowledged::Unknown && self.is_recorded(&key.0) {
+            self.journal.acknowledged(key, uuid);
+        }
+        match acknowledged {
             Acknowledged::Unknown => {
                 tracing::debug!(framework = %key.0, task = %key.1, "unexpected acknowledgement");
             }

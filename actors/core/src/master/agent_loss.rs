@@ -28,6 +28,9 @@ struct Loss<'a> {
     fate: Fate,
 }
 
+/// Agents named in a message about many.
+const SHOWN_AGENTS: usize = 10;
+
 impl Master {
     pub(super) fn link_closed(&mut self, now: Now, link: LinkId, out: &mut Vec<Effect>) {
         let agent = self.agent_of_link(link);
@@ -155,6 +158,21 @@ impl Master {
         let timeout = duration_text(self.settings.agent_reregister_timeout);
         let message = format!("did not reregister within {timeout} after master failover");
         let missing: Vec<AgentId> = self.recovered_agents.keys().cloned().collect();
+        let share = 100.0 * missing.len() as f64 / self.agents_at_start.max(1) as f64;
+        let limit = self.settings.recovery_agent_removal_limit;
+        if share > limit {
+            // So many agents do not die at once: it is rather this master that cannot be reached.
+            let count = missing.len();
+            let shown = missing.iter().take(SHOWN_AGENTS).map(AgentId::to_string);
+            out.push(Effect::Exit(format!(
+                "Post-recovery agent removal limit exceeded! After {timeout} there were {count} \
+                 ({share}%) agents recovered from the registry that did not reregister, such as \
+                 {}. The configured removal limit is {limit}%. Please investigate, or increase \
+                 --recovery_agent_removal_limit to have their tasks given up",
+                shown.collect::<Vec<_>>().join(", ")
+            )));
+            return;
+        }
         for id in missing {
             self.mark_unreachable(now, &id, &message, out);
         }

@@ -72,10 +72,13 @@ pub struct Master {
     settings: MasterSettings,
     info: Arc<MasterInfo>,
     start_time: Wall,
+    elected_time: Wall,
     phase: Phase,
 
     agents: OrdMap<AgentId, Arc<Memo<Agent>>>,
     recovered_agents: OrdMap<AgentId, Arc<AgentInfo>>,
+    /// How many there were at start.
+    agents_at_start: usize,
     unreachable_agents: OrdMap<AgentId, Wall>,
     frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     completed_frameworks: Vector<Arc<Framework>>,
@@ -134,9 +137,11 @@ impl Master {
             uuids: operations::uuids_of(&info.id),
             info: Arc::new(info),
             start_time: now.wall,
+            elected_time: now.wall,
             phase: Phase::Recovering,
             agents: OrdMap::new(),
             recovered_agents: OrdMap::new(),
+            agents_at_start: 0,
             unreachable_agents: OrdMap::new(),
             frameworks: OrdMap::new(),
             completed_frameworks: Vector::new(),
@@ -200,6 +205,13 @@ impl Master {
         }
     }
 
+    /// The same, of a process that started earlier than it was elected to lead.
+    #[must_use]
+    pub fn started_at(mut self, start_time: Wall) -> Self {
+        self.start_time = start_time;
+        self
+    }
+
     /// When the next [`Input::Tick`] is due, if anything waits for one.
     pub fn next_deadline(&self) -> Option<Mono> {
         self.deadlines.next()
@@ -210,7 +222,7 @@ impl Master {
         Snapshot {
             master: self.info.clone(),
             start_time: self.start_time,
-            elected_time: self.start_time,
+            elected_time: self.elected_time,
             phase: self.phase,
             agents: self.agents.clone(),
             recovered_agents: self.recovered_agents.clone(),

@@ -21,6 +21,8 @@ use crate::time::{Mono, Wall};
 /// How far this master is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Another master leads, or none; whoever runs this master waits for its election.
+    Standby,
     /// The registry is being read.
     Recovering,
     /// Calls are served.

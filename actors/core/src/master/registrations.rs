@@ -174,6 +174,7 @@ impl Master {
         for (id, info) in registry.admitted {
             self.recovered_agents.insert(id, info.into());
         }
+        self.agents_at_start = self.recovered_agents.len();
         self.unreachable_agents.extend(registry.unreachable);
         if !self.recovered_agents.is_empty() {
             let timeout = self.settings.agent_reregister_timeout;

@@ -15,6 +15,9 @@ pub struct MasterSettings {
     pub max_agent_ping_timeouts: u32,
     /// Time a disconnected or recovered agent has to come back.
     pub agent_reregister_timeout: Duration,
+    /// Share of the agents found in the registry at start, in percent, that may be given up because
+    /// they did not come back; when there are more, the master ends instead.
+    pub recovery_agent_removal_limit: f64,
     /// Completed frameworks remembered.
     pub max_completed_frameworks: usize,
     /// Completed tasks remembered per framework.
@@ -43,6 +46,7 @@ impl Default for MasterSettings {
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(600),
+            recovery_agent_removal_limit: 100.0,
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,
             max_unreachable_tasks_per_framework: 1000,

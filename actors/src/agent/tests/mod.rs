@@ -23,8 +23,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::config::AgentConfig;
+use super::config::{AgentConfig, Recover};
 use super::{AgentHandle, run};
+use crate::election::Masters;
+use tepui_core::agent::recovery::ReconfigurationPolicy;
 
 pub(super) const AGENT: &str = "agent-S0";
 pub(super) const FRAMEWORK: &str = "fw";
@@ -45,7 +47,8 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 0,
         hostname: "localhost".into(),
-        master,
+        master: Masters::At(master),
+        zk_session_timeout: Duration::from_secs(10),
         work_dir,
         resources: Some("cpus:4;mem:2048;disk:4096;ports:[31000-31100]".into()),
         attributes: Some("rack:r1;level:1".into()),
@@ -56,6 +59,10 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         executor_shutdown_grace_period: Duration::from_millis(200),
         executor_environment_variables: None,
         switch_user: false,
+        recover: Recover::Reconnect,
+        reconfiguration_policy: ReconfigurationPolicy::Equal,
+        recovery_timeout: Duration::from_secs(900),
+        executor_reregistration_timeout: Duration::from_secs(2),
         registration_backoff_factor: Duration::from_millis(1),
         max_completed_executors_per_framework: 150,
         flags: BTreeMap::from([("port".to_owned(), "0".to_owned())]),
@@ -107,19 +114,31 @@ impl Fixture {
         .await;
         let message = self.master.next().await.expect("the link has ended");
         let frame = link::decode::<AgentToMaster>(&message.unwrap().into_data()).unwrap();
-        let AgentToMaster::Register(register) = frame.body else {
-            panic!("no registration")
+        let (register, answer) = match frame.body {
+            AgentToMaster::Register(register) => {
+                let answer = MasterToAgent::Registered {
+                    agent_id: AGENT.into(),
+                    ping_timeout_ms: 75_000,
+                };
+                (register, answer)
+            }
+            // One that was there before.
+            AgentToMaster::Reregister(report) => {
+                let answer = MasterToAgent::Reregistered {
+                    agent_id: AGENT.into(),
+                    ping_timeout_ms: 75_000,
+                    reconcile: Vec::new(),
+                };
+                (Box::new(report.register), answer)
+            }
+            other => panic!("no registration: {other:?}"),
         };
         assert_eq!(
             register.info.port,
             Some(i32::from(self.agent.address().port()))
         );
         self.registration = Some(register);
-        let registered = MasterToAgent::Registered {
-            agent_id: AGENT.into(),
-            ping_timeout_ms: 75_000,
-        };
-        self.send(registered).await;
+        self.send(answer).await;
     }
 
     pub(super) async fn send(&mut self, body: MasterToAgent) {
@@ -140,10 +159,7 @@ impl Fixture {
                 .unwrap();
             if let Message::Binary(bytes) = message {
                 let body = link::decode::<AgentToMaster>(&bytes).unwrap().body;
-                // The agent repeats its registration until the answer has reached it.
-                if !matches!(body, AgentToMaster::Register(_)) {
-                    return body;
-                }
+                return body;
             }
         }
     }

@@ -302,7 +302,8 @@ async fn resources_below_what_is_reserved_stop_the_agent_with_advice() {
         why.contains("start the agent with --resources that contain them"),
         "{why}"
     );
-    // Just enough is enough.
+    // Just enough is enough, for an agent that does not go on as what it was.
+    fs::remove_file(work.path().join("meta/agent.journal")).unwrap();
     let fixture = Fixture::start_in(work, |config| {
         config.resources = Some("cpus:4;mem:2048;disk:100;ports:[31000-31100]".into());
     })

@@ -11,7 +11,8 @@ flags! {
         ip6: Text, None, No, "IPv6 address advertised for tasks on host network.";
         ip6_discovery_command: Text, None, No, "Executable printing ip6.";
         master: Text, None, Yes,
-            "The master as host:port, or file:///path of a file that holds that.";
+            "The master as host:port, the masters that meet in ZooKeeper as \
+             zk://[user:pass@]host:port,.../path, or file:///path of a file that holds either.";
         port: Port, Some("5051"), Yes, "Port to listen on; 0 takes a free one.";
         registration_backoff_factor: Duration, Some("1secs"), Yes,
             "Base of the random delay before the agent registers again.";
@@ -21,12 +22,19 @@ flags! {
         gc_disk_headroom: Double, Some("0.1"), No, "Free disk share used to shorten gc_delay.";
         gc_non_executor_container_sandboxes: Bool, Some("false"), Only(&["false"]),
             "Also collect nested/standalone container sandboxes.";
-        reconfiguration_policy: Text, Some("equal"), No,
-            "Allowed config change on restart: equal or additive.";
-        recover: Text, Some("reconnect"), No, "Reconnect to or cleanup old executors at start.";
-        recovery_timeout: Duration, Some("15mins"), No, "Time executors wait for the agent.";
+        reconfiguration_policy: Text, Some("equal"), Yes,
+            "How an agent that starts again may differ from what it was: 'equal' not at all, or \
+             'additive', with more resources and attributes.";
+        recover: Text, Some("reconnect"), Yes,
+            "What becomes of executors that an earlier run has left: 'reconnect' takes them up, \
+             'cleanup' ends them, and the agent then.";
+        recovery_timeout: Duration, Some("15mins"), Yes,
+            "Time executors of frameworks that ask for checkpoints wait for the agent.";
         runtime_dir: Text, None, No, "State valid until reboot.";
-        strict: Bool, Some("true"), No, "Treat recovery errors as fatal.";
+        strict: Bool, Some("true"),
+            Inert("a damaged journal is set aside with an error, and what it held before the damage \
+                   is recovered"),
+            "Treat recovery errors as fatal.";
     [Resources]
         agent_features: Json, None, No, "Agent capabilities to announce (some mandatory)";
         attributes: Text, None, Yes, "The agent's attributes, as name:value;name:value.";
@@ -52,8 +60,8 @@ flags! {
             "Time a started executor has to register.";
         executor_reregistration_retry_interval: Duration, None, No,
             "Resend period of reconnect requests to driver executors.";
-        executor_reregistration_timeout: Duration, Some("2secs"), No,
-            "Time for executors to return after agent restart; at most 15secs.";
+        executor_reregistration_timeout: Duration, Some("2secs"), Yes,
+            "Time executors have to come back after a restart of the agent; at most 15secs.";
         executor_shutdown_grace_period: Duration, Some("5secs"), Yes,
             "Time an executor has to end when it is told to.";
         fetcher_cache_dir: Text, Some("/tmp/mesos/fetch"), No, "Fetcher cache parent directory.";

@@ -32,7 +32,9 @@ flags! {
         ip_discovery_command: Text, None, No, "Executable printing the ip to bind; excludes ip.";
         master_detector: Text, None, No, "Detector module name.";
         memory_profiling: Bool, Some("false"), Only(&["false"]), "Enable /memory-profiler routes.";
-        zk_session_timeout: Duration, Some("10secs"), No, "ZooKeeper session timeout.";
+        zk_session_timeout: Duration, Some("10secs"), Yes,
+            "Time without an answer of ZooKeeper after which a master stops to lead, and after \
+             which the others may elect another one.";
     [Storage]
         work_dir: Text, None, Yes,
             "Directory for what must outlive the process. The agent's sandboxes live below it. \

@@ -12,19 +12,21 @@ flags! {
         master_contender: Text, None, No, "Contender module name; use with master_detector.";
         port: Port, Some("5050"), Yes, "Port to listen on; 0 takes a free one.";
         webui_dir: Text, Some("/usr/local/share/mesos/webui"), No, "Web UI files.";
-        zk: Text, None, No,
-            "ZooKeeper url zk://[user:pass@]host:port,.../path or file://path of it; unset = \
-             standalone leader.";
+        zk: Text, None, Yes,
+            "Where masters meet to elect the one that leads: zk://[user:pass@]host:port,.../path, \
+             or file:///path of a file that holds that. Without it this master leads at once.";
     [Storage]
         log_auto_initialize: Bool, Some("true"),
-            Inert("the registry is a file, not a replicated log that needs to be initialised"),
+            Inert("the registry is no replicated log that needs to be initialised"),
             "Initialise an empty replicated log without manual step.";
-        quorum: Int, None, Only(&["1"]),
-            "Majority of the masters. One master runs, so only 1 is right.";
+        quorum: Int, None,
+            Inert("the registry has no replicas at the masters that would need one"),
+            "Majority of the masters.";
         registry: Text, Some("replicated_log"), Yes,
             "Where the master keeps what must outlive it: 'file' (one crash-safe file below \
-             --work_dir) or 'in_memory'. Mesos's name 'replicated_log', which is also the \
-             default, means 'file' here.";
+             --work_dir), 'zk' (in ZooKeeper, for all masters that meet there) or 'in_memory'. \
+             Mesos's name 'replicated_log', which is also the default, means 'zk' with --zk, and \
+             'file' without.";
         registry_fetch_timeout: Duration, Some("1mins"), No, "Limit for reading the registry.";
         registry_gc_interval: Duration, Some("15mins"), No,
             "How often old unreachable/gone agents are pruned.";
@@ -95,9 +97,9 @@ flags! {
         max_executors_per_agent | max_executors_per_slave: Uint, None, No,
             "Cap of executors per agent; only with the port mapping isolator build.";
         recovery_agent_removal_limit | recovery_slave_removal_limit: Text, Some("100%"),
-            Only(&["100%"]),
-            "Abort when more than this share of the agents did not return after a restart of the \
-             master.";
+            Yes,
+            "The master ends when more than this share of the agents it knew did not return after it \
+             started, instead of giving up their tasks.";
         require_agent_domain: Bool, Some("false"), Yes,
             "Ignore agents that do not say their domain.";
     [Security]

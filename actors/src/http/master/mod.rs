@@ -5,9 +5,11 @@ mod link;
 mod operator;
 mod reads;
 mod scheduler;
+mod standby;
 pub mod state;
 
 pub use link::Links;
+pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -78,6 +80,7 @@ enum Route {
     Flags,
     State,
     Metrics,
+    Redirect,
 }
 
 const ROUTES: Table<Route> = Table {
@@ -94,6 +97,7 @@ const ROUTES: Table<Route> = Table {
         (&["health"], Route::Health),
         (&["flags"], Route::Flags),
         (&["state"], Route::State),
+        (&["redirect"], Route::Redirect),
     ],
 };
 
@@ -118,9 +122,10 @@ async fn route(
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
-        Some(Route::Flags) => reads::flags(request, face),
+        Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,
         Some(Route::Metrics) => reads::metrics(request, face).await,
+        Some(Route::Redirect) => standby::redirect(&face.info, ""),
         None => super::not_found(),
     }
 }

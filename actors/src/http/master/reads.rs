@@ -12,13 +12,14 @@ use super::Face;
 use super::state::State;
 use crate::allocator::{Figures, GetFigures};
 use crate::http::{json, text, version};
+use crate::master::config::MasterConfig;
 use crate::metrics::names;
 
 pub(super) fn version(request: &HttpRequest) -> HttpResponse {
     json::answer(request, &version::version())
 }
 
-pub(super) fn flags(request: &HttpRequest, face: &Face) -> HttpResponse {
+pub(super) fn flags(request: &HttpRequest, config: &MasterConfig) -> HttpResponse {
     #[derive(Serialize)]
     struct Flags<'a> {
         flags: &'a BTreeMap<String, String>,
@@ -26,7 +27,7 @@ pub(super) fn flags(request: &HttpRequest, face: &Face) -> HttpResponse {
     json::answer(
         request,
         &Flags {
-            flags: &face.config.flags,
+            flags: &config.flags,
         },
     )
 }
@@ -42,10 +43,8 @@ pub(super) async fn state(request: &HttpRequest, face: &Data<Face>) -> HttpRespo
 }
 
 pub(super) async fn metrics(request: &HttpRequest, face: &Face) -> HttpResponse {
-    if let Some(timeout) = json::query(request, "timeout")
-        && let Err(reason) = parse_timeout(&timeout)
-    {
-        return text(StatusCode::BAD_REQUEST, reason);
+    if let Err(refusal) = check_timeout(request) {
+        return refusal;
     }
     let mut published = face
         .metrics
@@ -55,6 +54,16 @@ pub(super) async fn metrics(request: &HttpRequest, face: &Face) -> HttpResponse 
         names::publish_figures(&figures, &mut published);
     }
     json::answer(request, &published)
+}
+
+/// Refuses a query that gives a timeout which is none.
+pub(super) fn check_timeout(request: &HttpRequest) -> Result<(), HttpResponse> {
+    match json::query(request, "timeout") {
+        None => Ok(()),
+        Some(timeout) => {
+            parse_timeout(&timeout).map_err(|reason| text(StatusCode::BAD_REQUEST, reason))
+        }
+    }
 }
 
 /// Figures are read at once here, so a timeout is only checked.

@@ -101,12 +101,21 @@ impl Child {
         ))
     }
 
-    /// Sends SIGTERM.
+    /// Sends SIGTERM, which ends a program and leaves the rest of the cluster what it has.
     pub(super) fn ask_to_end(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Sends SIGUSR1, which has an agent leave the cluster and end all its tasks.
+    pub(super) fn ask_to_leave(&self) {
+        self.signal(Signal::SIGUSR1);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = self.process.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid {
             // It may have ended in this very moment; then there is nothing to ask.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let _ = kill(Pid::from_raw(pid), signal);
         }
     }
 

@@ -162,7 +162,7 @@ impl Cluster {
     /// waiting short.
     async fn end(&mut self, interrupts: &mut Interrupts) {
         for agent in &self.agents {
-            agent.ask_to_end();
+            agent.ask_to_leave();
         }
         let agents = futures_util::future::join_all(self.agents.iter_mut().map(Child::ended));
         tokio::select! {

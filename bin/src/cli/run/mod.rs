@@ -5,6 +5,8 @@ mod exit;
 mod output;
 mod session;
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 use tepui_actors::client::{ClientError, MediaType, Subscription, Target};
 use tepui_core::resources::Resources;
@@ -15,10 +17,13 @@ use v1::scheduler::call::Subscribe;
 use super::{Failure, Interrupts};
 use session::Session;
 
+/// Time to wait for a master to lead, where masters are elected.
+const LEADER_LIMIT: Duration = Duration::from_secs(30);
+
 /// What `tepui run` is given.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// The master as host:port
+    /// The master as host:port, or the masters that meet in ZooKeeper as zk://host:port,.../path
     #[arg(long, env = "TEPUI_MASTER", default_value = "127.0.0.1:5050")]
     master: String,
     /// Name of the framework and of its task
@@ -43,9 +48,12 @@ pub struct Args {
 
 /// Runs the task; gives the status to end with.
 pub async fn run(args: Args) -> Result<u8, Failure> {
-    let target: Target = args.master.parse()?;
     let needed = needed(&args.resources, &args.role)?;
     let mut interrupts = Interrupts::listen()?;
+    let target = tokio::select! {
+        found = Target::find(&args.master, LEADER_LIMIT) => found?,
+        signal = interrupts.next() => return Ok(128 + signal),
+    };
 
     let subscribe = Subscribe {
         framework_info: framework_info(&args),

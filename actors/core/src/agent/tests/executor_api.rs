@@ -183,7 +183,7 @@ fn an_ending_executor_is_told_so_and_sent_away() {
 fn executors_of_an_ending_framework_or_agent_are_sent_away() {
     for input in [Input::Stop, Input::Leave] {
         let mut agent = Fixture::registered();
-        agent.run(custom_task("t1", "ex"));
+        agent.run_as(careless(), custom_task("t1", "ex"), true);
         agent.launch();
         let leaves = matches!(input, Input::Leave);
         agent.input(input);

@@ -62,7 +62,7 @@ fn a_command_gets_an_executor_of_its_own() {
     for (name, value) in [
         ("LIBPROCESS_PORT", "0"),
         ("MESOS_AGENT_ENDPOINT", "10.0.0.1:5051"),
-        ("MESOS_CHECKPOINT", "0"),
+        ("MESOS_CHECKPOINT", "1"),
         ("MESOS_DIRECTORY", &sandbox),
         ("MESOS_SANDBOX", &sandbox),
         ("MESOS_EXECUTOR_ID", "t1"),

@@ -9,6 +9,7 @@ mod operation_streams;
 mod operations;
 mod recovery;
 mod registration;
+mod restart;
 mod updates;
 mod volumes;
 
@@ -16,11 +17,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
+use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent, RunTask, RunTaskGroup, StatusUpdate};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::executor::{Call, Event, call, event};
 use tepui_protocol::v1::{self, TaskState, TaskStatus, task_status::Source};
 
+use super::journal::Restored;
 use super::messages::{Answer, Checkpoint, ConnectionId, Effect, Input, Launch, LinkNumber, Token};
 use super::model::Snapshot;
 use super::recovery::recover;
@@ -35,6 +38,7 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(75);
 /// An agent under test. Every effect must be read before the next input and before the end.
 pub(super) struct Fixture {
     agent: Agent,
+    records: Vec<Record>,
     now: Now,
     effects: VecDeque<Effect>,
     link: Option<LinkNumber>,
@@ -66,6 +70,8 @@ pub(super) fn settings() -> Settings {
         registration_backoff_factor: Duration::from_secs(1),
         executor_registration_timeout: Duration::from_secs(60),
         executor_shutdown_grace_period: Duration::from_secs(5),
+        recovery_timeout: Duration::from_secs(900),
+        executor_reregistration_timeout: Duration::from_secs(2),
         max_completed_executors_per_framework: 150,
     }
 }
@@ -77,14 +83,27 @@ impl Fixture {
 
     /// An agent that finds a checkpoint.
     pub(super) fn restarted(settings: Settings, stored: ResourcesAndOperations) -> Self {
+        Self::started(settings, stored, Vec::new())
+    }
+
+    /// The same agent after its process has ended: it finds what it has recorded.
+    pub(super) fn crashed(mut self, settings: Settings) -> Self {
+        let records = std::mem::take(&mut self.records);
+        Self::started(settings, ResourcesAndOperations::default(), records)
+    }
+
+    fn started(settings: Settings, stored: ResourcesAndOperations, records: Vec<Record>) -> Self {
         let now = Now {
             mono: Mono(1_000_000),
             wall: Wall(1_700_000_000_000_000),
         };
         let recovered = recover(&settings.work_dir, &settings.info.resources, stored).unwrap();
-        let agent = Agent::new(settings, recovered, [7; 32], now);
+        let restored = Restored::read(records.clone());
+        assert_eq!(restored.misfits(), 0, "{records:#?}");
+        let agent = Agent::new(settings, recovered.with(restored), [7; 32], now);
         Fixture {
             agent,
+            records,
             now,
             effects: VecDeque::new(),
             link: None,
@@ -135,7 +154,29 @@ impl Fixture {
         self.nothing();
         let mut out = Vec::new();
         self.agent.handle(self.now, input, &mut out);
+        // What is recorded comes before all that follows from it.
+        if matches!(out.first(), Some(Effect::Record(_)))
+            && let Effect::Record(records) = out.remove(0)
+        {
+            self.records.extend(records);
+        }
+        out.retain(|effect| match effect {
+            Effect::Record(records) => {
+                assert_eq!(*records, [Record::Left], "records come first");
+                self.records.extend(records.clone());
+                false
+            }
+            _ => true,
+        });
         self.effects.extend(out);
+        self.check_records();
+    }
+
+    /// What was recorded bit by bit is what there is to record.
+    fn check_records(&self) {
+        let recorded = Restored::read(self.records.clone());
+        assert_eq!(recorded.misfits(), 0, "{:#?}", self.records);
+        assert_eq!(recorded, Restored::read(self.agent.records()));
     }
 
     pub(super) fn master_says(&mut self, message: MasterToAgent) {
@@ -340,8 +381,17 @@ impl Fixture {
 
     /// Starts `task` on a custom executor `ex` that has subscribed as connection 1 and got it.
     pub(super) fn with_running_executor(task: &str) -> (Self, ContainerId) {
+        Self::with_running_executor_of(framework(&[]), task)
+    }
+
+    /// The same for a framework that does not ask for checkpoints: nothing outlives the agent.
+    pub(super) fn with_careless_executor(task: &str) -> (Self, ContainerId) {
+        Self::with_running_executor_of(careless(), task)
+    }
+
+    fn with_running_executor_of(framework: v1::FrameworkInfo, task: &str) -> (Self, ContainerId) {
         let mut fixture = Fixture::registered();
-        fixture.run(custom_task(task, "ex"));
+        fixture.run_as(framework, custom_task(task, "ex"), true);
         let container = fixture.launch().container;
         fixture.input(Input::Launched {
             container: container.clone(),
@@ -377,7 +427,16 @@ pub(super) fn framework(
         user: "nobody".into(),
         name: "test".into(),
         capabilities: capabilities.iter().map(capability).collect(),
+        checkpoint: Some(true),
         ..Default::default()
+    }
+}
+
+/// The framework of [`framework`], which does not ask for checkpoints.
+pub(super) fn careless() -> v1::FrameworkInfo {
+    v1::FrameworkInfo {
+        checkpoint: None,
+        ..framework(&[])
     }
 }
 

@@ -513,7 +513,7 @@ fn a_shared_volume_is_one_volume() {
 
 #[test]
 fn an_agent_that_ends_drops_operations() {
-    let (mut agent, _) = Fixture::with_running_executor("t1");
+    let (mut agent, _) = Fixture::with_careless_executor("t1");
     agent.input(Input::Stop);
     assert_eq!(agent.event_type(1), event::Type::Shutdown);
     agent.apply(reserve(vec![reserved("cpus", 1.0)]), 1);

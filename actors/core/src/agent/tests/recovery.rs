@@ -94,3 +94,60 @@ fn path_disks_have_volumes_below_their_own_roots() {
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     assert_eq!(roots, ["/disks/path", "/var/lib/tepui"]);
 }
+
+#[test]
+fn an_agent_may_come_back_as_it_was_or_with_more() {
+    use super::super::recovery::ReconfigurationPolicy::{Additive, Equal};
+    use super::super::recovery::check_reconfiguration;
+    let info = |resources: &str, attributes: &str| v1::AgentInfo {
+        hostname: "h".to_owned(),
+        port: Some(5051),
+        resources: crate::resources::Resources::parse(resources, "*")
+            .unwrap()
+            .to_v1(crate::resources::Format::PostRefinement),
+        attributes: crate::resources::attributes::parse_attributes(attributes).unwrap(),
+        ..Default::default()
+    };
+    let old = info("cpus:2;mem:64", "rack:a");
+    let fits = |policy, new: &v1::AgentInfo| check_reconfiguration(policy, &old, new);
+    for policy in [Equal, Additive] {
+        assert_eq!(fits(policy, &old), Ok(()));
+        // The id was given by the master.
+        let admitted = v1::AgentInfo {
+            id: Some(v1::AgentId { value: "S".into() }),
+            ..old.clone()
+        };
+        assert_eq!(check_reconfiguration(policy, &admitted, &old), Ok(()));
+    }
+    let more = [
+        info("cpus:3;mem:64", "rack:a"),
+        info("cpus:2;mem:64;gpus:1", "rack:a"),
+        info("cpus:2;mem:64", "rack:a;zone:b"),
+    ];
+    for new in &more {
+        assert!(fits(Equal, new).is_err(), "{new:?}");
+        assert_eq!(fits(Additive, new), Ok(()));
+    }
+    let other = [
+        info("cpus:1;mem:64", "rack:a"),
+        info("cpus:2", "rack:a"),
+        info("cpus:2;mem:64", "rack:b"),
+        info("cpus:2;mem:64", ""),
+        v1::AgentInfo {
+            port: Some(5052),
+            ..old.clone()
+        },
+        v1::AgentInfo {
+            hostname: "i".to_owned(),
+            ..old.clone()
+        },
+    ];
+    for new in &other {
+        assert!(fits(Additive, new).is_err(), "{new:?}");
+    }
+    let error = fits(Equal, &other[0]).unwrap_err();
+    assert_eq!(
+        error,
+        "the resources differ: it was cpus:2; mem:64, and is cpus:1; mem:64 now"
+    );
+}

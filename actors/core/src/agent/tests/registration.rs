@@ -57,6 +57,29 @@ fn attempts_are_spaced_out_but_never_more_than_a_minute() {
 }
 
 #[test]
+fn a_new_leader_is_reached_at_once_however_long_there_was_none() {
+    let mut agent = Fixture::new(settings());
+    let factor = settings().registration_backoff_factor;
+    for _ in 0..20 {
+        agent.wait_for_deadline();
+        let Effect::Connect(link) = agent.effect() else {
+            panic!("no attempt")
+        };
+        agent.input(Input::LinkClosed { link });
+    }
+    agent.input(Input::MasterChanged);
+    assert!(agent.wait_for_deadline() <= factor);
+    let Effect::Connect(link) = agent.effect() else {
+        panic!("no attempt")
+    };
+    // A link to the old master is given up, even one that is open.
+    agent.input(Input::MasterChanged);
+    assert_eq!(agent.effect(), Effect::CloseLink(link));
+    assert!(agent.wait_for_deadline() <= factor);
+    assert!(matches!(agent.effect(), Effect::Connect(next) if next != link));
+}
+
+#[test]
 fn a_link_without_greeting_is_given_up() {
     let mut agent = Fixture::new(settings());
     agent.wait_for_deadline();
@@ -243,7 +266,7 @@ fn leaving_says_so_and_an_idle_agent_ends_at_once() {
 
 #[test]
 fn stopping_ends_executors_and_passes_on_their_last_words() {
-    let (mut agent, container) = Fixture::with_running_executor("t1");
+    let (mut agent, container) = Fixture::with_careless_executor("t1");
     agent.input(Input::Stop);
     assert_eq!(agent.event_type(1), event::Type::Shutdown);
     agent.executor_update("ex", status("t1", TaskState::TaskKilled, 1));

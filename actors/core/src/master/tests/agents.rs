@@ -10,7 +10,8 @@ use super::super::MasterSettings;
 use super::super::messages::Input;
 use super::fixture::{TestAgent, TestMaster, register, reregister};
 use crate::allocator::messages::Command;
-use crate::registry::Operation;
+use crate::ids::AgentId;
+use crate::registry::{Operation, Registry};
 
 fn aware() -> serde_json::Value {
     json!({"capabilities": [{"type": "PARTITION_AWARE"}], "checkpoint": true})
@@ -293,4 +294,37 @@ fn an_agent_back_while_it_is_marked_unreachable_is_admitted_afterwards() {
         MasterToAgent::Reregistered { .. }
     ));
     assert!(test.master.snapshot().unreachable_agents.is_empty());
+}
+
+#[test]
+fn when_too_many_agents_stay_away_the_master_ends_instead_of_giving_them_up() {
+    let after = |limit: f64, missing: usize| {
+        let mut registry = Registry::default();
+        for number in 0..4 {
+            let id = AgentId::from(format!("S{number}").as_str());
+            registry.admitted.insert(id, Default::default());
+        }
+        let mut test = TestMaster::recovering(MasterSettings {
+            recovery_agent_removal_limit: limit,
+            ..MasterSettings::default()
+        });
+        test.recover(registry);
+        // Those that came back are no longer waited for.
+        for number in missing..4 {
+            let id = AgentId::from(format!("S{number}").as_str());
+            test.master.recovered_agents.remove(&id);
+        }
+        test.pass(Duration::from_secs(600));
+        test
+    };
+    let mut test = after(50.0, 2);
+    for _ in 0..2 {
+        let (_, operation) = test.operation();
+        assert!(matches!(operation, Operation::MarkUnreachable { .. }));
+    }
+    let mut test = after(50.0, 3);
+    let why = test.exit();
+    for part in ["removal limit exceeded", "3 (75%)", "S0, S1, S2", "is 50%"] {
+        assert!(why.contains(part), "{why}");
+    }
 }

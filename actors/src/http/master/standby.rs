@@ -1,0 +1,149 @@
+//! What a master answers that does not lead: little itself, and the way to the one that does.
+//! Elects nobody.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, LOCATION};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use tepui_core::master::model::Snapshot;
+use tepui_protocol::v1;
+use tokio::sync::watch;
+
+use super::{ROUTES, Route, reads, unavailable};
+use crate::clock::Clock;
+use crate::election::Decision;
+use crate::http::json;
+use crate::master::config::MasterConfig;
+use crate::metrics::master::MasterMetrics;
+
+/// What the handlers of a master on standby share.
+pub struct Standby {
+    /// The master's settings.
+    pub config: Arc<MasterConfig>,
+    /// What is known of the leader.
+    pub decision: watch::Receiver<Decision>,
+    /// A master that knows nothing, for its figures.
+    pub snapshot: Snapshot,
+    /// What its actors would measure.
+    pub metrics: MasterMetrics,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Answers every request of a master on standby.
+pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpResponse {
+    let mut response = route(&request, &standby);
+    response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+/// As Mesos: what is about this process it answers itself, for all else there is the leader.
+fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
+    match ROUTES.find(request.path()) {
+        Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Version) => reads::version(request),
+        Some(Route::Flags) => reads::flags(request, &standby.config),
+        Some(Route::Metrics) => metrics(request, standby),
+        Some(Route::Redirect) => to_leader(standby, ""),
+        Some(Route::Scheduler | Route::Operator | Route::AgentLink | Route::State) => {
+            let whole = request.uri().path_and_query();
+            let whole = whole.map_or("/", |whole| whole.as_str());
+            to_leader(standby, &delegated(whole))
+        }
+        None => crate::http::not_found(),
+    }
+}
+
+fn metrics(request: &HttpRequest, standby: &Standby) -> HttpResponse {
+    if let Err(refusal) = reads::check_timeout(request) {
+        return refusal;
+    }
+    let now = standby.clock.now();
+    json::answer(request, &standby.metrics.publish(&standby.snapshot, now))
+}
+
+fn to_leader(standby: &Standby, path: &str) -> HttpResponse {
+    match &*standby.decision.borrow() {
+        Decision::Follow(leader) => redirect(leader, path),
+        // It has won the election, or lost it, and is about to act on that.
+        Decision::Wait | Decision::Lead { .. } | Decision::Stop(_) => {
+            unavailable("No leader elected")
+        }
+    }
+}
+
+/// A path as Mesos redirects it: beginning with the process that answers it.
+fn delegated(path: &str) -> String {
+    let path = path.trim_start_matches('/');
+    let own = ROUTES.delegate;
+    let rest = match path.strip_prefix(own) {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => {
+            rest.trim_start_matches('/')
+        }
+        _ => path,
+    };
+    format!("/{own}/{rest}")
+}
+
+/// Sends a client to a master, the way Mesos writes it: without a scheme, as it uses the client's.
+pub(super) fn redirect(leader: &v1::MasterInfo, path: &str) -> HttpResponse {
+    let host = match &leader.hostname {
+        Some(name) if name.contains(':') => format!("[{name}]"),
+        Some(name) => name.clone(),
+        None => std::net::Ipv4Addr::from(leader.ip.to_le_bytes()).to_string(),
+    };
+    let location = format!("//{host}:{}{path}", leader.port);
+    match HeaderValue::from_str(&location) {
+        Ok(location) => HttpResponse::build(StatusCode::TEMPORARY_REDIRECT)
+            .insert_header((LOCATION, location))
+            .finish(),
+        // A name that cannot be in a header came from another master's node.
+        Err(_) => unavailable("The leading master has no usable name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_the_process_that_answers_them() {
+        for (path, expected) in [
+            ("/state", "/master/state"),
+            ("/master/state?jsonp=f", "/master/state?jsonp=f"),
+            ("/api/v1", "/master/api/v1"),
+            ("//api/v1/scheduler", "/master/api/v1/scheduler"),
+            ("/masters", "/master/masters"),
+        ] {
+            assert_eq!(delegated(path), expected);
+        }
+    }
+
+    #[test]
+    fn leaders_are_named_as_they_name_themselves() {
+        let mut leader = v1::MasterInfo {
+            ip: u32::from_le_bytes([127, 0, 0, 1]),
+            port: 5050,
+            hostname: Some("m1".to_owned()),
+            ..Default::default()
+        };
+        let location = |leader: &v1::MasterInfo| {
+            let answer = redirect(leader, "/master/state");
+            assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+            let location = answer.headers().get(LOCATION);
+            location.unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(location(&leader), "//m1:5050/master/state");
+        leader.hostname = Some("::1".to_owned());
+        assert_eq!(location(&leader), "//[::1]:5050/master/state");
+        leader.hostname = None;
+        assert_eq!(location(&leader), "//127.0.0.1:5050/master/state");
+        leader.hostname = Some("a\nb".to_owned());
+        assert_eq!(
+            redirect(&leader, "").status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+}
