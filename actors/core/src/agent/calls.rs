@@ -255,6 +255,9 @@ impl Agent {
             self.begin_shutdown(now, framework_id, executor_id, out);
             return;
         }
+        if self.is_settled(framework_id, executor_id, &status) {
+            return self.acknowledge_to_executor(framework_id, executor_id, &status, out);
+        }
         let source = tepui_protocol::v1::task_status::Source::Executor as i32;
         self.update(
             now,
@@ -265,6 +268,22 @@ impl Agent {
             },
             out,
         );
+    }
+
+    /// Whether this update was the framework's already, with the task it ended: the executor has
+    /// only missed that the agent took it.
+    fn is_settled(
+        &self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        status: &TaskStatus,
+    ) -> bool {
+        let completed = self.executor(framework, executor).map(|it| &it.completed);
+        let mut tasks = completed.into_iter().flatten();
+        tasks.any(|task| {
+            let is_known = |known: &TaskStatus| known.uuid == status.uuid;
+            task.task_id == status.task_id && task.statuses.iter().any(is_known)
+        })
     }
 
     fn message_to_framework(

@@ -87,17 +87,33 @@ impl Agent {
             self.remove_links(&key.0, &executor.id, out);
         }
         if from_executor && taken != Taken::Full {
-            let acknowledged = event::Acknowledged {
+            let status = TaskStatus {
                 task_id: key.1.to_v1(),
-                uuid,
+                uuid: Some(uuid),
+                ..TaskStatus::default()
             };
-            let event = Event {
-                r#type: Some(event::Type::Acknowledged as i32),
-                acknowledged: Some(acknowledged),
-                ..Event::default()
-            };
-            self.send_event(&key.0, &executor.id, event, out);
+            self.acknowledge_to_executor(&key.0, &executor.id, &status, out);
         }
+    }
+
+    /// Tells an executor that the agent has taken its update over.
+    pub(super) fn acknowledge_to_executor(
+        &self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        status: &TaskStatus,
+        out: &mut Vec<Effect>,
+    ) {
+        let acknowledged = event::Acknowledged {
+            task_id: status.task_id.clone(),
+            uuid: status.uuid.clone().unwrap_or_default(),
+        };
+        let event = Event {
+            r#type: Some(event::Type::Acknowledged as i32),
+            acknowledged: Some(acknowledged),
+            ..Event::default()
+        };
+        self.send_event(framework, executor, event, out);
     }
 
     /// Puts an update into its stream and sends it when it is the first.

@@ -247,3 +247,25 @@ fn like_statuses_in_a_row_are_kept_once() {
     // What the framework was told is told to a new master.
     assert_eq!(task.status_update_uuid, Some(vec![1; 16]));
 }
+
+#[test]
+fn an_end_that_is_settled_is_not_told_again_when_the_executor_missed_that_it_was_taken() {
+    let (mut agent, _) = Fixture::with_running_executor("t1");
+    let end = status("t1", TaskState::TaskFinished, 1);
+    agent.executor_update("ex", end.clone());
+    let told = agent.update();
+    agent.event(1);
+    agent.acknowledge(&told);
+    agent.input(Input::ConnectionClosed {
+        connection: ConnectionId(1),
+    });
+    // Mesos sends it on as that of an unknown task, and never answers the executor.
+    let missed = call::Subscribe {
+        unacknowledged_updates: vec![call::Update { status: end }],
+        ..Default::default()
+    };
+    agent.subscribe_with("ex", 2, missed);
+    assert_eq!(agent.event_type(2), event::Type::Acknowledged);
+    assert_eq!(agent.event_type(2), event::Type::Subscribed);
+    agent.nothing();
+}
