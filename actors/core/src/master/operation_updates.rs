@@ -59,6 +59,7 @@ impl Master {
             self.counters.invalid_operation_status_updates += 1;
             // It was acknowledged meanwhile, or another master knew it: its framework may know.
             if let Some(framework) = framework.filter(|_| status.operation_id.is_some()) {
+                self.learn_ended_operation(agent, &framework, uuid, &status);
                 self.send(&framework, events::operation_update(status), out);
             }
             return;
@@ -94,6 +95,40 @@ impl Master {
                 }
             }
         }
+    }
+
+    /// An agent that was restarted tells of an operation that it holds from before: it has a new
+    /// id since, so no report says so. Its framework can acknowledge only what is known here.
+    fn learn_ended_operation(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        uuid: Uuid,
+        status: &OperationStatus,
+    ) {
+        if status.uuid.is_none() || !is_terminal(status.state()) {
+            return;
+        }
+        let info = v1::Operation {
+            framework_id: Some(framework.to_v1()),
+            agent_id: Some(agent.to_v1()),
+            // What it was to do is not known, and of no use any more.
+            info: v1::offer::Operation {
+                id: status.operation_id.clone(),
+                ..Default::default()
+            },
+            latest_status: status.clone(),
+            statuses: vec![status.clone()],
+            uuid: v1::Uuid {
+                value: uuid.as_bytes().to_vec(),
+            },
+        };
+        let operation = Operation {
+            uuid,
+            framework: Some(framework.clone()),
+            info,
+        };
+        self.add_operation(agent, operation);
     }
 
     fn listener(&self, now: Now, agent: &AgentId, operation: &Operation) -> Listener {

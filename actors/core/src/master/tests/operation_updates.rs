@@ -352,6 +352,24 @@ fn a_report_repeated_on_the_same_link_is_older_than_later_orders() {
     test.operation_update(&framework);
 }
 
+#[test]
+fn an_end_told_under_an_agents_new_id_can_be_acknowledged() {
+    let mut test = TestMaster::new();
+    let agent = test.agent(5051);
+    let framework = test.web(json!({}));
+    let operation = named("r", reserve(json!([reserved("cpus", 1.0)])));
+    let applied = Applied {
+        framework: Some(framework.id.to_string()),
+        operation: super::fixture::read(&operation),
+        uuid: vec![5; 16],
+    };
+    let uuid = test.ended(&agent, &applied, OperationState::OperationFinished);
+    assert_eq!(test.operation_update(&framework).uuid.unwrap().value, uuid);
+    test.accepted(&framework, acknowledge(&agent, "r", &uuid));
+    assert_eq!(test.acknowledged(&agent), (uuid, applied.uuid.clone()));
+    assert_eq!(tracked(&test, &agent), 0);
+}
+
 /// A new master, to which an agent has come back with a finished operation of a framework that is
 /// not known.
 fn orphaned(framework: &str, id: Option<&str>) -> (TestMaster, TestAgent, Applied) {
