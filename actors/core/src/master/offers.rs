@@ -69,15 +69,30 @@ impl Master {
                 && framework.stream().is_some()
                 && framework.roles.contains(&proposal.role)
         });
-        // A shared volume may be proposed while it is destroyed; nothing else is at two places.
-        let exists = || {
-            let shared = proposal.resources.shared();
-            shared.is_empty() || agent.total.contains(&shared.unallocated())
-        };
-        match listens && agent.link().is_some() && exists() {
+        match listens && agent.link().is_some() && self.is_free(agent, &proposal.resources) {
             true => Verdict::Good,
             false => Verdict::Stale,
         }
+    }
+
+    /// Whether an agent has these resources, and nobody uses or is offered them.
+    ///
+    /// That is so unless things have changed while the proposal was under way: a shared volume was
+    /// destroyed, an operation has failed and was taken back, or the agent came back with tasks
+    /// that were given up.
+    fn is_free(&self, agent: &Agent, wanted: &Resources) -> bool {
+        let wanted = wanted.unallocated();
+        if agent.used.is_empty() && agent.offers.is_empty() {
+            return agent.total.contains(&wanted);
+        }
+        let mut free = agent.total.clone();
+        for used in agent.used.values() {
+            free.subtract(&used.non_shared().unallocated());
+        }
+        for offer in agent.offers.iter().filter_map(|id| self.offers.get(id)) {
+            free.subtract(&offer.resources.non_shared().unallocated());
+        }
+        free.contains(&wanted)
     }
 
     fn make_offer(&mut self, now: Now, proposal: Proposal) -> Option<v1::Offer> {

@@ -130,7 +130,7 @@ fn an_operation_that_does_not_fit_leaves_all_as_it_was() {
 #[test]
 fn an_operation_against_the_rules_is_refused_with_the_agents_name() {
     let (mut test, agent, framework, offer) =
-        with_offer(json!([plain("cpus", 1.0), reserved("disk", 8.0)]));
+        with_offer(json!([plain("cpus", 1.0), plain("disk", 8.0)]));
     let operations = json!([
         named("u", unreserve(json!([plain("cpus", 1.0)]))),
         named("d", destroy(json!([volume("v", 8.0)]))),

@@ -370,6 +370,25 @@ fn an_end_told_under_an_agents_new_id_can_be_acknowledged() {
     assert_eq!(tracked(&test, &agent), 0);
 }
 
+#[test]
+fn what_a_failed_operation_made_is_not_offered_by_a_proposal_under_way() {
+    let (mut test, agent, framework, applied) = reserving(Some("r"), json!({}));
+    let made = test.proposal_of(&framework.id, &agent, json!([reserved("cpus", 1.0)]));
+    let rest = test.proposal_of(&framework.id, &agent, json!([plain("cpus", 3.0)]));
+    test.ended(&agent, &applied, OperationState::OperationFailed);
+    test.skip();
+    test.input(Input::Proposed(vec![made, rest]));
+    let given_back = "cpus(allocated: web)(reservations: [(DYNAMIC,web)]):1";
+    assert_eq!(test.released(), (given_back.to_string(), None));
+    let offers = test.event(&framework.stream).offers.unwrap().offers;
+    assert_eq!(offers.len(), 1);
+    // The CPU is plain again, and nobody's.
+    let more = json!([plain("cpus", 2.0)]);
+    let more = test.proposal_of(&framework.id, &agent, more);
+    test.input(Input::Proposed(vec![more]));
+    assert_eq!(test.released().0, "cpus(allocated: web):2");
+}
+
 /// A new master, to which an agent has come back with a finished operation of a framework that is
 /// not known.
 fn orphaned(framework: &str, id: Option<&str>) -> (TestMaster, TestAgent, Applied) {
