@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools build release run test unit doctest bench envelope fmt lint doc clean
+.PHONY: help setup tools build release run test unit doctest sim bench envelope fmt lint doc clean
 
 CARGO ?= cargo
 # Arguments of `make run`, such as ARGS="--agents 3 --port 6060".
@@ -51,6 +51,14 @@ unit: build ## Run all tests, with nextest where it is installed
 
 doctest: setup ## Run the examples in the documentation
 	$(CARGO) test $(LOCKED) --workspace --doc
+
+# Runs of `make sim`, and the first of their seeds.
+SEEDS ?= 1000
+FIRST ?= 0
+
+sim: setup ## Simulate clusters with faults of all kinds from SEEDS seeds; a failure shows its replay
+	$(CARGO) run $(LOCKED) --release -p tepui-core --features sim --example sim -- \
+	  --seeds $(SEEDS) --first $(FIRST)
 
 bench: release ## Measure real tasks, simulated clusters and the allocator
 	target/release/tepui-loadtest bench --html target/bench.html

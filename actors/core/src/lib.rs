@@ -10,5 +10,7 @@ pub mod memo;
 pub mod quota;
 pub mod registry;
 pub mod resources;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod time;
 pub mod validation;

@@ -8,9 +8,40 @@ use super::amounts::Amounts;
 use super::holdings::{Agent, is_plain};
 use super::keys::{RoleKey, SubKey};
 use super::ledger::Ledger;
+use crate::ids::{AgentId, FrameworkId};
 use crate::resources::{Amount, Name, Resources};
 
+/// What an agent has in the allocator's books.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Book {
+    /// All its resources, without allocation roles.
+    pub total: Resources,
+    /// Who holds what of it, with allocation roles.
+    pub held: BTreeMap<FrameworkId, Resources>,
+}
+
 impl Allocator {
+    /// The books of all agents, to be compared with the master's.
+    pub fn books(&self) -> BTreeMap<AgentId, Book> {
+        let agents = self.ledger.agents.iter().map(|(_, agent)| agent);
+        agents
+            .map(|agent| (agent.id.clone(), self.book(agent)))
+            .collect()
+    }
+
+    fn book(&self, agent: &Agent) -> Book {
+        let mut book = Book {
+            total: agent.total.clone(),
+            held: BTreeMap::new(),
+        };
+        for holding in &agent.held {
+            let framework = self.ledger.subs[holding.sub.0].framework;
+            let id = self.ledger.frameworks[framework.0].id.clone();
+            book.held.entry(id).or_default().add(&holding.resources);
+        }
+        book
+    }
+
     /// Checks that nothing is given away twice, that all sums agree with what is held, and
     /// that every list says what the others say. The error names the first disagreement.
     pub fn sanity_check(&self) -> Result<(), String> {

@@ -40,6 +40,7 @@ use messages::Proposals;
 use recovery::Recovery;
 use run::Run;
 
+pub use check::Book;
 pub use figures::{AllocatorFigures, QuotaFigures};
 
 /// What an allocator is started with.

@@ -1,0 +1,398 @@
+//! Agents: the core of each, its link, its disk and its executors, as its skin has them.
+//! Takes no decision; the core does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
+use tepui_protocol::v1::AgentInfo;
+
+use super::disk::{Disk, WORK_DIR};
+use super::events::{Deed, Event, Node, Parcel};
+use super::executors::Executor;
+use super::net::{ConnId, Kind, Side};
+use super::random::Random;
+use super::world::{Clock, SECOND, World};
+use crate::agent::messages::{ConnectionId, Effect, Input, LinkNumber};
+use crate::agent::{Agent, Settings};
+use crate::ids::ContainerId;
+use crate::resources::{Format, Resources};
+
+/// What machines have, by kind of machine.
+const MACHINES: &[&str] = &[
+    "cpus:4;mem:2048;disk:4096;ports:[31000-31009]",
+    "cpus:2;mem:1024;disk:512",
+    "cpus:8;mem:4096;disk:8192;cpus(a):1;mem(a):256;disk(b):256",
+];
+
+/// Time after which an executor gives up that its agent comes back.
+const RECOVERY_TIMEOUT_US: u64 = 15 * 60 * SECOND;
+
+/// A machine with an agent.
+pub(super) struct AgentHost {
+    pub(super) ip: String,
+    pub(super) settings: Settings,
+    pub(super) disk: Disk,
+    pub(super) process: Option<AgentProcess>,
+    /// Lives of the process so far.
+    pub(super) lives: u64,
+    /// They outlive the agent's process.
+    pub(super) executors: BTreeMap<ContainerId, Executor>,
+}
+
+/// One life of an agent.
+pub(super) struct AgentProcess {
+    pub(super) life: u64,
+    clock: Clock,
+    pub(super) core: Agent,
+    pub(super) link: Option<(LinkNumber, ConnId)>,
+    pub(super) streams: BTreeMap<ConnectionId, ConnId>,
+    timer: Option<u64>,
+}
+
+impl AgentHost {
+    pub(super) fn new(index: u64, random: &mut Random) -> Self {
+        let machine = random.pick(MACHINES).copied().unwrap_or("cpus:1;mem:512");
+        let resources = Resources::parse(machine, "*").unwrap_or_default();
+        let ip = format!("10.0.0.{}", index + 1);
+        let seconds = Duration::from_secs;
+        let settings = Settings {
+            info: AgentInfo {
+                hostname: format!("h{index}"),
+                port: Some(5051),
+                resources: resources.to_v1(Format::PostRefinement),
+                ..AgentInfo::default()
+            },
+            address: format!("{ip}:5051"),
+            ip: ip.clone(),
+            version: "1.12.0".to_owned(),
+            work_dir: WORK_DIR.to_owned(),
+            launcher_dir: "/libexec".to_owned(),
+            executor_environment: BTreeMap::new(),
+            libprocess_ip: None,
+            switch_user: false,
+            registration_backoff_factor: seconds(1),
+            executor_registration_timeout: seconds(60),
+            executor_shutdown_grace_period: seconds(5),
+            max_completed_executors_per_framework: 20,
+        };
+        AgentHost {
+            ip,
+            settings,
+            disk: Disk::default(),
+            process: None,
+            lives: 0,
+            executors: BTreeMap::new(),
+        }
+    }
+}
+
+impl World {
+    /// Whether this life of an agent still lasts.
+    pub(super) fn is_alive(&self, agent: usize, life: u64) -> bool {
+        let process = self
+            .agents
+            .get(agent)
+            .and_then(|host| host.process.as_ref());
+        process.is_some_and(|process| process.life == life)
+    }
+
+    pub(super) fn agent_process(&mut self, agent: usize) -> Option<&mut AgentProcess> {
+        self.agents.get_mut(agent)?.process.as_mut()
+    }
+
+    pub(super) fn start_agent(&mut self, agent: usize) {
+        let now_us = self.now_us;
+        let Some(host) = self
+            .agents
+            .get_mut(agent)
+            .filter(|host| host.process.is_none())
+        else {
+            return;
+        };
+        let recovered = match host.disk.recover(&host.settings.info.resources) {
+            Ok(recovered) => recovered,
+            Err(error) => return self.fail(format!("agent {agent} cannot recover: {error}")),
+        };
+        host.lives += 1;
+        let life = host.lives;
+        let settings = host.settings.clone();
+        let clock = Clock::start(now_us);
+        let now = self.now(Node::Agent(agent), clock);
+        let seed = self.random.seed();
+        let core = Agent::new(settings, recovered, seed, now);
+        if let Some(host) = self.agents.get_mut(agent) {
+            host.process = Some(AgentProcess {
+                life,
+                clock,
+                core,
+                link: None,
+                streams: BTreeMap::new(),
+                timer: None,
+            });
+        }
+        self.note(format_args!("agent {agent} starts its life {life}"));
+        self.arm_agent(agent);
+    }
+
+    /// An agent's process ends; with its machine, its executors do too.
+    pub(super) fn agent_died(&mut self, agent: usize, with_machine: bool, restart_us: u64) {
+        let Some(host) = self
+            .agents
+            .get_mut(agent)
+            .filter(|host| host.process.is_some())
+        else {
+            return;
+        };
+        host.process = None;
+        if let Err(error) = host.disk.crash(&mut self.random) {
+            return self.fail(format!("disk of agent {agent}: {error}"));
+        }
+        self.counts.agent_crashes += 1;
+        self.note(format_args!(
+            "agent {agent} dies, with its machine: {with_machine}"
+        ));
+        self.paused.remove(&Node::Agent(agent));
+        self.drop_ends(Node::Agent(agent), with_machine);
+        if with_machine {
+            let containers: Vec<ContainerId> = self
+                .agents
+                .get(agent)
+                .map_or_else(Vec::new, |host| host.executors.keys().cloned().collect());
+            for container in containers {
+                self.executor_gone(agent, &container);
+            }
+        }
+        self.end_orphans(agent);
+        self.after(restart_us, Event::StartAgent(agent));
+    }
+
+    /// Executors that find no agent, or never look for one, do not live for ever.
+    fn end_orphans(&mut self, agent: usize) {
+        let host = self.agents.get(agent);
+        let left: Vec<ContainerId> =
+            host.map_or_else(Vec::new, |host| host.executors.keys().cloned().collect());
+        for container in left {
+            let deed = Deed::Exit;
+            let event = Event::Executor {
+                agent,
+                container,
+                deed,
+            };
+            self.after(RECOVERY_TIMEOUT_US, event);
+        }
+    }
+
+    /// Hands an agent an input, does what it wants, and looks at what is cheap to look at.
+    pub(super) fn agent_input(&mut self, agent: usize, input: Input) {
+        let Some(clock) = self.agent_process(agent).map(|process| process.clock) else {
+            return;
+        };
+        let now = self.now(Node::Agent(agent), clock);
+        let mut effects = Vec::new();
+        if let Some(process) = self.agent_process(agent) {
+            process.core.handle(now, input, &mut effects);
+        }
+        for effect in effects {
+            self.agent_effect(agent, effect);
+        }
+        self.arm_agent(agent);
+    }
+
+    fn agent_effect(&mut self, agent: usize, effect: Effect) {
+        let Some(process) = self.agent_process(agent) else {
+            return;
+        };
+        let life = process.life;
+        match effect {
+            Effect::Connect(number) => self.agent_dials(agent, number),
+            Effect::CloseLink(number) => {
+                let gone = process.link.take_if(|(open, _)| *open == number);
+                if let Some((_, conn)) = gone {
+                    self.hang_up(conn, Side::Client);
+                }
+            }
+            Effect::ToMaster(number, frame) => {
+                let open = process.link.filter(|(open, _)| *open == number);
+                if let Some((_, conn)) = open {
+                    self.agent_says(agent, conn, frame);
+                }
+            }
+            Effect::ToExecutor(connection, event) => {
+                if let Some(conn) = process.streams.get(&connection).copied() {
+                    if self.is_event_doubled(&event) {
+                        self.send(conn, Side::Client, Parcel::ExecutorEvent(event.clone()));
+                    }
+                    self.send(conn, Side::Client, Parcel::ExecutorEvent(event));
+                }
+            }
+            Effect::CloseConnection(connection) => {
+                if let Some(conn) = process.streams.remove(&connection) {
+                    self.hang_up(conn, Side::Server);
+                }
+            }
+            Effect::Reply(token, answer) => self.executor_answered(token, &answer),
+            Effect::Launch(launch) => {
+                let delay = self.random.between(SECOND / 100, SECOND / 2);
+                let event = Event::Spawn {
+                    agent,
+                    life,
+                    launch,
+                };
+                self.after(delay, event);
+            }
+            Effect::UpdateVolumes(order) => {
+                let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
+                let result = match fails {
+                    true => Err("the link cannot be made".to_owned()),
+                    false => Ok(()),
+                };
+                let container = order.container;
+                let input = Box::new(Input::VolumesUpdated { container, result });
+                let delay = self.random.between(100, SECOND / 10);
+                self.after(delay, Event::ToAgent { agent, life, input });
+            }
+            Effect::Checkpoint(order) => self.agent_writes(agent, life, order),
+            Effect::Kill(container) => {
+                let delay = self.random.between(100, SECOND / 10);
+                self.kill_container(agent, &container, delay);
+            }
+            Effect::Admitted(id) => self.note(format_args!("agent {agent} is {id}")),
+            Effect::Exit(reason) => {
+                self.note(format_args!("agent {agent} ends: {reason}"));
+                let restart = self.random.below(20 * SECOND);
+                self.agent_died(agent, false, restart);
+            }
+        }
+    }
+
+    fn agent_writes(
+        &mut self,
+        agent: usize,
+        life: u64,
+        order: Box<crate::agent::messages::Checkpoint>,
+    ) {
+        if let Some(host) = self.agents.get_mut(agent) {
+            if host.disk.writing.is_some() {
+                return self.fail(format!("agent {agent} orders two checkpoints at a time"));
+            }
+            host.disk.writing = Some(order);
+        }
+        let time = match self.random.below(20) {
+            0 => self.random.below(5 * SECOND),
+            _ => self.random.between(500, SECOND / 20),
+        };
+        self.after(time, Event::DiskDone { agent, life });
+    }
+
+    pub(super) fn disk_done(&mut self, agent: usize, life: u64) {
+        if !self.is_alive(agent, life) {
+            return;
+        }
+        let may_fail = self.options.has_faults && !self.is_calm;
+        let Some(host) = self.agents.get_mut(agent) else {
+            return;
+        };
+        match host.disk.finish(&mut self.random, may_fail) {
+            Ok(result) => self.agent_input(agent, Input::Checkpointed { result }),
+            Err(error) => self.fail(format!("disk of agent {agent}: {error}")),
+        }
+    }
+
+    fn agent_dials(&mut self, agent: usize, number: LinkNumber) {
+        let Some(life) = self.agent_process(agent).map(|process| process.life) else {
+            return;
+        };
+        let refused = self.options.has_faults && !self.is_calm && self.random.per_mille(50);
+        let master = self.master.as_ref().map(|master| master.life);
+        let Some(leader) = master.filter(|_| !refused) else {
+            let delay = self.random.between(1_000, 3 * SECOND);
+            let input = Box::new(Input::LinkClosed { link: number });
+            return self.after(delay, Event::ToAgent { agent, life, input });
+        };
+        let kind = Kind::Link {
+            agent,
+            number,
+            link: None,
+        };
+        let conn = self.connect(kind, leader);
+        if let Some(process) = self.agent_process(agent) {
+            process.link = Some((number, conn));
+        }
+        self.send(conn, Side::Server, Parcel::Open);
+    }
+
+    pub(super) fn agent_says(
+        &mut self,
+        agent: usize,
+        conn: ConnId,
+        frame: Box<Frame<AgentToMaster>>,
+    ) {
+        self.check_said(agent, &frame.body);
+        let Some(frame) = self.sabotaged_frame(agent, conn, frame) else {
+            return;
+        };
+        self.send(conn, Side::Server, Parcel::FromAgent(frame));
+    }
+
+    pub(super) fn agent_hears(
+        &mut self,
+        agent: usize,
+        link: LinkNumber,
+        message: Box<MasterToAgent>,
+    ) {
+        if self.agent_process(agent).is_none() {
+            return;
+        }
+        self.notice_acknowledgement(agent, link, &message);
+        self.agent_input(agent, Input::FromMaster { link, message });
+    }
+
+    pub(super) fn agent_lost_link(&mut self, agent: usize, link: LinkNumber) {
+        if let Some(process) = self.agent_process(agent) {
+            process.link.take_if(|(open, _)| *open == link);
+            self.agent_input(agent, Input::LinkClosed { link });
+        }
+    }
+
+    pub(super) fn agent_lost_executor(&mut self, agent: usize, life: u64, stream: ConnectionId) {
+        if !self.is_alive(agent, life) {
+            return;
+        }
+        if let Some(process) = self.agent_process(agent) {
+            process.streams.remove(&stream);
+        }
+        self.agent_input(agent, Input::ConnectionClosed { connection: stream });
+    }
+
+    fn arm_agent(&mut self, agent: usize) {
+        let now_us = self.now_us;
+        let Some(process) = self.agent_process(agent) else {
+            return;
+        };
+        let Some(deadline) = process.core.next_deadline() else {
+            return;
+        };
+        let at = process.clock.world_time(deadline).max(now_us);
+        if process.timer.is_none_or(|armed| armed > at) {
+            process.timer = Some(at);
+            let life = process.life;
+            self.at(at, Event::AgentTimer { agent, life });
+        }
+    }
+
+    pub(super) fn agent_timer(&mut self, agent: usize, life: u64) {
+        if !self.is_alive(agent, life) {
+            return;
+        }
+        let now_us = self.now_us;
+        let Some(process) = self.agent_process(agent) else {
+            return;
+        };
+        if process.timer.is_none_or(|armed| armed > now_us) {
+            return;
+        }
+        process.timer = None;
+        self.agent_input(agent, Input::Tick);
+    }
+}
