@@ -258,6 +258,14 @@ impl Agent {
         if self.is_settled(framework_id, executor_id, &status) {
             return self.acknowledge_to_executor(framework_id, executor_id, &status, out);
         }
+        let task = TaskId::from(&status.task_id);
+        let framework = self.frameworks.get(framework_id);
+        let is_unknown = framework.is_some_and(|known| known.executor_of(&task).is_none());
+        if is_unknown {
+            // Of a task that ended before the agent was started again, its executor may not know
+            // that its end was taken.
+            self.acknowledge_to_executor(framework_id, executor_id, &status, out);
+        }
         let source = tepui_protocol::v1::task_status::Source::Executor as i32;
         self.update(
             now,

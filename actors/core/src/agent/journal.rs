@@ -366,9 +366,10 @@ impl Restored {
                 uuid,
             } => {
                 let framework = self.frameworks.get_mut(framework_id.as_str());
-                // A framework's last acknowledgement may be what ended it here.
+                // A framework's last acknowledgement may be what ended it here, and an update of one
+                // that was unknown when the update was made is not recorded.
                 if let Some(framework) = framework {
-                    framework.acknowledge(&task_id, &uuid)?;
+                    framework.acknowledge(&task_id, &uuid);
                 }
             }
         }
@@ -390,19 +391,20 @@ impl RestoredFramework {
         }
     }
 
-    fn acknowledge(&mut self, task: &str, uuid: &[u8]) -> Option<()> {
-        let stream = self.updates.get_mut(task)?;
-        if stream.pending.front()?.uuid() != uuid {
-            return None;
-        }
-        let status = stream.pending.pop_front()?;
+    fn acknowledge(&mut self, task: &str, uuid: &[u8]) {
+        let Some(stream) = self.updates.get_mut(task) else {
+            return;
+        };
+        let is_head = |status: &mut v1::TaskStatus| status.uuid() == uuid;
+        let Some(status) = stream.pending.pop_front_if(is_head) else {
+            return;
+        };
         match is_terminal(status.state()) {
             true => {
                 self.updates.remove(task);
             }
             false => stream.acknowledged.push(uuid.to_vec()),
         }
-        Some(())
     }
 
     /// The framework as it is now that the agent is back: nothing is known of its executors but

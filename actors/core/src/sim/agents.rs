@@ -1,9 +1,10 @@
 //! Agents: the core of each, its link, its disk and its executors, as its skin has them.
 //! Takes no decision; the core does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
 use tepui_protocol::v1::AgentInfo;
 
@@ -13,6 +14,7 @@ use super::executors::Executor;
 use super::net::{ConnId, Kind, Side};
 use super::random::Random;
 use super::world::{Clock, SECOND, World};
+use crate::agent::journal::{Restored, Survivor};
 use crate::agent::messages::{ConnectionId, Effect, Input, LinkNumber};
 use crate::agent::{Agent, Settings};
 use crate::ids::ContainerId;
@@ -33,6 +35,8 @@ pub(super) struct AgentHost {
     pub(super) ip: String,
     pub(super) settings: Settings,
     pub(super) disk: Disk,
+    /// What the agent has recorded; each record is durable before anything follows from it.
+    journal: Vec<Record>,
     pub(super) process: Option<AgentProcess>,
     /// Lives of the process so far.
     pub(super) lives: u64,
@@ -74,12 +78,15 @@ impl AgentHost {
             registration_backoff_factor: seconds(1),
             executor_registration_timeout: seconds(60),
             executor_shutdown_grace_period: seconds(5),
+            recovery_timeout: Duration::from_micros(RECOVERY_TIMEOUT_US),
+            executor_reregistration_timeout: seconds(15),
             max_completed_executors_per_framework: 20,
         };
         AgentHost {
             ip,
             settings,
             disk: Disk::default(),
+            journal: Vec::new(),
             process: None,
             lives: 0,
             executors: BTreeMap::new(),
@@ -114,14 +121,22 @@ impl World {
             Ok(recovered) => recovered,
             Err(error) => return self.fail(format!("agent {agent} cannot recover: {error}")),
         };
+        let restored = Restored::read(std::mem::take(&mut host.journal));
+        if restored.misfits() > 0 {
+            return self.fail(format!(
+                "the journal of agent {agent} does not fit together"
+            ));
+        }
+        let survivors = restored.survivors();
         host.lives += 1;
         let life = host.lives;
         let settings = host.settings.clone();
         let clock = Clock::start(now_us);
         let now = self.now(Node::Agent(agent), clock);
         let seed = self.random.seed();
-        let core = Agent::new(settings, recovered, seed, now);
+        let core = Agent::new(settings, recovered.with(restored), seed, now);
         if let Some(host) = self.agents.get_mut(agent) {
+            host.journal = core.records();
             host.process = Some(AgentProcess {
                 life,
                 clock,
@@ -132,7 +147,41 @@ impl World {
             });
         }
         self.note(format_args!("agent {agent} starts its life {life}"));
+        self.take_up(agent, life, &survivors);
         self.arm_agent(agent);
+    }
+
+    /// An agent that starts again looks which containers have outlived it, and kills the others.
+    fn take_up(&mut self, agent: usize, life: u64, survivors: &[Survivor]) {
+        let expected: BTreeSet<&ContainerId> = survivors.iter().map(|it| &it.container).collect();
+        let left: Vec<ContainerId> = self
+            .agents
+            .get(agent)
+            .map_or_else(Vec::new, |host| host.executors.keys().cloned().collect());
+        for container in left {
+            match expected.contains(&container) {
+                true => {
+                    if let Some(executor) = self.executor(agent, &container) {
+                        executor.life = life;
+                    }
+                }
+                false => self.executor_gone(agent, &container),
+            }
+        }
+        for survivor in survivors {
+            let container = survivor.container.clone();
+            let input = match self.executor(agent, &container).is_some() {
+                true => Input::Launched {
+                    container,
+                    result: Ok(survivor.pid.unwrap_or(2)),
+                },
+                false => Input::Exited {
+                    container,
+                    status: None,
+                },
+            };
+            self.agent_input(agent, input);
+        }
     }
 
     /// An agent's process ends; with its machine, its executors do too.
@@ -173,13 +222,19 @@ impl World {
         let left: Vec<ContainerId> =
             host.map_or_else(Vec::new, |host| host.executors.keys().cloned().collect());
         for container in left {
-            let deed = Deed::Exit;
+            let outlives = self
+                .executor(agent, &container)
+                .is_some_and(|it| it.outlives_agent);
+            let (delay, deed) = match outlives {
+                true => (RECOVERY_TIMEOUT_US, Deed::GiveUp),
+                false => (self.random.below(SECOND), Deed::Exit),
+            };
             let event = Event::Executor {
                 agent,
                 container,
                 deed,
             };
-            self.after(RECOVERY_TIMEOUT_US, event);
+            self.after(delay, event);
         }
     }
 
@@ -205,6 +260,11 @@ impl World {
         };
         let life = process.life;
         match effect {
+            Effect::Record(records) => {
+                if let Some(host) = self.agents.get_mut(agent) {
+                    host.journal.extend(records);
+                }
+            }
             Effect::Connect(number) => self.agent_dials(agent, number),
             Effect::CloseLink(number) => {
                 let gone = process.link.take_if(|(open, _)| *open == number);

@@ -62,6 +62,8 @@ pub(super) enum Deed {
     Killed(String),
     /// End its process.
     Exit,
+    /// The agent did not come back in time.
+    GiveUp,
 }
 
 /// Which line between the master and its helpers.

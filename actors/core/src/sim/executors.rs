@@ -38,6 +38,8 @@ pub(super) struct Executor {
     pub(super) unacknowledged: VecDeque<TaskStatus>,
     /// It was given a task at least once.
     pub(super) had_task: bool,
+    /// It waits for an agent that is gone.
+    pub(super) outlives_agent: bool,
     /// It was told to end.
     pub(super) is_ending: bool,
 }
@@ -77,6 +79,10 @@ impl World {
             tasks: BTreeMap::new(),
             unacknowledged: VecDeque::new(),
             had_task: false,
+            outlives_agent: launch
+                .environment
+                .get("MESOS_CHECKPOINT")
+                .is_some_and(|it| it == "1"),
             is_ending: false,
         };
         if let Some(host) = self.agents.get_mut(agent) {
@@ -146,6 +152,15 @@ impl World {
                 self.end_task(agent, container, &task, state);
             }
             Deed::Killed(task) => self.end_task(agent, container, &task, TaskState::TaskKilled),
+            Deed::GiveUp => {
+                // Unless the agent has come back meanwhile.
+                let found = self
+                    .executor(agent, container)
+                    .is_some_and(|it| it.is_subscribed);
+                if !found {
+                    self.executor_does(agent, container, Deed::Exit);
+                }
+            }
             Deed::Exit => {
                 let delay = self.random.between(100, SECOND / 10);
                 self.exit(agent, container, 0, delay);

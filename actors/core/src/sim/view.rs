@@ -13,12 +13,12 @@ use crate::registry::Operation;
 
 /// Where the master believes a task to be.
 pub(super) fn agent_of(task: &Task) -> AgentId {
-    AgentId::from(&task.info.agent_id)
+    task.agent.clone()
 }
 
 /// In which state the master believes a task to be.
 pub(super) fn state_of(task: &Task) -> TaskState {
-    TaskState::try_from(task.info.state).unwrap_or(TaskState::TaskUnknown)
+    TaskState::try_from(task.state).unwrap_or(TaskState::TaskUnknown)
 }
 
 fn state_name(state: i32) -> &'static str {

@@ -209,3 +209,29 @@ fn a_kill_waits_for_an_executor_whose_stream_is_down() {
     assert_eq!(agent.effect(), Effect::CloseConnection(ConnectionId(2)));
     assert_eq!(agent.event_type(3), event::Type::Subscribed);
 }
+
+#[test]
+fn an_executor_hears_that_an_end_was_taken_before_the_agent_started_again() {
+    let (mut agent, _) = Fixture::with_running_executor("t");
+    update(&mut agent, TaskState::TaskFinished, 1);
+    let finished = agent.update();
+    // This never reaches the executor.
+    assert_eq!(agent.event_type(1), event::Type::Acknowledged);
+    agent.acknowledge(&finished);
+    let mut agent = agent.crashed(settings());
+    back(&mut agent);
+    let again = call::Subscribe {
+        unacknowledged_updates: vec![call::Update {
+            status: status("t", TaskState::TaskFinished, 1),
+        }],
+        ..Default::default()
+    };
+    agent.subscribe_with("ex", 2, again);
+    let taken = agent.event(2).acknowledged.unwrap();
+    assert_eq!(
+        (taken.task_id.value.as_str(), &taken.uuid[..]),
+        ("t", &[1; 16][..])
+    );
+    assert_eq!(agent.update().status.state(), TaskState::TaskFinished);
+    assert_eq!(agent.event_type(2), event::Type::Subscribed);
+}

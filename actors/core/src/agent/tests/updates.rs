@@ -164,6 +164,7 @@ fn updates_of_unknown_tasks_are_sent_on_as_they_are() {
         ..status("other", TaskState::TaskRunning, 1)
     };
     agent.executor_update("ex", foreign);
+    assert_eq!(agent.event_type(1), event::Type::Acknowledged);
     let update = agent.update();
     assert_eq!(update.status.container_status, None);
     assert_eq!(update.executor_id, None);
