@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tepui_core::sim::{Failure, Options, run};
 
-/// Lines of the trace that are shown of a failure.
+/// Lines of the trace that are shown of a failure, unless asked for more.
 const SHOWN_LINES: usize = 60;
 
 /// Seeds between two lines of progress.
@@ -18,6 +18,7 @@ struct Arguments {
     first: u64,
     hours: f64,
     has_faults: bool,
+    lines: usize,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -26,6 +27,7 @@ fn arguments() -> Result<Arguments, String> {
         first: 0,
         hours: 0.5,
         has_faults: true,
+        lines: SHOWN_LINES,
     };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
@@ -40,6 +42,7 @@ fn arguments() -> Result<Arguments, String> {
         match name.as_str() {
             "--seeds" => arguments.seeds = value.parse().map_err(|error| bad(&error))?,
             "--first" => arguments.first = value.parse().map_err(|error| bad(&error))?,
+            "--lines" => arguments.lines = value.parse().map_err(|error| bad(&error))?,
             "--hours" => arguments.hours = value.parse().map_err(|error| bad(&error))?,
             _ => return Err(format!("{name} is not known")),
         }
@@ -52,7 +55,7 @@ fn arguments() -> Result<Arguments, String> {
 
 #[allow(clippy::print_stdout, reason = "this program talks to a terminal")]
 fn show(failure: &Failure, arguments: &Arguments) {
-    let from = failure.trace.len().saturating_sub(SHOWN_LINES);
+    let from = failure.trace.len().saturating_sub(arguments.lines);
     for line in failure.trace.iter().skip(from) {
         println!("{line}");
     }
@@ -80,7 +83,9 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(error) => {
-            println!("{error}; usage: sim --seeds N [--first K] [--hours H] [--no-faults]");
+            println!(
+                "{error}; usage: sim --seeds N [--first K] [--hours H] [--lines L] [--no-faults]"
+            );
             return ExitCode::FAILURE;
         }
     };

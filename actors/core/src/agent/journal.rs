@@ -395,8 +395,14 @@ impl RestoredFramework {
         let Some(stream) = self.updates.get_mut(task) else {
             return;
         };
-        let is_head = |status: &mut v1::TaskStatus| status.uuid() == uuid;
-        let Some(status) = stream.pending.pop_front_if(is_head) else {
+        if stream
+            .pending
+            .front()
+            .is_none_or(|head| head.uuid() != uuid)
+        {
+            return;
+        }
+        let Some(status) = stream.pending.pop_front() else {
             return;
         };
         match is_terminal(status.state()) {

@@ -347,10 +347,6 @@ impl Agent {
             Life::Leaving if self.containers.is_empty() => "left the cluster",
             Life::Stopping | Life::Leaving => return,
         };
-        if self.life == Life::Leaving {
-            // The next one is another agent.
-            out.push(Effect::Record(vec![self.journal.close()]));
-        }
         self.life = Life::Ended;
         out.push(Effect::Exit(reason.to_owned()));
     }

@@ -223,6 +223,8 @@ impl Agent {
             return;
         }
         tracing::info!(reason, "the agent leaves");
+        // Whatever happens on the way, the next one is another agent.
+        out.push(Effect::Record(vec![self.journal.close()]));
         self.tell_master(AgentToMaster::Unregister, out);
         self.life = Life::Leaving;
         let ids: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();

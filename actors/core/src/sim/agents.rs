@@ -260,11 +260,7 @@ impl World {
         };
         let life = process.life;
         match effect {
-            Effect::Record(records) => {
-                if let Some(host) = self.agents.get_mut(agent) {
-                    host.journal.extend(records);
-                }
-            }
+            Effect::Record(records) => self.agent_records(agent, records),
             Effect::Connect(number) => self.agent_dials(agent, number),
             Effect::CloseLink(number) => {
                 let gone = process.link.take_if(|(open, _)| *open == number);
@@ -323,6 +319,12 @@ impl World {
                 let restart = self.random.below(20 * SECOND);
                 self.agent_died(agent, false, restart);
             }
+        }
+    }
+
+    fn agent_records(&mut self, agent: usize, records: Vec<Record>) {
+        if let Some(host) = self.agents.get_mut(agent) {
+            host.journal.extend(records);
         }
     }
 

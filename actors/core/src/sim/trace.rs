@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
 
 /// Lines kept for the report of a failure.
-const KEPT: usize = 80;
+const KEPT: usize = 5_000;
 
 /// The trace of a run.
 pub(super) struct Trace {

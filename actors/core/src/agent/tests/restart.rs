@@ -235,3 +235,18 @@ fn an_executor_hears_that_an_end_was_taken_before_the_agent_started_again() {
     assert_eq!(agent.update().status.state(), TaskState::TaskFinished);
     assert_eq!(agent.event_type(2), event::Type::Subscribed);
 }
+
+#[test]
+fn an_agent_that_crashes_while_it_leaves_has_left() {
+    let (mut agent, _) = Fixture::with_running_executor("t");
+    update(&mut agent, TaskState::TaskRunning, 1);
+    agent.update();
+    assert_eq!(agent.event_type(1), event::Type::Acknowledged);
+    agent.input(Input::Leave);
+    assert_eq!(agent.told_master(), AgentToMaster::Unregister);
+    assert_eq!(agent.event_type(1), event::Type::Shutdown);
+    let mut agent = agent.crashed(settings());
+    agent.link_up(9);
+    assert!(matches!(agent.told_master(), AgentToMaster::Register(_)));
+    assert!(agent.snapshot().frameworks.is_empty());
+}
