@@ -76,7 +76,7 @@ pub enum StartError {
         "this agent has run before with other settings, and may not go on with these ({why}): give \
          it the settings it had, or --reconfiguration_policy=additive if it has more of something \
          now, or end what it left with --recover=cleanup, or remove {journal} to start as a new \
-         agent"
+         agent, which ends all that is left"
     )]
     Incompatible {
         /// What differs.

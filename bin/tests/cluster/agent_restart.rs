@@ -11,6 +11,9 @@ use crate::support::cluster::{Cluster, binary, start_agent_on, until};
 use crate::support::framework::{Encoding, Framework, info, task};
 use crate::support::http;
 
+/// Executors on a busy machine need a while to come back.
+const PATIENT: &[&str] = &["--executor_reregistration_timeout=15secs"];
+
 /// A framework that asks for checkpoints.
 fn careful(name: &str) -> Value {
     let mut info = info(name, &["PARTITION_AWARE"]);
@@ -55,7 +58,7 @@ fn a_running_task_outlives_the_agents_crash() {
     let (mut cluster, mut framework, running, pid) = with_task("exec sleep 1000");
     crash(&mut cluster);
     assert!(is_alive(pid));
-    cluster.restart_agent(0, &[]);
+    cluster.restart_agent(0, PATIENT);
     cluster.wait_for_agents(1);
     framework.accepted(json!({"type": "RECONCILE", "reconcile": {"tasks": []}}));
     // The last update may come again before: its acknowledgement may have been lost.
@@ -83,7 +86,7 @@ fn what_ends_while_the_agent_is_away_is_told_when_it_is_back() {
     crash(&mut cluster);
     // The task ends, and its executor waits for the agent.
     std::thread::sleep(std::time::Duration::from_secs(2));
-    cluster.restart_agent(0, &[]);
+    cluster.restart_agent(0, PATIENT);
     let failed = framework.await_state("kept", "TASK_FAILED");
     assert_eq!(failed["message"], "Command exited with status 7");
 }
@@ -100,7 +103,7 @@ fn a_task_whose_executor_dies_while_the_agent_is_away_has_failed() {
         Signal::SIGKILL,
     )
     .expect("signal");
-    cluster.restart_agent(0, &[]);
+    cluster.restart_agent(0, PATIENT);
     let failed = framework.await_state("kept", "TASK_FAILED");
     assert_eq!(failed["reason"], "REASON_EXECUTOR_TERMINATED");
     until("the end of what it left", || (!is_alive(pid)).then_some(()));
@@ -113,7 +116,7 @@ fn an_agent_that_is_stopped_leaves_its_tasks_to_the_next_run() {
         cluster.agents[0].signal(Signal::SIGTERM);
         assert!(cluster.agents[0].wait().success());
         assert!(is_alive(pid));
-        cluster.restart_agent(0, &[]);
+        cluster.restart_agent(0, PATIENT);
         cluster.wait_for_agents(1);
     }
     framework.kill("kept");
@@ -191,7 +194,7 @@ fn a_damaged_journal_is_set_aside_and_the_agent_starts() {
     crash(&mut cluster);
     let journal = cluster.work_dir(0).join("meta/agent.journal");
     std::fs::write(&journal, b"not what an agent wrote").expect("write");
-    cluster.restart_agent(0, &[]);
+    cluster.restart_agent(0, PATIENT);
     assert!(journal.with_extension("damaged-1").exists());
     let log = cluster.agents[0].log_text();
     assert!(log.contains("damaged"), "{log}");
