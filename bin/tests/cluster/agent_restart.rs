@@ -146,7 +146,7 @@ fn cleanup_ends_what_an_earlier_run_has_left() {
 
 #[test]
 fn an_agent_with_other_settings_may_not_go_on_and_says_why() {
-    let (mut cluster, _framework, _, pid) = with_task("exec sleep 1000");
+    let (mut cluster, mut framework, _, pid) = with_task("exec sleep 1000");
     crash(&mut cluster);
     let start = |resources: &str, policy: &str| {
         let mut command = Command::new(binary("tepui-agent"));
@@ -186,6 +186,9 @@ fn an_agent_with_other_settings_may_not_go_on_and_says_why() {
     let state = http::request(cluster.master.address, "GET", "/state", &[], &[]).json();
     assert_eq!(state["slaves"][0]["resources"]["cpus"], 8.0);
     assert!(is_alive(pid));
+    // It would outlive the agent, and this test.
+    framework.kill("kept");
+    framework.await_state("kept", "TASK_KILLED");
 }
 
 #[test]
