@@ -82,10 +82,10 @@ fn a_running_task_outlives_the_agents_crash() {
 
 #[test]
 fn what_ends_while_the_agent_is_away_is_told_when_it_is_back() {
-    let (mut cluster, mut framework, ..) = with_task("sleep 1; exit 7");
+    let (mut cluster, mut framework, _, pid) = with_task("sleep 1; exit 7");
     crash(&mut cluster);
     // The task ends, and its executor waits for the agent.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    until("the task's end", || (!is_alive(pid)).then_some(()));
     cluster.restart_agent(0, PATIENT);
     let failed = framework.await_state("kept", "TASK_FAILED");
     assert_eq!(failed["message"], "Command exited with status 7");
