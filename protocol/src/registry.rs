@@ -10,8 +10,8 @@ use crate::v1;
 
 /// Version of the stored form; a master refuses to read a newer one.
 ///
-/// 1 held agents; 2 also holds quotas, weights and scheduled machines.
-pub const VERSION: u32 = 2;
+/// 1 held agents; 2 also holds quotas, weights and scheduled machines; 3 also agents that are gone.
+pub const VERSION: u32 = 3;
 
 /// Key of the row that holds [`Header`].
 pub const HEADER_KEY: &str = "header";
@@ -21,6 +21,9 @@ pub const ADMITTED_PREFIX: &str = "admitted/";
 
 /// Keys of unreachable agents start so; the agent's id follows.
 pub const UNREACHABLE_PREFIX: &str = "unreachable/";
+
+/// Keys of agents that an operator marked gone start so; the agent's id follows.
+pub const GONE_PREFIX: &str = "gone/";
 
 /// Keys of quotas start so; the role follows.
 pub const QUOTA_PREFIX: &str = "quota/";
@@ -50,6 +53,13 @@ pub struct AdmittedAgent {
 pub struct UnreachableAgent {
     /// Since when, in microseconds since the Unix epoch.
     pub since_us: u64,
+}
+
+/// Row of an agent that an operator marked gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoneAgent {
+    /// When, in microseconds since the Unix epoch.
+    pub at_us: u64,
 }
 
 /// Row of a role's quota; amounts are in thousandths.

@@ -44,6 +44,13 @@ pub enum StopReason {
     },
     /// ZooKeeper knows no leader.
     NoLeader,
+    /// The leader is in another region: a rule of Mesos, whose masters must be close together.
+    OtherRegion {
+        /// Where this master is.
+        own: String,
+        /// Where the leader is.
+        leader: String,
+    },
 }
 
 impl fmt::Display for StopReason {
@@ -56,6 +63,11 @@ impl fmt::Display for StopReason {
                 write!(f, "lost leadership: {pid} leads with node {sequence}")
             }
             StopReason::NoLeader => f.write_str("lost leadership: zookeeper knows no leader"),
+            StopReason::OtherRegion { own, leader } => write!(
+                f,
+                "this master is in region '{own}' and the leader in region '{leader}'; all masters \
+                 of a cluster must be in one region (--domain)"
+            ),
         }
     }
 }
@@ -66,6 +78,8 @@ impl fmt::Display for StopReason {
 pub struct Decider {
     /// `MasterInfo.id` of this process.
     id: String,
+    /// Where this process is, if it was told.
+    region: Option<String>,
     candidacy: Candidacy,
     leader: Option<Leader>,
     leading: Option<Sequence>,
@@ -73,11 +87,12 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// Starts without a candidacy and without a leader; `id` is that of the own `MasterInfo`.
+    /// Starts without a candidacy and without a leader.
     #[must_use]
-    pub fn new(id: String) -> Decider {
+    pub fn new(own: &v1::MasterInfo) -> Decider {
         Decider {
-            id,
+            id: own.id.clone(),
+            region: region(own).map(str::to_owned),
             candidacy: Candidacy::Waiting,
             leader: None,
             leading: None,
@@ -103,6 +118,9 @@ impl Decider {
         {
             self.stopped = self.reason_to_stop(epoch);
         }
+        if self.stopped.is_none() {
+            self.stopped = self.other_region();
+        }
         if let Some(reason) = &self.stopped {
             return Decision::Stop(reason.clone());
         }
@@ -117,6 +135,15 @@ impl Decider {
             (Some(leader), _) => Decision::Follow(leader.info.clone()),
             (None, _) => Decision::Wait,
         }
+    }
+
+    fn other_region(&self) -> Option<StopReason> {
+        let own = self.region.as_ref()?;
+        let leader = region(&self.leader.as_ref()?.info)?;
+        (leader != own).then(|| StopReason::OtherRegion {
+            own: own.clone(),
+            leader: leader.to_owned(),
+        })
     }
 
     fn reason_to_stop(&self, epoch: Sequence) -> Option<StopReason> {
@@ -135,6 +162,11 @@ impl Decider {
             None => Some(StopReason::NoLeader),
         }
     }
+}
+
+fn region(master: &v1::MasterInfo) -> Option<&str> {
+    let domain = master.domain.as_ref()?.fault_domain.as_ref()?;
+    Some(&domain.region.name)
 }
 
 #[cfg(test)]
@@ -157,7 +189,26 @@ mod tests {
     }
 
     fn decider() -> Decider {
-        Decider::new("me".to_owned())
+        Decider::new(&v1::MasterInfo {
+            id: "me".to_owned(),
+            ..v1::MasterInfo::default()
+        })
+    }
+
+    fn with_region(id: &str, region: &str) -> v1::MasterInfo {
+        let domain = v1::domain_info::FaultDomain {
+            region: v1::domain_info::fault_domain::RegionInfo {
+                name: region.to_owned(),
+            },
+            ..Default::default()
+        };
+        v1::MasterInfo {
+            id: id.to_owned(),
+            domain: Some(v1::DomainInfo {
+                fault_domain: Some(domain),
+            }),
+            ..v1::MasterInfo::default()
+        }
     }
 
     fn leading() -> Decider {
@@ -182,7 +233,7 @@ mod tests {
         let decision = decider.on_leader(leader(5, "me"));
         assert_eq!(decision, Decision::Lead { epoch: 5 });
 
-        let mut decider = super::Decider::new("me".to_owned());
+        let mut decider = self::decider();
         assert_eq!(decider.on_leader(leader(5, "me")), Decision::Wait);
         let decision = decider.on_candidacy(contending(5));
         assert_eq!(decision, Decision::Lead { epoch: 5 });
@@ -252,6 +303,25 @@ mod tests {
         assert_eq!(decider.on_leader(leader(5, "me")), stop);
         assert_eq!(decider.on_candidacy(contending(7)), stop);
         assert_eq!(decider.on_leader(leader(7, "me")), stop);
+    }
+
+    #[test]
+    fn nobody_follows_a_leader_in_another_region() {
+        let leader = |region| {
+            Some(Leader {
+                sequence: Sequence(4),
+                info: Arc::new(with_region("other", region)),
+            })
+        };
+        let mut decider = Decider::new(&with_region("me", "here"));
+        assert_follows(&decider.on_leader(leader("here")), "other");
+        let Decision::Stop(reason) = decider.on_leader(leader("there")) else {
+            panic!("follows on");
+        };
+        assert!(reason.to_string().contains("'here'"), "{reason}");
+        // Who was not told where it is cannot tell.
+        let mut decider = self::decider();
+        assert_follows(&decider.on_leader(leader("there")), "other");
     }
 
     #[test]

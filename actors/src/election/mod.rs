@@ -48,7 +48,7 @@ impl Election {
         let detector = Detector::start(session);
         let (publish, decision) = watch::channel(Decision::Wait);
         let deciding = decide(
-            Decider::new(info.id.clone()),
+            Decider::new(info),
             contender.candidacy(),
             detector.leader(),
             publish,

@@ -51,7 +51,14 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         agent_ping_timeout: agent_ping_timeout(&values)?,
         max_agent_ping_timeouts: max_agent_ping_timeouts(&values)?,
         agent_reregister_timeout: agent_reregister_timeout(&values)?,
-        recovery_agent_removal_limit: recovery_agent_removal_limit(&values)?,
+        recovery_agent_removal_limit: share(&values, "recovery_agent_removal_limit")?,
+        agent_removal_rate_limit: agent_removal_rate_limit(&values)?,
+        mass_removal_limit: share(&values, "mass_removal_limit")?,
+        registry_fetch_timeout: values.duration("registry_fetch_timeout")?,
+        registry_store_timeout: values.duration("registry_store_timeout")?,
+        registry_gc_interval: registry_gc_interval(&values)?,
+        registry_max_agent_age: values.duration("registry_max_agent_age")?,
+        registry_max_agent_count: values.number("registry_max_agent_count")?,
         max_completed_frameworks: values.number("max_completed_frameworks")?,
         max_completed_tasks_per_framework: values.number("max_completed_tasks_per_framework")?,
         max_unreachable_tasks_per_framework: values
@@ -134,13 +141,33 @@ fn agent_reregister_timeout(values: &Values) -> Result<Duration, FlagError> {
     Ok(timeout)
 }
 
-fn recovery_agent_removal_limit(values: &Values) -> Result<f64, FlagError> {
+fn share(values: &Values, name: &'static str) -> Result<f64, FlagError> {
     let read = |text: &str| text.strip_suffix('%')?.trim().parse::<f64>().ok();
-    values.parse(
-        "recovery_agent_removal_limit",
-        "a share such as 50%",
-        |text| read(text).filter(|share| (0.0..=100.0).contains(share)),
+    values.parse(name, "a share such as 50%", |text| {
+        read(text).filter(|share| (0.0..=100.0).contains(share))
+    })
+}
+
+/// So many in such a time, evenly spread, as in Mesos.
+fn agent_removal_rate_limit(values: &Values) -> Result<Option<Duration>, FlagError> {
+    let read = |text: &str| {
+        let (count, time) = text.split_once('/')?;
+        let count: u32 = count.trim().parse().ok().filter(|count| *count > 0)?;
+        let time = super::parse_duration(time.trim()).filter(|time| !time.is_zero())?;
+        Some(time / count)
+    };
+    values.optional(
+        "agent_removal_rate_limit",
+        "a number of agents per time such as 1/10mins",
+        read,
     )
+}
+
+fn registry_gc_interval(values: &Values) -> Result<Duration, FlagError> {
+    match values.duration("registry_gc_interval")? {
+        Duration::ZERO => Err(values.bad("registry_gc_interval", "a duration above 0secs")),
+        interval => Ok(interval),
+    }
 }
 
 fn roles(values: &Values) -> Option<Vec<String>> {

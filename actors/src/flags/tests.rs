@@ -414,6 +414,18 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             ],
             &["'recovery_agent_removal_limit'", "50%"],
         ),
+        (
+            &["--registry=in_memory", "--mass_removal_limit=half"],
+            &["'mass_removal_limit'", "50%"],
+        ),
+        (
+            &["--registry=in_memory", "--agent_removal_rate_limit=0/1mins"],
+            &["'agent_removal_rate_limit'", "1/10mins"],
+        ),
+        (
+            &["--registry=in_memory", "--registry_gc_interval=0secs"],
+            &["'registry_gc_interval'", "above"],
+        ),
         (&[], &["'work_dir' is required", "--registry=in_memory"]),
     ] {
         let error = master_error(args, &[]);
@@ -421,6 +433,23 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             assert!(error.contains(part), "{args:?}: {error:?} lacks {part:?}");
         }
     }
+}
+
+#[test]
+fn agents_are_given_up_at_the_pace_and_share_that_flags_say() {
+    let config = master_with(&[], &[]);
+    assert_eq!(config.agent_removal_rate_limit, None);
+    assert_eq!(config.mass_removal_limit, 50.0);
+    let config = master_with(
+        &[
+            "--slave_removal_rate_limit=4/1mins",
+            "--mass_removal_limit=12.5%",
+        ],
+        &[],
+    );
+    let pace = std::time::Duration::from_secs(15);
+    assert_eq!(config.agent_removal_rate_limit, Some(pace));
+    assert_eq!(config.mass_removal_limit, 12.5);
 }
 
 #[test]

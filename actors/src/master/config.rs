@@ -53,6 +53,20 @@ pub struct MasterConfig {
     pub agent_reregister_timeout: Duration,
     /// Share of the agents known at start, in percent, that may be given up after it.
     pub recovery_agent_removal_limit: f64,
+    /// Time between two agents being marked unreachable.
+    pub agent_removal_rate_limit: Option<Duration>,
+    /// Share of agents or tasks, in percent, that may be given up without an operator's word.
+    pub mass_removal_limit: f64,
+    /// Longest time that reading the registry from ZooKeeper may take.
+    pub registry_fetch_timeout: Duration,
+    /// Longest time that writing it there may take.
+    pub registry_store_timeout: Duration,
+    /// How often agents that have been unreachable or gone for too long are forgotten.
+    pub registry_gc_interval: Duration,
+    /// For how long they are remembered.
+    pub registry_max_agent_age: Duration,
+    /// How many of each kind are remembered.
+    pub registry_max_agent_count: usize,
     /// Completed frameworks remembered.
     pub max_completed_frameworks: usize,
     /// Completed tasks remembered per framework.

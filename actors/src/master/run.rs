@@ -36,7 +36,7 @@ use crate::http::shared::SharedAnswer;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
 use crate::registrar::store::{File, InMemory, Store};
-use crate::registrar::zk::ZkStore;
+use crate::registrar::zk::{Limits, ZkStore};
 use crate::registrar::{OpenError, Opened, Registrar};
 
 /// Open files below which a master cannot hold a cluster of some size.
@@ -369,6 +369,10 @@ async fn open_registry(
             elected.session.clone(),
             Handle::current(),
             elected.epoch,
+            Limits {
+                load: config.registry_fetch_timeout,
+                write: config.registry_store_timeout,
+            },
         )),
         (RegistryStore::ZooKeeper, _, None) => return Err(RunError::NoZooKeeper),
     };

@@ -69,6 +69,8 @@ impl MasterCore for Scripted {
             agents: Default::default(),
             recovered_agents: Default::default(),
             unreachable_agents: Default::default(),
+            gone_agents: Default::default(),
+            held_agents: Default::default(),
             frameworks: Default::default(),
             completed_frameworks: Default::default(),
             offers: Default::default(),

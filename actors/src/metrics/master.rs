@@ -71,6 +71,8 @@ pub struct Gauges {
     pub slaves_inactive: usize,
     /// Agents known to be unreachable.
     pub slaves_unreachable: usize,
+    /// Agents that are not given up until an operator says so.
+    pub slaves_held: usize,
     /// Frameworks with a stream.
     pub frameworks_connected: usize,
     /// Frameworks without.
@@ -108,6 +110,7 @@ impl Gauges {
                 Phase::Recovering | Phase::Serving => 1.0,
             },
             slaves_unreachable: snapshot.unreachable_agents.len(),
+            slaves_held: snapshot.held_agents.len(),
             outstanding_offers: snapshot.offers.len(),
             ..Gauges::default()
         };

@@ -116,6 +116,21 @@ const COUNTERS: &[Counter] = &[
     ("master/slave_registrations", |c| c.slave_registrations),
     ("master/slave_reregistrations", |c| c.slave_reregistrations),
     ("master/slave_removals", |c| c.slave_removals),
+    ("master/slave_removals/reason_unhealthy", |c| {
+        c.slave_removals_reason_unhealthy
+    }),
+    ("master/slave_removals/reason_unregistered", |c| {
+        c.slave_removals_reason_unregistered
+    }),
+    ("master/slave_removals/reason_registered", |c| {
+        c.slave_removals_reason_registered
+    }),
+    ("master/recovery_slave_removals", |c| {
+        c.recovery_slave_removals
+    }),
+    ("master/slave_unreachable_canceled", |c| {
+        c.slave_unreachable_canceled
+    }),
     ("master/slave_unreachable_scheduled", |c| {
         c.slave_unreachable_scheduled
     }),
@@ -151,6 +166,8 @@ const GAUGES: &[Gauge] = &[
     ("master/slaves_active", |g| g.slaves_active as f64),
     ("master/slaves_inactive", |g| g.slaves_inactive as f64),
     ("master/slaves_unreachable", |g| g.slaves_unreachable as f64),
+    // Not in Mesos: agents that the mass-kill guard holds.
+    ("master/slaves_held", |g| g.slaves_held as f64),
     ("master/frameworks_connected", |g| {
         g.frameworks_connected as f64
     }),

@@ -30,11 +30,24 @@ pub const NODE: &str = "registry";
 /// Name of the node below it that says what counts.
 pub const HEAD: &str = "head";
 
-/// Loading takes no longer; Mesos's `--registry_fetch_timeout`.
-const LOAD_LIMIT: Duration = Duration::from_secs(60);
+/// How long ZooKeeper may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For loading; Mesos's `--registry_fetch_timeout`.
+    pub load: Duration,
+    /// For a write; Mesos's `--registry_store_timeout`.
+    pub write: Duration,
+}
 
-/// Writing takes no longer; Mesos's `--registry_store_timeout`.
-const WRITE_LIMIT: Duration = Duration::from_secs(20);
+impl Default for Limits {
+    /// Mesos's.
+    fn default() -> Self {
+        Limits {
+            load: Duration::from_secs(60),
+            write: Duration::from_secs(20),
+        }
+    }
+}
 
 /// Removing what no longer counts may hold up a load or write so long; the next load goes on.
 const COLLECT_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +64,7 @@ pub struct ZkStore {
     runtime: Handle,
     path: String,
     epoch: u64,
+    limits: Limits,
     /// What ZooKeeper holds; nothing before the first load and after a failed write.
     opened: Option<Opened>,
 }
@@ -80,12 +94,13 @@ impl ZkStore {
     /// `runtime` is the one that keeps the session; it must not be waiting for this store. Loads
     /// and writes have to be called off its threads, or on one where it lets block.
     #[must_use]
-    pub fn new(session: Session, runtime: Handle, epoch: u64) -> ZkStore {
+    pub fn new(session: Session, runtime: Handle, epoch: u64, limits: Limits) -> ZkStore {
         ZkStore {
             path: session.url().child(NODE),
             session,
             runtime,
             epoch,
+            limits,
             opened: None,
         }
     }
@@ -456,8 +471,8 @@ impl Store for ZkStore {
         self.opened = None;
         let runtime = self.runtime.clone();
         runtime.block_on(async {
-            let late = self.too_slow("registry", LOAD_LIMIT);
-            let opened = timeout(LOAD_LIMIT, self.open()).await;
+            let late = self.too_slow("registry", self.limits.load);
+            let opened = timeout(self.limits.load, self.open()).await;
             let (opened, garbage) = opened.unwrap_or(Err(late))?;
             self.collect(garbage).await;
             let rows = opened.rows.to_vec();
@@ -475,8 +490,8 @@ impl Store for ZkStore {
         let before = opened.rows.size();
         let runtime = self.runtime.clone();
         runtime.block_on(async {
-            let late = self.too_slow("commit", WRITE_LIMIT);
-            let written = timeout(WRITE_LIMIT, self.append(opened, rows)).await;
+            let late = self.too_slow("commit", self.limits.write);
+            let written = timeout(self.limits.write, self.append(opened, rows)).await;
             let (opened, garbage) = written.unwrap_or(Err(late))?;
             self.collect(garbage).await;
             let grown = opened.rows.size() - before;

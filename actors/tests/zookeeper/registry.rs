@@ -7,7 +7,7 @@ use crate::support::proxy::{Break, CREATE, Proxy, SET_DATA};
 use crate::support::{Ensemble, connected, open, url};
 use tepui_actors::election::Session;
 use tepui_actors::registrar::store::{Store, StoreError};
-use tepui_actors::registrar::zk::ZkStore;
+use tepui_actors::registrar::zk::{Limits, ZkStore};
 use tepui_core::registry::Row;
 use tokio::runtime::Handle;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
@@ -40,7 +40,7 @@ struct Leader {
 
 impl Leader {
     fn new(session: &Session, epoch: u64) -> Leader {
-        let store = ZkStore::new(session.clone(), Handle::current(), epoch);
+        let store = ZkStore::new(session.clone(), Handle::current(), epoch, Limits::default());
         Leader { store: Some(store) }
     }
 

@@ -20,13 +20,37 @@ use crate::registry::Operation;
 use crate::time::{Now, Wall};
 
 /// How the tasks of an agent end.
-struct Loss<'a> {
-    state: TaskState,
-    reason: Reason,
-    message: &'a str,
-    unreachable_since: Option<Wall>,
-    fate: Fate,
+pub(super) struct Loss<'a> {
+    pub(super) state: TaskState,
+    pub(super) reason: Reason,
+    pub(super) message: &'a str,
+    pub(super) unreachable_since: Option<Wall>,
+    pub(super) fate: Fate,
 }
+
+/// Why an agent left for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Departure {
+    /// It said so.
+    Unregistered,
+    /// Another one registered at its address.
+    Replaced,
+    /// Its machine goes down.
+    MachineDown,
+}
+
+impl Departure {
+    fn text(self) -> &'static str {
+        match self {
+            Departure::Unregistered => "the agent unregistered",
+            Departure::Replaced => "a new agent registered at the same address",
+            Departure::MachineDown => MACHINE_DOWN,
+        }
+    }
+}
+
+/// Why agents of a machine that goes down are removed; also what they are told.
+pub(super) const MACHINE_DOWN: &str = "Operator initiated 'Machine DOWN'";
 
 /// Agents named in a message about many.
 const SHOWN_AGENTS: usize = 10;
@@ -43,8 +67,15 @@ impl Master {
     /// The agent at the other end does not answer: it is unreachable, though its link is open.
     pub(super) fn link_unresponsive(&mut self, now: Now, link: LinkId, out: &mut Vec<Effect>) {
         match self.agent_of_link(link) {
-            Some(agent) => self.mark_unreachable(now, &agent, "health check timed out", out),
+            Some(agent) => self.give_up(now, &agent, "health check timed out", out),
             None => out.push(Effect::CloseLink(link)),
+        }
+    }
+
+    /// The agent at the other end answers again, after all.
+    pub(super) fn link_responsive(&mut self, link: LinkId) {
+        if let Some(agent) = self.agent_of_link(link) {
+            self.spare(&agent);
         }
     }
 
@@ -127,7 +158,7 @@ impl Master {
         }
     }
 
-    fn lose_task(
+    pub(super) fn lose_task(
         &mut self,
         now: Now,
         framework: &FrameworkId,
@@ -150,7 +181,7 @@ impl Master {
     pub(super) fn agent_stayed_away(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
         let timeout = duration_text(self.settings.agent_reregister_timeout);
         let message = format!("agent did not reregister within {timeout} after disconnecting");
-        self.mark_unreachable(now, id, &message, out);
+        self.give_up(now, id, &message, out);
     }
 
     /// Agents found in the registry at start did not come back in time.
@@ -173,18 +204,17 @@ impl Master {
             )));
             return;
         }
-        for id in missing {
-            self.mark_unreachable(now, &id, &message, out);
-        }
+        self.give_up_all(now, missing, &message, out);
     }
 
     /// Has the registry record that an agent is unreachable; only then is anybody told.
-    fn mark_unreachable(&mut self, now: Now, id: &AgentId, message: &str, out: &mut Vec<Effect>) {
-        // Whatever is being stored of the agent now also decides what becomes of it.
-        if self.transitions.contains_key(id) {
-            return;
-        }
-        self.counters.slave_unreachable_scheduled += 1;
+    pub(super) fn mark_unreachable(
+        &mut self,
+        now: Now,
+        id: &AgentId,
+        message: &str,
+        out: &mut Vec<Effect>,
+    ) {
         self.transitions.insert(id.clone(), Transition::default());
         let at = now.wall;
         let operation = Operation::MarkUnreachable {
@@ -207,10 +237,14 @@ impl Master {
         message: &str,
         out: &mut Vec<Effect>,
     ) {
+        self.removals.stored();
         self.counters.slave_unreachable_completed += 1;
         self.counters.slave_removals += 1;
+        self.counters.slave_removals_reason_unhealthy += 1;
         self.unreachable_agents.insert(id.clone(), at);
+        self.schedule_registry_gc(now);
         if self.recovered_agents.remove(id).is_some() {
+            self.counters.recovery_slave_removals += 1;
             return self.tell_agent_lost(id, out);
         }
         let text = "Agent was marked unreachable";
@@ -239,7 +273,7 @@ impl Master {
     }
 
     /// Removes an agent that left for good, once the registry has recorded it.
-    pub(super) fn remove_agent(&mut self, id: &AgentId, cause: &str, out: &mut Vec<Effect>) {
+    pub(super) fn remove_agent(&mut self, id: &AgentId, cause: Departure, out: &mut Vec<Effect>) {
         if !self.agents.contains_key(id) || self.transitions.contains_key(id) {
             return;
         }
@@ -247,7 +281,7 @@ impl Master {
         self.transitions.insert(id.clone(), Transition::default());
         let pending = Pending::Remove {
             id: id.clone(),
-            cause: cause.to_string(),
+            cause,
         };
         self.apply(Operation::RemoveAgent(id.clone()), pending, out);
     }
@@ -256,14 +290,19 @@ impl Master {
         &mut self,
         now: Now,
         id: &AgentId,
-        cause: &str,
+        cause: Departure,
         out: &mut Vec<Effect>,
     ) {
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };
         self.counters.slave_removals += 1;
-        let message = format!("Agent {} removed: {cause}", agent.info.hostname);
+        match cause {
+            Departure::Unregistered => self.counters.slave_removals_reason_unregistered += 1,
+            Departure::Replaced => self.counters.slave_removals_reason_registered += 1,
+            Departure::MachineDown => {}
+        }
+        let message = format!("Agent {} removed: {}", agent.info.hostname, cause.text());
         let loss = Loss {
             state: TaskState::TaskLost,
             reason: Reason::AgentRemoved,
@@ -279,9 +318,14 @@ impl Master {
 
     /// Takes an agent out of the admitted ones and tells the allocator first, so that nothing
     /// that ends on it afterwards is given back.
-    fn take_agent(&mut self, id: &AgentId, out: &mut Vec<Effect>) -> Option<Arc<Memo<Agent>>> {
+    pub(super) fn take_agent(
+        &mut self,
+        id: &AgentId,
+        out: &mut Vec<Effect>,
+    ) -> Option<Arc<Memo<Agent>>> {
         let agent = self.agents.remove(id)?;
         self.deadlines.clear(&Deadline::Agent(id.clone()));
+        self.removals.forget(id);
         if self.pids.get(&agent.pid) == Some(id) {
             self.pids.remove(&agent.pid);
         }
@@ -295,7 +339,7 @@ impl Master {
     }
 
     /// Ends what is left of an agent that was taken, and tells every framework.
-    fn forget_agent(&mut self, id: &AgentId, agent: &Agent, out: &mut Vec<Effect>) {
+    pub(super) fn forget_agent(&mut self, id: &AgentId, agent: &Agent, out: &mut Vec<Effect>) {
         for (framework, executor) in agent.executors.keys() {
             self.remove_executor(id, framework, executor, out);
         }
@@ -311,7 +355,7 @@ impl Master {
         }
     }
 
-    fn tell_agent_lost(&self, id: &AgentId, out: &mut Vec<Effect>) {
+    pub(super) fn tell_agent_lost(&self, id: &AgentId, out: &mut Vec<Effect>) {
         for framework in self.frameworks.keys() {
             self.send(framework, events::agent_failure(id), out);
         }

@@ -9,9 +9,11 @@ use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::{AgentInfo, Resource};
 use tracing::warn;
 
+use super::agent_loss::Departure;
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState, Phase};
 use super::registrations::{Arrival, Pending};
+use super::removals::Word;
 use super::{Master, to_agent, to_allocator};
 use crate::allocator::messages::{AgentFacts, Command};
 use crate::ids::{AgentId, ExecutorId, FrameworkId};
@@ -30,8 +32,8 @@ const MIN_AGENT_MAJOR_VERSION: u64 = 1;
 pub(super) enum Unwelcome {
     /// It is not answered, and may try again once it was set right.
     Ignored(String),
-    /// It must end itself.
-    ShutDown(String),
+    /// It must end itself, on this word.
+    ShutDown(Word, String),
 }
 
 impl Master {
@@ -86,7 +88,7 @@ impl Master {
             }
             AgentToMaster::Unregister => {
                 self.counters.messages_unregister_slave += 1;
-                self.remove_agent(agent, "the agent unregistered", out);
+                self.remove_agent(agent, Departure::Unregistered, out);
             }
             AgentToMaster::OperationStatus {
                 framework_id,
@@ -121,7 +123,7 @@ impl Master {
         };
         let pid = pid_of(&opened.peer_ip, &register.info);
         if let Err(unwelcome) = self.check_newcomer(&pid, &register) {
-            return self.turn_away(link, unwelcome, out);
+            return self.turn_away(now, link, None, unwelcome, out);
         }
         if let Some(old) = self.pids.get(&pid).cloned() {
             if self.agents.get(&old).and_then(|agent| agent.link()) == Some(link) {
@@ -147,7 +149,8 @@ impl Master {
         validation::agent::validate_registration(&register.info, &checkpointed, true)
             .map_err(Unwelcome::Ignored)?;
         // It runs nothing yet, so it loses nothing when it is told to end.
-        total_of(register).map_err(Unwelcome::ShutDown)?;
+        let bad = |text| Unwelcome::ShutDown(Word::Master, text);
+        total_of(register).map_err(bad)?;
         Ok(())
     }
 
@@ -158,15 +161,22 @@ impl Master {
                 "the registry was not read yet".to_string(),
             ));
         }
-        if self.maintenance.is_down(&machine_of(pid, &register.info)) {
-            return Err(Unwelcome::ShutDown("Machine is `DOWN`".to_string()));
+        let machine = machine_of(pid, &register.info);
+        if self.maintenance.is_down(&machine) {
+            let word = match self.down_at_start.contains(&machine) {
+                true => Word::Registry,
+                false => Word::Operator,
+            };
+            let text = "Machine is `DOWN`".to_string();
+            return Err(Unwelcome::ShutDown(word, text));
         }
         if register.link_version != link::VERSION {
-            return Err(Unwelcome::ShutDown(format!(
+            let text = format!(
                 "Agent speaks version {} of the agent link, this master speaks version {}",
                 register.link_version,
                 link::VERSION
-            )));
+            );
+            return Err(Unwelcome::ShutDown(Word::Master, text));
         }
         let major = register
             .version
@@ -192,12 +202,27 @@ impl Master {
         Ok(())
     }
 
-    pub(super) fn turn_away(&mut self, link: LinkId, unwelcome: Unwelcome, out: &mut Vec<Effect>) {
+    /// `id` is that of an agent that comes back: it may have tasks, which a shutdown would end.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        id: Option<&AgentId>,
+        unwelcome: Unwelcome,
+        out: &mut Vec<Effect>,
+    ) {
         self.counters.dropped_messages += 1;
         match unwelcome {
             Unwelcome::Ignored(reason) => warn!(link = link.0, reason, "agent ignored"),
-            Unwelcome::ShutDown(message) => {
-                out.push(to_agent(link, MasterToAgent::Shutdown { message }));
+            Unwelcome::ShutDown(word, message) => {
+                if id.is_none_or(|id| self.may_shut_down(now, id, word, &message)) {
+                    out.push(to_agent(link, MasterToAgent::Shutdown { message }));
+                } else {
+                    warn!(
+                        link = link.0,
+                        message, "agent not shut down yet, but ignored"
+                    );
+                }
             }
         }
     }
@@ -208,7 +233,7 @@ impl Master {
             self.detach_link(link, out);
             self.disconnect_agent(now, old, out);
         }
-        self.remove_agent(old, "a new agent registered at the same address", out);
+        self.remove_agent(old, Departure::Replaced, out);
     }
 
     /// A new agent's admission was stored.

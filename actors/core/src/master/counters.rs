@@ -74,8 +74,18 @@ pub struct Counters {
     pub slave_reregistrations: u64,
     /// Agents removed.
     pub slave_removals: u64,
+    /// Of these: agents that did not answer or did not come back.
+    pub slave_removals_reason_unhealthy: u64,
+    /// Agents that said that they leave.
+    pub slave_removals_reason_unregistered: u64,
+    /// Agents in whose place another one registered.
+    pub slave_removals_reason_registered: u64,
+    /// Agents of the registry that did not come back after the master's start.
+    pub recovery_slave_removals: u64,
     /// Agents scheduled to become unreachable.
     pub slave_unreachable_scheduled: u64,
+    /// Of these: agents that came back before they were marked.
+    pub slave_unreachable_canceled: u64,
     /// Agents that became unreachable.
     pub slave_unreachable_completed: u64,
     /// Tasks that ended, by state.

@@ -19,6 +19,10 @@ pub(super) enum Deadline {
     Framework(FrameworkId),
     /// The agents found in the registry at start should be back.
     RecoveredAgents,
+    /// The next agent may be marked unreachable.
+    Removal,
+    /// The registry may hold agents that have been away for too long.
+    RegistryGc,
 }
 
 /// At most one time per deadline; every operation takes logarithmic time.

@@ -10,10 +10,11 @@ use tepui_protocol::v1::scheduler::call::{Subscribe, UpdateFramework};
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{FrameworkInfo, TaskState};
 
+use super::agent_loss::Loss;
 use super::messages::{Answer, Effect, StreamId};
 use super::model::{Framework, FrameworkState};
 use super::tasks::Fate;
-use super::{Deadline, Master, events, history, subscribe, to_agent, to_allocator};
+use super::{Deadline, Master, events, subscribe, to_agent, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{AgentId, FrameworkId, Role, TaskId};
 use crate::time::Now;
@@ -188,27 +189,19 @@ impl Master {
             self.apply_status(id, &task_id, &status, state, out);
             self.remove_task(id, &task_id, Fate::Completed, out);
         }
-        let limit = self.settings.max_completed_tasks_per_framework;
-        let unreachable: Vec<TaskId> = self
-            .frameworks
-            .get(id)
-            .map_or_else(Vec::new, |f| f.unreachable_tasks.keys().cloned().collect());
+        let framework = self.frameworks.get(id);
+        let unreachable: Vec<TaskId> =
+            framework.map_or_else(Vec::new, |f| f.unreachable_tasks.keys().cloned().collect());
+        let loss = Loss {
+            state,
+            reason,
+            message: &message,
+            unreachable_since: None,
+            fate: Fate::Completed,
+        };
         for task_id in unreachable {
-            let framework = self.frameworks.get(id);
-            let Some(mut task) = framework
-                .and_then(|f| f.unreachable_tasks.get(&task_id))
-                .cloned()
-            else {
-                continue;
-            };
-            self.forget_unreachable(id, &task_id);
-            let status = events::end_of_task(&task, state, reason, &message, now.wall);
-            let ended = Arc::make_mut(&mut task);
-            ended.state = state as i32;
-            ended.push_status(&status);
-            if let Some(framework) = self.framework_mut(id) {
-                history::push_bounded(&mut framework.completed_tasks, task, limit);
-            }
+            // The framework is not told: it asked for that, or is away.
+            let _ = self.end_unreachable_task(now, id, &task_id, &loss);
         }
     }
 

@@ -79,15 +79,15 @@ impl Master {
 
     /// Forgets all tasks of an agent that is no longer unreachable.
     pub(super) fn forget_unreachable_of(&mut self, agent: &AgentId) {
-        let tasks = self
-            .unreachable
-            .by_agent
-            .get(agent)
-            .cloned()
-            .unwrap_or_default();
-        for (framework, task) in tasks {
+        for (framework, task) in self.unreachable_on(agent) {
             self.forget_unreachable(&framework, &task);
         }
+    }
+
+    /// Remembered tasks on an agent that is unreachable.
+    pub(super) fn unreachable_on(&self, agent: &AgentId) -> BTreeSet<(FrameworkId, TaskId)> {
+        let tasks = self.unreachable.by_agent.get(agent);
+        tasks.cloned().unwrap_or_default()
     }
 
     /// Moves a framework that has been removed to the completed ones.

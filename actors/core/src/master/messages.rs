@@ -42,6 +42,11 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// An agent that did not answer so many pings has sent something after all.
+    LinkResponsive {
+        /// The link.
+        link: LinkId,
+    },
     /// A message arrived on a link.
     FromAgent {
         /// The link.

@@ -16,6 +16,7 @@ mod deadlines;
 pub mod events;
 mod executors;
 mod frameworks;
+mod gone;
 mod history;
 mod inverse_offers;
 mod kill;
@@ -28,6 +29,7 @@ mod operations;
 pub mod operator;
 mod reconcile;
 mod registrations;
+mod removals;
 mod reregister;
 mod sanity;
 pub mod settings;
@@ -55,9 +57,10 @@ use self::model::{Agent, Framework, Offer, Phase, Snapshot};
 use self::operations::Orphans;
 use self::operator::Change;
 use self::registrations::{Link, Pending, Transition};
+use self::removals::Removals;
 use crate::allocator::messages::{Command, Generation};
 use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, Role, TaskId};
-use crate::maintenance::Maintenance;
+use crate::maintenance::{MachineKey, Maintenance};
 use crate::memo::Memo;
 use crate::quota::Quota;
 use crate::registry;
@@ -80,6 +83,13 @@ pub struct Master {
     /// How many there were at start.
     agents_at_start: usize,
     unreachable_agents: OrdMap<AgentId, Wall>,
+    gone_agents: OrdMap<AgentId, Wall>,
+    /// Those that were gone when this master read the registry.
+    gone_at_start: BTreeSet<AgentId>,
+    /// Machines that were down then, and still are.
+    down_at_start: BTreeSet<MachineKey>,
+    /// Agents that are given up.
+    removals: Removals,
     frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     completed_frameworks: Vector<Arc<Framework>>,
     offers: OrdMap<OfferId, Arc<Offer>>,
@@ -143,6 +153,10 @@ impl Master {
             recovered_agents: OrdMap::new(),
             agents_at_start: 0,
             unreachable_agents: OrdMap::new(),
+            gone_agents: OrdMap::new(),
+            gone_at_start: BTreeSet::new(),
+            down_at_start: BTreeSet::new(),
+            removals: Removals::default(),
             frameworks: OrdMap::new(),
             completed_frameworks: Vector::new(),
             offers: OrdMap::new(),
@@ -177,6 +191,7 @@ impl Master {
             }
             Input::LinkClosed { link } => self.link_closed(now, link, out),
             Input::LinkUnresponsive { link } => self.link_unresponsive(now, link, out),
+            Input::LinkResponsive { link } => self.link_responsive(link),
             Input::FromAgent { link, message } => self.agent_said(now, link, *message, out),
             Input::Subscribe {
                 stream,
@@ -198,7 +213,7 @@ impl Master {
                 request,
                 principal,
                 reply,
-            } => self.operate(*request, principal, reply, out),
+            } => self.operate(now, *request, principal, reply, out),
             Input::Applied { token, result } => self.applied(now, token, result, out),
             Input::Recovered(registry) => self.recovered(now, *registry, out),
             Input::Tick => self.tick(now, out),
@@ -227,6 +242,8 @@ impl Master {
             agents: self.agents.clone(),
             recovered_agents: self.recovered_agents.clone(),
             unreachable_agents: self.unreachable_agents.clone(),
+            gone_agents: self.gone_agents.clone(),
+            held_agents: self.removals.held().clone(),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),
             offers: self.offers.clone(),
@@ -247,6 +264,8 @@ impl Master {
                 Deadline::Agent(id) => self.agent_stayed_away(now, &id, out),
                 Deadline::Framework(id) => self.remove_framework(now, &id, out),
                 Deadline::RecoveredAgents => self.recovered_agents_stayed_away(now, out),
+                Deadline::Removal => self.remove_next(now, out),
+                Deadline::RegistryGc => self.collect_registry_garbage(now, out),
             }
         }
     }

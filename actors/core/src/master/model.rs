@@ -38,6 +38,26 @@ pub enum AgentState {
     Disconnected(Mono),
 }
 
+/// An agent that the master would give up, if it were not one of too many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What an operator would allow.
+    pub from: HeldFrom,
+    /// Why the master would do it.
+    pub why: String,
+    /// Since when it waits for an operator's word.
+    pub since: Wall,
+}
+
+/// What is held back from an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldFrom {
+    /// Being marked unreachable: frameworks would be told that their tasks are lost.
+    Removal,
+    /// Being shut down when it comes back: its tasks would be killed.
+    ShutDown,
+}
+
 /// An executor the master knows of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executor {
@@ -327,6 +347,10 @@ pub struct Snapshot {
     pub recovered_agents: OrdMap<AgentId, Arc<v1::AgentInfo>>,
     /// Unreachable agents and since when.
     pub unreachable_agents: OrdMap<AgentId, Wall>,
+    /// Agents that an operator marked gone, and when.
+    pub gone_agents: OrdMap<AgentId, Wall>,
+    /// Agents that are not given up until an operator says so.
+    pub held_agents: OrdMap<AgentId, Held>,
     /// Frameworks that are not completed.
     pub frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     /// The last completed frameworks, oldest first, bounded.

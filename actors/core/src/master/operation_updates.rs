@@ -275,6 +275,10 @@ impl Master {
             Some(agent) if self.unreachable_agents.contains_key(agent) => {
                 (OperationState::OperationUnreachable, "Agent is unreachable")
             }
+            Some(agent) if self.gone_agents.contains_key(agent) => (
+                OperationState::OperationGoneByOperator,
+                "Agent marked gone by operator",
+            ),
             Some(_) => (
                 OperationState::OperationUnknown,
                 "Both operation and agent are unknown",

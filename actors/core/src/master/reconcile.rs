@@ -132,6 +132,11 @@ impl Master {
                 ..answer(framework, asked, state, text, now.wall)
             });
         }
+        if self.gone_agents.contains_key(id) {
+            let text = "Reconciliation: Task is gone";
+            let state = TaskState::TaskGoneByOperator;
+            return Some(answer(framework, asked, state, text, now.wall));
+        }
         Some(unknown_task(framework, asked, now.wall))
     }
 }

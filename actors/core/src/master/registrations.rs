@@ -3,12 +3,13 @@
 
 use tepui_protocol::link::{Register, Reregister};
 
+use super::agent_loss::Departure;
 use super::messages::{Answer, Effect, LinkId, Token};
 use super::model::Phase;
 use super::{Deadline, Master, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{AgentId, Role};
-use crate::maintenance::Change;
+use crate::maintenance::{Change, Mode};
 use crate::quota::Quota;
 use crate::registry::{Operation, Registry};
 use crate::time::{Now, Wall};
@@ -72,7 +73,14 @@ pub(super) enum Pending {
         message: String,
     },
     /// An agent left for good.
-    Remove { id: AgentId, cause: String },
+    Remove { id: AgentId, cause: Departure },
+    /// An operator marked an agent gone.
+    Gone { id: AgentId, at: Wall, reply: Token },
+    /// Agents that were away for too long are forgotten.
+    Prune {
+        unreachable: Vec<AgentId>,
+        gone: Vec<AgentId>,
+    },
     /// An operator gave roles new quotas.
     Quota {
         quotas: Vec<(Role, Quota)>,
@@ -88,13 +96,15 @@ pub(super) enum Pending {
 }
 
 impl Pending {
-    /// Who waits for the answer, if an operator asked.
+    /// Who is told of a failure, where that is no reason to end.
     fn reply(&self) -> Option<Token> {
         match self {
             Pending::Admit { .. }
             | Pending::Return { .. }
             | Pending::Unreachable { .. }
-            | Pending::Remove { .. } => None,
+            | Pending::Remove { .. }
+            | Pending::Gone { .. }
+            | Pending::Prune { .. } => None,
             Pending::Quota { reply, .. } | Pending::Maintenance { reply, .. } => Some(*reply),
             Pending::Weights { reply, .. } => *reply,
         }
@@ -147,9 +157,15 @@ impl Master {
                 id
             }
             Pending::Remove { id, cause } => {
-                self.was_removed(now, &id, &cause, out);
+                self.was_removed(now, &id, cause, out);
                 id
             }
+            Pending::Gone { id, at, reply } => {
+                self.became_gone(now, &id, at, out);
+                out.push(Effect::Reply(reply, Answer::Ok));
+                id
+            }
+            Pending::Prune { unreachable, gone } => return self.pruned(&unreachable, &gone),
             Pending::Quota { quotas, reply } => return self.quotas_stored(quotas, reply, out),
             Pending::Weights { weights, reply } => return self.weights_stored(weights, reply, out),
             Pending::Maintenance { change, reply } => {
@@ -176,6 +192,13 @@ impl Master {
         }
         self.agents_at_start = self.recovered_agents.len();
         self.unreachable_agents.extend(registry.unreachable);
+        self.gone_at_start = registry.gone.keys().cloned().collect();
+        self.gone_agents.extend(registry.gone);
+        let machines = registry.maintenance.machines.into_iter();
+        let down = machines.filter(|(_, machine)| machine.mode == Mode::Down);
+        self.down_at_start = down.map(|(key, _)| key).collect();
+        self.removals.start(now);
+        self.schedule_registry_gc(now);
         if !self.recovered_agents.is_empty() {
             let timeout = self.settings.agent_reregister_timeout;
             self.deadlines

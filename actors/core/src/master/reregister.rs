@@ -14,6 +14,7 @@ use super::agents::{Unwelcome, facts_of, pid_of, plain, total_of};
 use super::messages::{Effect, LinkId};
 use super::model::{AgentState, Executor, Operation as KnownOperation, Task};
 use super::registrations::{Arrival, Pending, Transition};
+use super::removals::Word;
 use super::tasks::{is_over, is_terminal, state_of};
 use super::{Deadline, Master, events, launch, to_agent, to_allocator};
 use crate::allocator::messages::Command;
@@ -47,8 +48,12 @@ impl Master {
         let pid = pid_of(&opened.peer_ip, &report.register.info);
         let id = match self.check_returning(&pid, &report) {
             Ok(id) => id,
-            Err(unwelcome) => return self.turn_away(link, unwelcome, out),
+            Err(unwelcome) => {
+                let id = report.register.info.id.as_ref().map(AgentId::from);
+                return self.turn_away(now, link, id.as_ref(), unwelcome, out);
+            }
         };
+        self.spare(&id);
         if let Some(transition) = self.transitions.get_mut(&id) {
             if transition.link == Some(link) {
                 self.counters.dropped_messages += 1;
@@ -105,11 +110,16 @@ impl Master {
         total_of(register).map_err(ignored)?;
         let id = register.info.id.as_ref().map(AgentId::from);
         let id = id.ok_or_else(|| ignored("it names no id to come back with".to_string()))?;
+        if let Some(word) = self.gone_word(&id) {
+            let text = "Agent has been marked gone".to_string();
+            return Err(Unwelcome::ShutDown(word, text));
+        }
         let moved = self.agents.get(&id).is_some_and(|agent| {
             agent.info.hostname != register.info.hostname || host_of(&agent.pid) != host_of(pid)
         });
         match moved {
             true => Err(Unwelcome::ShutDown(
+                Word::Master,
                 "Agent attempted to reregister with different IP / hostname".to_string(),
             )),
             false => Ok(id),
@@ -367,6 +377,7 @@ impl Master {
         let link = arrival.link;
         let was_recovered = self.recovered_agents.remove(id).is_some();
         let was_unreachable = self.unreachable_agents.remove(id).is_some();
+        self.removals.came_back(id);
         self.counters.slave_reregistrations += 1;
         for info in &report.frameworks {
             self.know_framework(now, info, out);

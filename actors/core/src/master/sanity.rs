@@ -27,6 +27,7 @@ impl Master {
         self.check_tracked_operations()?;
         self.check_inverse_offers()?;
         self.check_maintenance()?;
+        self.check_removals()?;
         if self.completed_ids.len() != self.completed_frameworks.len() {
             return Err("ids of completed frameworks are not theirs".to_string());
         }
@@ -138,7 +139,8 @@ impl Master {
                     })?;
                 }
                 AgentState::Disconnected(_) => {
-                    let expected = waits || self.transitions.contains_key(id);
+                    let given_up = self.removals.has(id) || self.transitions.contains_key(id);
+                    let expected = waits || given_up;
                     ensure(expected, || format!("disconnected agent {id} has no timer"))?;
                     ensure(agent.offers.is_empty(), || {
                         format!("offers of disconnected {id}")
@@ -292,6 +294,24 @@ impl Master {
             let leaves = self.transitions.contains_key(id);
             ensure(leaves || !self.maintenance.is_down(&agent.machine), || {
                 format!("agent {id} stays on a machine that is down")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_removals(&self) -> Result<(), String> {
+        for id in self.removals.condemned() {
+            let is_known = self.agents.contains_key(id) || self.recovered_agents.contains_key(id);
+            ensure(is_known, || {
+                format!("agent {id} is given up, but not known")
+            })?;
+        }
+        for id in self.gone_agents.keys() {
+            let is_known = self.agents.contains_key(id)
+                || self.recovered_agents.contains_key(id)
+                || self.unreachable_agents.contains_key(id);
+            ensure(!is_known, || {
+                format!("agent {id} is gone and something else")
             })?;
         }
         Ok(())

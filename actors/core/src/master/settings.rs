@@ -18,6 +18,17 @@ pub struct MasterSettings {
     /// Share of the agents found in the registry at start, in percent, that may be given up because
     /// they did not come back; when there are more, the master ends instead.
     pub recovery_agent_removal_limit: f64,
+    /// Time between two agents being marked unreachable; `None` for no limit.
+    pub agent_removal_rate_limit: Option<Duration>,
+    /// Share of the agents, or of the tasks, in percent, that may be given up within ten minutes;
+    /// beyond it an operator must say so. 100 gives up all. Not in Mesos.
+    pub mass_removal_limit: f64,
+    /// How often agents that have been unreachable or gone for too long are forgotten.
+    pub registry_gc_interval: Duration,
+    /// For how long unreachable and gone agents are remembered.
+    pub registry_max_agent_age: Duration,
+    /// How many unreachable agents are remembered, and how many gone ones.
+    pub registry_max_agent_count: usize,
     /// Completed frameworks remembered.
     pub max_completed_frameworks: usize,
     /// Completed tasks remembered per framework.
@@ -47,6 +58,11 @@ impl Default for MasterSettings {
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(600),
             recovery_agent_removal_limit: 100.0,
+            agent_removal_rate_limit: None,
+            mass_removal_limit: 50.0,
+            registry_gc_interval: Duration::from_secs(15 * 60),
+            registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
+            registry_max_agent_count: 102_400,
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,
             max_unreachable_tasks_per_framework: 1000,

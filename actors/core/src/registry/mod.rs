@@ -34,6 +34,20 @@ pub enum Operation {
     MarkReachable(Box<v1::AgentInfo>),
     /// Forget an agent that left for good.
     RemoveAgent(AgentId),
+    /// Remember that an agent is gone by an operator's word: it must not come back under this id.
+    MarkGone {
+        /// The agent.
+        agent_id: AgentId,
+        /// When the operator said so.
+        at: Wall,
+    },
+    /// Forget these unreachable and gone agents, as far as they still are that.
+    Prune {
+        /// Ids of unreachable agents.
+        unreachable: Vec<AgentId>,
+        /// Ids of gone agents.
+        gone: Vec<AgentId>,
+    },
     /// Give roles new quotas, in this order; the default quota ends a role's.
     UpdateQuota(Vec<(Role, Quota)>),
     /// Give roles new weights, in this order; those of other roles stay.
@@ -45,8 +59,10 @@ pub enum Operation {
 /// Names a part of the registry that is stored on its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// Everything about an agent.
+    /// Everything about an agent, but that it is gone.
     Agent(AgentId),
+    /// That an agent is gone.
+    GoneAgent(AgentId),
     /// The quota of a role.
     Quota(Role),
     /// The weight of a role.
@@ -67,6 +83,9 @@ pub enum OperationError {
     /// The operation needs an admitted agent.
     #[error("agent {0} is not admitted")]
     NotAdmitted(AgentId),
+    /// An operator marked the agent gone.
+    #[error("agent {0} was marked gone; it must register anew, under another id")]
+    Gone(AgentId),
     /// A role cannot be guaranteed more than it may get.
     #[error("quota of role '{0}' guarantees more than its limits allow")]
     BadQuota(Role),
@@ -85,6 +104,8 @@ pub struct Registry {
     pub admitted: BTreeMap<AgentId, v1::AgentInfo>,
     /// Unreachable agents and since when.
     pub unreachable: BTreeMap<AgentId, Wall>,
+    /// Agents that an operator marked gone, and when.
+    pub gone: BTreeMap<AgentId, Wall>,
     /// Quotas by role; none of them is the default.
     pub quotas: BTreeMap<Role, Quota>,
     /// Weights by role path, where they were set.
@@ -105,6 +126,8 @@ impl Registry {
             Operation::MarkUnreachable { agent_id, at } => self.mark_unreachable(agent_id, *at),
             Operation::MarkReachable(info) => self.mark_reachable(info),
             Operation::RemoveAgent(agent_id) => Ok(self.remove(agent_id)),
+            Operation::MarkGone { agent_id, at } => Ok(self.mark_gone(agent_id, *at)),
+            Operation::Prune { unreachable, gone } => Ok(self.prune(unreachable, gone)),
             Operation::UpdateQuota(quotas) => self.update_quotas(quotas),
             Operation::UpdateWeights(weights) => self.update_weights(weights),
             Operation::ChangeMaintenance(change) => Ok(self.maintenance.apply(change)?),
@@ -123,6 +146,15 @@ impl Registry {
             Operation::MarkUnreachable { agent_id, .. } | Operation::RemoveAgent(agent_id) => {
                 vec![Key::Agent(agent_id.clone())]
             }
+            Operation::MarkGone { agent_id, .. } => {
+                let id = agent_id.clone();
+                vec![Key::Agent(id.clone()), Key::GoneAgent(id)]
+            }
+            Operation::Prune { unreachable, gone } => {
+                let unreachable = unreachable.iter().cloned().map(Key::Agent);
+                let gone = gone.iter().cloned().map(Key::GoneAgent);
+                unreachable.chain(gone).collect()
+            }
             Operation::UpdateQuota(quotas) => {
                 let roles = quotas.iter();
                 roles.map(|(role, _)| Key::Quota(role.clone())).collect()
@@ -140,6 +172,7 @@ impl Registry {
 
     fn admit(&mut self, info: &v1::AgentInfo) -> Result<bool, OperationError> {
         let id = id_of(info)?;
+        self.refuse_gone(&id)?;
         match self.admitted.get(&id) {
             Some(known) if known == info => Ok(false),
             Some(_) => Err(OperationError::AlreadyAdmitted(id)),
@@ -178,9 +211,38 @@ impl Registry {
     /// master whose registry is lost, or forgotten because it was away for too long.
     fn mark_reachable(&mut self, info: &v1::AgentInfo) -> Result<bool, OperationError> {
         let id = id_of(info)?;
+        self.refuse_gone(&id)?;
         let was_unreachable = self.unreachable.remove(&id).is_some();
         let before = self.admitted.insert(id, info.clone());
         Ok(was_unreachable || before.as_ref() != Some(info))
+    }
+
+    fn refuse_gone(&self, id: &AgentId) -> Result<(), OperationError> {
+        match self.gone.contains_key(id) {
+            true => Err(OperationError::Gone(id.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// An agent that is on no list can be marked too: it may have been forgotten a moment ago.
+    fn mark_gone(&mut self, id: &AgentId, at: Wall) -> bool {
+        if self.gone.contains_key(id) {
+            return false;
+        }
+        self.remove(id);
+        self.gone.insert(id.clone(), at);
+        true
+    }
+
+    fn prune(&mut self, unreachable: &[AgentId], gone: &[AgentId]) -> bool {
+        let mut changed = false;
+        for id in unreachable {
+            changed |= self.unreachable.remove(id).is_some();
+        }
+        for id in gone {
+            changed |= self.gone.remove(id).is_some();
+        }
+        changed
     }
 
     fn remove(&mut self, id: &AgentId) -> bool {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tepui_protocol::registry::{
-    ADMITTED_PREFIX, AdmittedAgent, HEADER_KEY, Header, MACHINE_PREFIX, QUOTA_PREFIX, RoleQuota,
-    RoleWeight, RowError, ScheduledMachine, UNREACHABLE_PREFIX, UnreachableAgent, VERSION,
-    WEIGHT_PREFIX, decode, encode,
+    ADMITTED_PREFIX, AdmittedAgent, GONE_PREFIX, GoneAgent, HEADER_KEY, Header, MACHINE_PREFIX,
+    QUOTA_PREFIX, RoleQuota, RoleWeight, RowError, ScheduledMachine, UNREACHABLE_PREFIX,
+    UnreachableAgent, VERSION, WEIGHT_PREFIX, decode, encode,
 };
 
 use super::{Key, Registry};
@@ -87,6 +87,11 @@ impl Registry {
                     row(UNREACHABLE_PREFIX, id, unreachable)?,
                 ])
             }
+            Key::GoneAgent(id) => {
+                let gone = self.gone.get(id);
+                let gone = gone.map(|at| GoneAgent { at_us: at.0 });
+                Ok(vec![row(GONE_PREFIX, id, gone)?])
+            }
             Key::Quota(role) => {
                 let quota = self.quotas.get(role).map(stored_quota);
                 Ok(vec![row(QUOTA_PREFIX, role, quota)?])
@@ -149,6 +154,9 @@ impl Registry {
             let row: UnreachableAgent = read(key, value)?;
             self.unreachable
                 .insert(AgentId::from(id), Wall(row.since_us));
+        } else if let Some(id) = key.strip_prefix(GONE_PREFIX) {
+            let row: GoneAgent = read(key, value)?;
+            self.gone.insert(AgentId::from(id), Wall(row.at_us));
         } else if let Some(role) = key.strip_prefix(QUOTA_PREFIX) {
             let row: RoleQuota = read(key, value)?;
             self.quotas.insert(Role::from(role), read_quota(row));

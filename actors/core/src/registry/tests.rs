@@ -49,6 +49,43 @@ fn admits_an_agent_once() {
 }
 
 #[test]
+fn one_that_is_gone_stays_gone_until_it_is_forgotten() {
+    let mut registry = Registry::default();
+    let gone = |at| Operation::MarkGone {
+        agent_id: "S0".into(),
+        at: Wall(at),
+    };
+    let admit = Operation::AdmitAgent(agent("S0", "a"));
+    registry.apply(&admit).unwrap();
+    assert_eq!(registry.apply(&gone(3)), Ok(true));
+    assert_eq!(registry.apply(&gone(4)), Ok(false));
+    assert_eq!(registry.gone, BTreeMap::from([("S0".into(), Wall(3))]));
+    assert!(registry.admitted.is_empty());
+    let refused = Err(OperationError::Gone("S0".into()));
+    assert_eq!(registry.apply(&admit), refused);
+    let back = Operation::MarkReachable(agent("S0", "a"));
+    assert_eq!(registry.apply(&back), refused);
+
+    registry
+        .apply(&Operation::AdmitAgent(agent("S1", "b")))
+        .unwrap();
+    registry.apply(&unreachable("S1", 5)).unwrap();
+    // One that was forgotten a moment ago can be marked too.
+    let forgotten = Operation::MarkGone {
+        agent_id: "S2".into(),
+        at: Wall(6),
+    };
+    assert_eq!(registry.apply(&forgotten), Ok(true));
+    let prune = Operation::Prune {
+        unreachable: vec!["S1".into(), "S0".into()],
+        gone: vec!["S0".into(), "S1".into(), "S2".into()],
+    };
+    assert_eq!(registry.apply(&prune), Ok(true));
+    assert_eq!(registry, Registry::default());
+    assert_eq!(registry.apply(&prune), Ok(false));
+}
+
+#[test]
 fn refuses_an_agent_without_id() {
     let mut registry = Registry::default();
     let nameless = Box::new(v1::AgentInfo::default());
@@ -283,6 +320,21 @@ fn rows_of_the_touched_parts_keep_a_store_current() {
         Operation::MarkReachable(agent("S0", "d")),
         unreachable("S1", 8),
         Operation::RemoveAgent("S0".into()),
+        Operation::AdmitAgent(agent("S2", "e")),
+        Operation::MarkGone {
+            agent_id: "S2".into(),
+            at: Wall(9),
+        },
+        Operation::AdmitAgent(agent("S3", "f")),
+        unreachable("S3", 10),
+        Operation::MarkGone {
+            agent_id: "S3".into(),
+            at: Wall(11),
+        },
+        Operation::Prune {
+            unreachable: vec!["S9".into()],
+            gone: vec!["S3".into()],
+        },
         Operation::UpdateQuota(vec![("a".into(), both.clone()), ("b".into(), both)]),
         Operation::UpdateWeights(vec![("a/b".into(), 2.0), ("*".into(), 0.1)]),
         Operation::UpdateQuota(vec![("a".into(), Quota::default())]),
@@ -301,6 +353,7 @@ fn rows_of_the_touched_parts_keep_a_store_current() {
     }
     let names: Vec<&str> = rows.0.keys().map(String::as_str).collect();
     let expected = [
+        "gone/S2",
         "header",
         "machine/down/10.0.0.1",
         "machine/new/10.0.0.1",

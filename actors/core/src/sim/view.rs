@@ -39,6 +39,8 @@ pub(super) fn shown(operation: &Operation) -> String {
         Operation::MarkReachable(info) => format!("reachable {:?}", id(info.id.as_ref())),
         Operation::MarkUnreachable { agent_id, .. } => format!("unreachable {agent_id}"),
         Operation::RemoveAgent(agent) => format!("remove {agent}"),
+        Operation::MarkGone { agent_id, .. } => format!("gone {agent_id}"),
+        Operation::Prune { unreachable, gone } => format!("forget {unreachable:?} {gone:?}"),
         Operation::UpdateQuota(quotas) => format!("{quotas:?}"),
         Operation::UpdateWeights(weights) => format!("{weights:?}"),
         Operation::ChangeMaintenance(change) => format!("{change:?}"),

@@ -27,13 +27,17 @@ flags! {
              --work_dir), 'zk' (in ZooKeeper, for all masters that meet there) or 'in_memory'. \
              Mesos's name 'replicated_log', which is also the default, means 'zk' with --zk, and \
              'file' without.";
-        registry_fetch_timeout: Duration, Some("1mins"), No, "Limit for reading the registry.";
-        registry_gc_interval: Duration, Some("15mins"), No,
-            "How often old unreachable/gone agents are pruned.";
-        registry_max_agent_age: Duration, Some("2weeks"), No,
-            "Age after which such agents are pruned.";
-        registry_max_agent_count: Uint, Some("102400"), No, "Number of such agents kept.";
-        registry_store_timeout: Duration, Some("20secs"), No, "Limit for writing the registry.";
+        registry_fetch_timeout: Duration, Some("1mins"), Yes,
+            "The master ends when reading its registry from ZooKeeper takes longer.";
+        registry_gc_interval: Duration, Some("15mins"), Yes,
+            "How often it is looked for agents that are unreachable or gone for too long.";
+        registry_max_agent_age: Duration, Some("2weeks"), Yes,
+            "Age after which unreachable and gone agents are forgotten.";
+        registry_max_agent_count: Uint, Some("102400"), Yes,
+            "Unreachable agents that are remembered, and as many that are gone; the oldest of more \
+             are forgotten.";
+        registry_store_timeout: Duration, Some("20secs"), Yes,
+            "The master ends when writing its registry to ZooKeeper takes longer.";
         registry_strict: Bool, Some("false"), Only(&["false"]),
             "Removed feature; only false accepted.";
     [Frameworks]
@@ -87,11 +91,17 @@ flags! {
     [Agents]
         agent_ping_timeout | slave_ping_timeout: Duration, Some("15secs"), Yes,
             "Time between two pings of an agent, from 1secs to 15mins.";
-        agent_removal_rate_limit | slave_removal_rate_limit: Text, None, No,
-            "Pace of marking agents unreachable, e.g. 1/10mins.";
+        agent_removal_rate_limit | slave_removal_rate_limit: Text, None, Yes,
+            "Pace of marking agents unreachable, such as 1/10mins; who answers or comes back before \
+             its turn is spared. Default: no limit.";
         agent_reregister_timeout | slave_reregister_timeout: Duration, Some("10mins"), Yes,
             "Time agents have to come back after a lost connection or a restart of the master; at \
              least 10mins.";
+        mass_removal_limit: Text, Some("50%"), Yes,
+            "Share of the agents, or of the tasks, that may be given up within 10mins because agents \
+             do not answer, do not come back, or are not wanted back. Beyond it, from the fifth \
+             agent on, they are kept until an operator says otherwise at /api/tepui/v1/guard; 100% \
+             gives up all, as Mesos does.";
         max_agent_ping_timeouts | max_slave_ping_timeouts: Uint, Some("5"), Yes,
             "Pings in a row that may stay unanswered before an agent is unreachable; at least 1.";
         max_executors_per_agent | max_executors_per_slave: Uint, None, No,

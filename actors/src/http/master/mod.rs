@@ -1,6 +1,7 @@
 //! The master's HTTP face: which path does what, and what its handlers share.
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
+mod guard;
 mod link;
 mod operator;
 mod reads;
@@ -75,6 +76,7 @@ enum Route {
     Scheduler,
     Operator,
     AgentLink,
+    Guard,
     Health,
     Version,
     Flags,
@@ -94,6 +96,7 @@ const ROUTES: Table<Route> = Table {
         (&["api", "v1"], Route::Operator),
         // The segments of `tepui_protocol::link::PATH`, which a test holds this to.
         (&["api", "tepui", "v1", "agent-link"], Route::AgentLink),
+        (&["api", "tepui", "v1", "guard"], Route::Guard),
         (&["health"], Route::Health),
         (&["flags"], Route::Flags),
         (&["state"], Route::State),
@@ -120,6 +123,7 @@ async fn route(
         Some(Route::Scheduler) => scheduler::handle(request, payload, face).await,
         Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::refuse(),
+        Some(Route::Guard) => guard::handle(request, payload, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),

@@ -41,12 +41,17 @@ async fn serve(
         ),
     })?;
     media::accepted(request.headers())?;
+    ask(face, call).await
+}
+
+/// Has the master carry out a request, and waits for its answer.
+pub(super) async fn ask(face: &Face, request: Request) -> Result<HttpResponse, HttpResponse> {
     let Ok(permit) = face.calls.clone().try_acquire_owned() else {
         return Err(unavailable("Too many calls are waiting; try again later"));
     };
     let (reply, answer) = oneshot::channel();
     face.master.send(ToMaster::Operate {
-        request: Box::new(call),
+        request: Box::new(request),
         principal: None,
         reply,
         permit,

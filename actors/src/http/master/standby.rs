@@ -47,7 +47,9 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
         Some(Route::Flags) => reads::flags(request, &standby.config),
         Some(Route::Metrics) => metrics(request, standby),
         Some(Route::Redirect) => to_leader(standby, ""),
-        Some(Route::Scheduler | Route::Operator | Route::AgentLink | Route::State) => {
+        Some(
+            Route::Scheduler | Route::Operator | Route::AgentLink | Route::Guard | Route::State,
+        ) => {
             let whole = request.uri().path_and_query();
             let whole = whole.map_or("/", |whole| whole.as_str());
             to_leader(standby, &delegated(whole))

@@ -40,6 +40,7 @@ impl Reader {
         pings.reset();
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unanswered = 0;
+        let mut is_given_up = false;
         let mut held_up = 0;
         // Held while waiting for the next message. While the master has too many of this agent's
         // messages there is none, nothing is read, and TCP slows the agent down.
@@ -50,7 +51,7 @@ impl Reader {
                 _ = pings.tick() => {
                     // While nothing is read, an answer cannot be seen, and is not missed.
                     if permit.is_some() {
-                        self.missed(unanswered);
+                        is_given_up |= self.missed(unanswered);
                         unanswered += 1;
                     }
                     let _ = self.orders.send(Order::Ping);
@@ -67,6 +68,9 @@ impl Reader {
                         continue;
                     };
                     unanswered = 0;
+                    if std::mem::take(&mut is_given_up) {
+                        self.master.input(Input::LinkResponsive { link: self.link });
+                    }
                     if !self.frame(&frame, &mut permit) {
                         return;
                     }
@@ -93,9 +97,10 @@ impl Reader {
         }
     }
 
-    /// `unanswered` pings were not answered when the next one is due.
-    fn missed(&self, unanswered: u32) {
-        if unanswered > 0 && unanswered == self.pinging.max_unanswered {
+    /// `unanswered` pings were not answered when the next one is due; true when that is too many.
+    fn missed(&self, unanswered: u32) -> bool {
+        let is_too_many = unanswered > 0 && unanswered == self.pinging.max_unanswered;
+        if is_too_many {
             tracing::warn!(
                 link = self.link.0,
                 agent = self.agent.get(),
@@ -105,6 +110,7 @@ impl Reader {
             self.master
                 .input(Input::LinkUnresponsive { link: self.link });
         }
+        is_too_many
     }
 
     /// The frame in a WebSocket message; nothing when it holds none, and an end when the

@@ -108,6 +108,28 @@ async fn an_agent_that_answers_no_ping_is_unresponsive_after_the_last_one() {
 }
 
 #[actix::test]
+async fn an_agent_that_answers_after_all_is_told_of_once() {
+    tokio::time::pause();
+    let mut fixture = start(4);
+    for _ in 0..PINGING.max_unanswered {
+        fixture.ping().await;
+    }
+    let Some(ToMaster::Input(Input::LinkUnresponsive { .. })) = fixture.inputs.recv().await else {
+        panic!("the master must be told");
+    };
+    fixture.ping().await;
+    for _ in 0..2 {
+        fixture.send(7, AgentToMaster::Pong);
+        fixture.ping().await;
+    }
+    match fixture.inputs.recv().await {
+        Some(ToMaster::Input(Input::LinkResponsive { link })) => assert_eq!(link, LinkId(7)),
+        _ => panic!("the master must be told"),
+    }
+    assert!(fixture.inputs.try_recv().is_err());
+}
+
+#[actix::test]
 async fn an_agent_that_answers_stays() {
     tokio::time::pause();
     let mut fixture = start(4);

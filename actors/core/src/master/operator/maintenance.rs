@@ -9,6 +9,7 @@ use tepui_protocol::v1::allocator::{InverseOfferStatus, inverse_offer_status};
 use tepui_protocol::v1::maintenance::cluster_status::DrainingMachine;
 use tepui_protocol::v1::maintenance::{ClusterStatus, Schedule};
 
+use super::super::agent_loss::{Departure, MACHINE_DOWN};
 use super::super::messages::{Answer, Effect, Token};
 use super::super::model::Snapshot;
 use super::super::registrations::Pending;
@@ -18,9 +19,6 @@ use crate::ids::AgentId;
 use crate::maintenance::{Change, MachineKey, Maintenance, Mode};
 use crate::registry::Operation;
 use crate::validation::maintenance as rules;
-
-/// Why agents of a machine that goes down are removed; also what they are told.
-const MACHINE_DOWN: &str = "Operator initiated 'Machine DOWN'";
 
 impl Master {
     /// UPDATE_MAINTENANCE_SCHEDULE.
@@ -84,6 +82,8 @@ impl Master {
         let answer = match changed.apply(change) {
             Ok(_) => {
                 let before = mem::replace(&mut self.maintenance, changed);
+                let maintenance = &self.maintenance;
+                self.down_at_start.retain(|key| maintenance.is_down(key));
                 self.follow_schedule(&before, out);
                 Answer::Ok
             }
@@ -136,7 +136,7 @@ impl Master {
             let message = MACHINE_DOWN.to_string();
             out.push(to_agent(link, MasterToAgent::Shutdown { message }));
         }
-        self.remove_agent(id, MACHINE_DOWN, out);
+        self.remove_agent(id, Departure::MachineDown, out);
     }
 }
 

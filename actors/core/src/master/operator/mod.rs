@@ -19,6 +19,7 @@ use super::messages::{Answer, Effect, Token};
 use super::model::Phase;
 use super::{Master, call};
 use crate::ids::AgentId;
+use crate::time::Now;
 
 /// A change an operator wants. It is answered once the registry holds it, or, for a change of
 /// resources, once it is sent to the agent.
@@ -46,12 +47,17 @@ pub enum Request {
     StartMaintenance(Vec<v1::MachineId>),
     /// Machines are back up.
     StopMaintenance(Vec<v1::MachineId>),
+    /// An agent will never come back; its tasks can be started elsewhere.
+    MarkAgentGone(AgentId),
+    /// Agents that the mass-kill guard holds are to be given up after all. Not in Mesos.
+    ReleaseHeld,
 }
 
 impl Master {
     /// Carries out what an operator asked for; every request is answered once.
     pub(super) fn operate(
         &mut self,
+        now: Now,
         request: Request,
         principal: Option<String>,
         reply: Token,
@@ -76,6 +82,8 @@ impl Master {
                 self.start_maintenance(&machines, reply, out);
             }
             Request::StopMaintenance(machines) => self.stop_maintenance(&machines, reply, out),
+            Request::MarkAgentGone(agent) => self.mark_gone(now, agent, reply, out),
+            Request::ReleaseHeld => self.release_held(now, reply, out),
         }
     }
 }

@@ -63,6 +63,10 @@ impl Request {
                 let payload = present(call.stop_maintenance, "stop_maintenance")?;
                 Ok(Request::StopMaintenance(payload.machines))
             }
+            Type::MarkAgentGone => {
+                let payload = present(call.mark_agent_gone, "mark_agent_gone")?;
+                Ok(Request::MarkAgentGone(AgentId::from(&payload.agent_id)))
+            }
             other => Err(CallError::Unsupported(other.as_str_name())),
         }
     }
@@ -179,6 +183,7 @@ mod tests {
             ("UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule"),
             ("START_MAINTENANCE", "start_maintenance"),
             ("STOP_MAINTENANCE", "stop_maintenance"),
+            ("MARK_AGENT_GONE", "mark_agent_gone"),
         ] {
             let text = format!("Expecting '{payload}' to be present");
             assert_eq!(refused(&json!({"type": kind})), text);

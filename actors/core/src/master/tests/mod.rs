@@ -4,6 +4,7 @@
 mod agents;
 mod changes;
 mod fixture;
+mod gone;
 mod inverse_offers;
 mod launch;
 mod maintenance;
@@ -13,6 +14,7 @@ mod parts;
 mod quota;
 mod random;
 mod random_settings;
+mod removals;
 mod reregister;
 mod subscribe;
 mod updates;

@@ -91,6 +91,8 @@ impl World {
         let settings = MasterSettings {
             offer_timeout: seed.is_multiple_of(2).then_some(Duration::from_secs(50)),
             weights: BTreeMap::from([("flag".to_string(), 3.0)]),
+            agent_removal_rate_limit: seed.is_multiple_of(3).then_some(Duration::from_secs(30)),
+            registry_max_agent_count: usize::from(seed % 5),
             ..Default::default()
         };
         let info = MasterInfo {
@@ -187,6 +189,10 @@ impl World {
         let agents: Vec<_> = state.agents.keys().cloned().collect();
         let admitted: Vec<_> = self.registry.admitted.keys().cloned().collect();
         assert_eq!(agents, admitted);
+        let unreachable: BTreeMap<_, _> = state.unreachable_agents.clone().into_iter().collect();
+        assert_eq!(unreachable, self.registry.unreachable);
+        let gone: BTreeMap<_, _> = state.gone_agents.clone().into_iter().collect();
+        assert_eq!(gone, self.registry.gone);
     }
 
     fn step(&mut self) {
@@ -222,8 +228,9 @@ impl World {
 
     fn come_back(&mut self) {
         let known = self.master.snapshot();
-        let gone = known.unreachable_agents.keys().cloned();
-        let Some(id) = self.pick(known.agents.keys().cloned().chain(gone)) else {
+        let away = known.unreachable_agents.keys();
+        let away = away.chain(known.gone_agents.keys()).cloned();
+        let Some(id) = self.pick(known.agents.keys().cloned().chain(away)) else {
             return;
         };
         let link = self.open_link();
@@ -235,8 +242,10 @@ impl World {
 
     fn lose_link(&mut self) {
         if let Some(link) = self.pick(self.links.clone()) {
-            if self.below(3) == 0 {
-                return self.input(Input::LinkUnresponsive { link });
+            match self.below(4) {
+                0 => return self.input(Input::LinkUnresponsive { link }),
+                1 => return self.input(Input::LinkResponsive { link }),
+                _ => {}
             }
             self.links.remove(&link);
             self.input(Input::LinkClosed { link });
@@ -270,7 +279,14 @@ impl World {
         let machine = |number: usize| json!({"hostname": "HOST", "ip": format!("10.0.0.{number}")});
         let one = machine(self.below(3));
         let at = self.number();
-        let request = match self.below(6) {
+        let request = match self.below(8) {
+            6 => {
+                let known = self.master.snapshot();
+                let away = known.unreachable_agents.keys();
+                let all = known.agents.keys().chain(away).cloned();
+                Request::MarkAgentGone(self.pick(all).unwrap_or_else(|| "nobody".into()))
+            }
+            7 => Request::ReleaseHeld,
             0 => {
                 let role = ["web", "eng"][self.below(2)];
                 let limits = match self.below(3) {
@@ -389,6 +405,7 @@ impl World {
 #[test]
 fn random_histories_keep_master_registry_and_allocator_in_agreement() {
     let (mut answered, mut downs, mut quotas) = (0, 0, 0);
+    let (mut gone, mut spared) = (0, 0);
     for seed in 0..SEEDS {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
@@ -397,14 +414,18 @@ fn random_histories_keep_master_registry_and_allocator_in_agreement() {
             answered += state.inverse_offer_answers.len();
             downs += state.maintenance_status().down_machines.len();
             quotas += state.quotas.len();
+            gone += state.gone_agents.len();
         }
         while !world.queue.is_empty() {
             world.store();
         }
         world.deliver();
+        spared += world.master.snapshot().counters.slave_unreachable_canceled;
     }
     // The histories are worth nothing unless they reach these.
     assert!(answered > 100, "{answered} answers were kept");
     assert!(downs > 100, "{downs} machines were down");
     assert!(quotas > 100, "{quotas} quotas were set");
+    assert!(gone > 100, "{gone} agents were gone");
+    assert!(spared > 10, "{spared} agents were spared");
 }
