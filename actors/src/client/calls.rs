@@ -74,6 +74,22 @@ pub fn kill(
     }
 }
 
+/// Asks what the master knows of a task.
+pub fn reconcile(
+    framework_id: &v1::FrameworkId,
+    task_id: &v1::TaskId,
+    agent_id: &v1::AgentId,
+) -> Call {
+    let task = call::reconcile::Task {
+        task_id: task_id.clone(),
+        agent_id: Some(agent_id.clone()),
+    };
+    Call {
+        reconcile: Some(call::Reconcile { tasks: vec![task] }),
+        ..call_of(framework_id, call::Type::Reconcile)
+    }
+}
+
 /// Asks for no more offers.
 pub fn suppress(framework_id: &v1::FrameworkId) -> Call {
     call_of(framework_id, call::Type::Suppress)

@@ -11,7 +11,7 @@ mod subscription;
 mod tests;
 
 pub use address::Target;
-pub use calls::{accept, acknowledge, decline, kill, suppress, teardown};
+pub use calls::{accept, acknowledge, decline, kill, reconcile, suppress, teardown};
 pub use error::ClientError;
 pub use files::{AgentFile, agent_url};
 pub use subscription::{Caller, Subscription};

@@ -15,5 +15,6 @@ mod failover;
 mod groups;
 mod operations;
 mod operators;
+mod removals;
 mod sharing;
 mod tasks;

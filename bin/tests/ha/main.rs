@@ -248,3 +248,48 @@ fn a_command_finds_the_leader_through_zookeeper() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_command_and_its_task_outlive_the_leader() {
+    use std::io::Read;
+    let mut elected = Elected::start(1, 2, 1);
+    let leader = elected.leader();
+    elected.wait_for_agents(leader);
+    let dir = tempfile::tempdir().expect("directory");
+    let go = dir.path().join("go");
+    let wait = format!(
+        "echo begun; while [ ! -e {0} ]; do sleep 0.1; done; echo ended; exit 7",
+        go.display()
+    );
+    let mut command = std::process::Command::new(support::cluster::binary("tepui"));
+    command
+        .args(["run", "--name=kept", "--master", &elected.zk])
+        .args(["--resources=cpus:0.1;mem:32", "--", "sh", "-c", &wait])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("tepui");
+    let address = elected.masters[leader].address;
+    until("the running task", || {
+        (metric(address, "master/tasks_running") == 1.0).then_some(())
+    });
+    elected.masters[leader].signal(Signal::SIGKILL);
+    elected.masters.remove(leader).wait();
+    let next = elected.leader();
+    elected.wait_for_agents(next);
+    let address = elected.masters[next].address;
+    until("the framework at the next leader", || {
+        (metric(address, "master/frameworks_active") == 1.0).then_some(())
+    });
+    std::fs::write(&go, "").expect("file");
+    let status = until("the end of the command", || child.try_wait().expect("wait"));
+    let (mut said, mut told) = (String::new(), String::new());
+    let streams = (child.stdout.as_mut(), child.stderr.as_mut());
+    let (Some(stdout), Some(stderr)) = streams else {
+        panic!("both are piped");
+    };
+    stdout.read_to_string(&mut said).expect("output");
+    stderr.read_to_string(&mut told).expect("output");
+    assert_eq!(status.code(), Some(7), "{told}");
+    assert_eq!(said, "begun\nended\n", "{told}");
+    assert!(told.contains("lost the master"), "{told}");
+}

@@ -3,22 +3,17 @@
 
 mod exit;
 mod output;
+mod place;
 mod session;
 
-use std::time::Duration;
-
 use clap::Args as ClapArgs;
-use tepui_actors::client::{ClientError, MediaType, Subscription, Target};
 use tepui_core::resources::Resources;
 use tepui_protocol::v1;
 use v1::framework_info::capability;
-use v1::scheduler::call::Subscribe;
 
 use super::{Failure, Interrupts};
+use place::Place;
 use session::Session;
-
-/// Time to wait for a master to lead, where masters are elected.
-const LEADER_LIMIT: Duration = Duration::from_secs(30);
 
 /// What `tepui run` is given.
 #[derive(Debug, ClapArgs)]
@@ -50,26 +45,12 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<u8, Failure> {
     let needed = needed(&args.resources, &args.role)?;
     let mut interrupts = Interrupts::listen()?;
-    let target = tokio::select! {
-        found = Target::find(&args.master, LEADER_LIMIT) => found?,
+    let mut place = Place::new(args.master.clone(), framework_info(&args));
+    let subscription = tokio::select! {
+        subscribed = place.subscribe() => subscribed?,
         signal = interrupts.next() => return Ok(128 + signal),
     };
-
-    let subscribe = Subscribe {
-        framework_info: framework_info(&args),
-        ..Default::default()
-    };
-    let opened = tokio::select! {
-        opened = Subscription::open(&target, MediaType::Protobuf, subscribe) => opened,
-        signal = interrupts.next() => return Ok(128 + signal),
-    };
-    let (subscription, subscribed) = opened.map_err(|error| explain(&target, error))?;
-    let framework_id = subscribed.framework_id;
-    eprintln!(
-        "tepui: framework {} is subscribed at {target}",
-        framework_id.value
-    );
-    let session = Session::new(subscription, framework_id, needed, task_template(&args));
+    let session = Session::new(place, subscription, needed, task_template(&args));
     session.run(&mut interrupts).await
 }
 
@@ -85,20 +66,6 @@ fn needed(text: &str, role: &str) -> Result<Resources, Failure> {
         return Err(wrong("nothing is asked for".to_owned()));
     }
     Ok(needed.allocated_to(role))
-}
-
-/// Tells what to do when a master cannot be had.
-fn explain(target: &Target, error: ClientError) -> Failure {
-    match error {
-        ClientError::Unreachable { why, .. } => Failure(format!(
-            "cannot reach a master at {target} ({why}); start a cluster with `tepui local`, or name \
-             another master with --master or TEPUI_MASTER"
-        )),
-        ClientError::Refused { status, text } => Failure(format!(
-            "the master at {target} refuses the framework ({status}): {text}"
-        )),
-        other => Failure(format!("cannot subscribe at {target}: {other}")),
-    }
 }
 
 fn framework_info(args: &Args) -> v1::FrameworkInfo {

@@ -1,18 +1,20 @@
 //! The framework behind `tepui run`: takes one offer, launches one task, follows it to its end.
-//! Runs on one subscription; when that is lost, so is the task, by the framework's own wish.
+//! Where the framework is subscribed is kept in `place`.
 
 use std::time::Duration;
 
-use tepui_actors::client::{self, Caller, ClientError, Subscription};
+use tepui_actors::client::{self, ClientError, Subscription};
 use tepui_core::resources::{Format, Resources};
 use tepui_protocol::v1;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use v1::TaskState;
 use v1::scheduler::{Event, event};
 
 use super::exit::{exit_status, is_terminal};
 use super::output::{self, CopyError};
+use super::place::Place;
 use super::{Failure, Interrupts};
 
 /// Seconds for which offers that are of no use are not made again.
@@ -23,6 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Time to copy the last output after the task has ended.
 const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time between two questions what became of the task, while no master has told.
+const RECONCILE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What ends a step of the session.
+enum Trouble {
+    /// The master is lost; another one may know the task.
+    Lost(ClientError),
+    /// There is nothing more to be done.
+    Failed(Failure),
+}
 
 /// Where the task is in its life.
 enum Phase {
@@ -36,32 +49,33 @@ enum Phase {
 
 /// One run of one task.
 pub(super) struct Session {
+    place: Place,
     subscription: Subscription,
-    caller: Caller,
-    framework_id: v1::FrameworkId,
     needed: Resources,
     task: v1::TaskInfo,
     phase: Phase,
     asked_to_end: bool,
+    /// The master was changed, and has not told of the task since.
+    unsure: bool,
     ended: watch::Sender<bool>,
     output: Option<JoinHandle<Result<(), CopyError>>>,
 }
 
 impl Session {
     pub(super) fn new(
+        place: Place,
         subscription: Subscription,
-        framework_id: v1::FrameworkId,
         needed: Resources,
         task: v1::TaskInfo,
     ) -> Self {
         Session {
-            caller: subscription.caller().clone(),
+            place,
             subscription,
-            framework_id,
             needed,
             task,
             phase: Phase::Waiting,
             asked_to_end: false,
+            unsure: false,
             ended: watch::Sender::new(false),
             output: None,
         }
@@ -73,10 +87,8 @@ impl Session {
         if outcome.is_ok() {
             self.finish_output().await;
         }
-        let torn_down = self
-            .caller
-            .call(&client::teardown(&self.framework_id))
-            .await;
+        let teardown = client::teardown(&self.place.framework_id());
+        let torn_down = self.subscription.call(&teardown).await;
         if let (Ok(_), Err(error)) = (&outcome, torn_down) {
             eprintln!("tepui: the framework could not be ended: {error}");
         }
@@ -87,30 +99,68 @@ impl Session {
         let patience = tokio::time::sleep(PATIENCE);
         tokio::pin!(patience);
         let mut warned = false;
+        let mut questions = tokio::time::interval(RECONCILE_PAUSE);
+        questions.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let Phase::Ended(status) = self.phase {
                 return Ok(status);
             }
-            tokio::select! {
-                event = self.subscription.next() => {
-                    let event = event.map_err(|error| Failure(format!("lost the master: {error}")))?;
-                    self.on_event(event).await?;
-                }
+            let done = tokio::select! {
+                event = self.subscription.next() => match event {
+                    Ok(event) => self.on_event(event).await,
+                    Err(error) => Err(Trouble::Lost(error)),
+                },
                 signal = interrupts.next() => {
                     if self.interrupted().await {
                         return Ok(128 + signal);
                     }
+                    Ok(())
                 }
-                copied = wait_for(&mut self.output) => self.output_ended(copied).await,
+                copied = wait_for(&mut self.output) => {
+                    self.output_ended(copied).await;
+                    Ok(())
+                }
+                _ = questions.tick(), if self.unsure => self.ask_for_task().await,
                 () = &mut patience, if !warned => {
                     warned = true;
                     self.warn_of_waiting();
+                    Ok(())
+                }
+            };
+            match done {
+                Ok(()) => {}
+                Err(Trouble::Failed(failure)) => return Err(failure),
+                Err(Trouble::Lost(error)) => {
+                    eprintln!("tepui: lost the master ({error}); looking for the one that leads");
+                    self.subscription = tokio::select! {
+                        again = self.place.subscribe_again() => again?,
+                        signal = interrupts.next() => return Ok(128 + signal),
+                    };
+                    self.unsure = true;
+                    questions.reset_immediately();
                 }
             }
         }
     }
 
-    async fn on_event(&mut self, event: Event) -> Result<(), Failure> {
+    /// Another master may not know the task yet, or never have heard of it: it answers when all
+    /// agents that may run it are back.
+    async fn ask_for_task(&mut self) -> Result<(), Trouble> {
+        let Phase::Launched(agent_id) = &self.phase else {
+            self.unsure = false;
+            return Ok(());
+        };
+        let framework_id = self.place.framework_id();
+        let question = client::reconcile(&framework_id, &self.task.task_id, agent_id);
+        self.call(question).await?;
+        if self.asked_to_end {
+            let kill = client::kill(&framework_id, &self.task.task_id, Some(agent_id));
+            self.call(kill).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_event(&mut self, event: Event) -> Result<(), Trouble> {
         if let Some(offers) = event.offers {
             return self.on_offers(offers.offers).await;
         }
@@ -118,14 +168,15 @@ impl Session {
             return self.on_update(update.status).await;
         }
         if let Some(event::Error { message, .. }) = event.error {
-            return Err(Failure(format!("the master ends the framework: {message}")));
+            let why = format!("the master ends the framework: {message}");
+            return Err(Trouble::Failed(Failure(why)));
         }
         // Heartbeats, rescinded offers (a launch on one is answered by an update) and the like.
         Ok(())
     }
 
     /// Takes the first offer that fits and declines all others.
-    async fn on_offers(&mut self, offers: Vec<v1::Offer>) -> Result<(), Failure> {
+    async fn on_offers(&mut self, offers: Vec<v1::Offer>) -> Result<(), Trouble> {
         let mut useless = Vec::new();
         for offer in offers {
             if matches!(self.phase, Phase::Waiting) && !self.asked_to_end && self.fits(&offer) {
@@ -135,7 +186,8 @@ impl Session {
             }
         }
         if !useless.is_empty() {
-            self.call(client::decline(&self.framework_id, useless, REFUSE_SECONDS))
+            let framework_id = self.place.framework_id();
+            self.call(client::decline(&framework_id, useless, REFUSE_SECONDS))
                 .await?;
         }
         Ok(())
@@ -147,7 +199,8 @@ impl Session {
             .is_ok_and(|offered| offered.non_revocable().contains(&self.needed))
     }
 
-    async fn launch(&mut self, offer: v1::Offer) -> Result<(), Failure> {
+    async fn launch(&mut self, offer: v1::Offer) -> Result<(), Trouble> {
+        let framework_id = self.place.framework_id();
         let mut task = self.task.clone();
         task.agent_id = offer.agent_id.clone();
         task.resources = self.needed.to_v1(Format::PostRefinement);
@@ -158,7 +211,7 @@ impl Session {
         if let Some(agent_url) = client::agent_url(&offer) {
             let copying = output::copy(
                 agent_url,
-                self.framework_id.clone(),
+                framework_id.clone(),
                 // The executor of a command task bears the id of its task.
                 task.task_id.value.clone(),
                 self.ended.subscribe(),
@@ -167,19 +220,26 @@ impl Session {
         }
         self.phase = Phase::Launched(offer.agent_id);
         self.call(client::accept(
-            &self.framework_id,
+            &framework_id,
             vec![offer.id],
             vec![task],
             0.0,
         ))
         .await?;
-        self.call(client::suppress(&self.framework_id)).await
+        self.call(client::suppress(&framework_id)).await
     }
 
-    async fn on_update(&mut self, status: v1::TaskStatus) -> Result<(), Failure> {
-        if let Some(acknowledge) = client::acknowledge(&self.framework_id, &status) {
-            self.call(acknowledge).await?;
+    async fn on_update(&mut self, status: v1::TaskStatus) -> Result<(), Trouble> {
+        self.unsure = false;
+        let acknowledge = client::acknowledge(&self.place.framework_id(), &status);
+        self.show(&status);
+        match acknowledge {
+            Some(acknowledge) => self.call(acknowledge).await,
+            None => Ok(()),
         }
+    }
+
+    fn show(&mut self, status: &v1::TaskStatus) {
         let message = status.message.clone().unwrap_or_default();
         // A state unknown to this program comes from a newer master; it is shown, not acted on.
         let state = TaskState::try_from(status.state);
@@ -195,7 +255,6 @@ impl Session {
         {
             self.phase = Phase::Ended(exit_status(state, &message));
         }
-        Ok(())
     }
 
     /// Ends the task at the user's wish; true when there is nothing to wait for.
@@ -208,8 +267,9 @@ impl Session {
             return true;
         }
         eprintln!("tepui: killing the task; interrupt again to leave without waiting for it");
-        let kill = client::kill(&self.framework_id, &self.task.task_id, Some(agent_id));
-        let killed = self.caller.call(&kill).await;
+        let framework_id = self.place.framework_id();
+        let kill = client::kill(&framework_id, &self.task.task_id, Some(agent_id));
+        let killed = self.subscription.call(&kill).await;
         if let Err(error) = &killed {
             eprintln!("tepui: the task could not be killed: {error}");
         }
@@ -250,10 +310,16 @@ impl Session {
         }
     }
 
-    async fn call(&self, call: v1::scheduler::Call) -> Result<(), Failure> {
-        let called = self.caller.call(&call).await;
-        called
-            .map_err(|error: ClientError| Failure(format!("a call to the master failed: {error}")))
+    /// A call that is refused shows an error of ours; one that does not get through may at the next
+    /// master.
+    async fn call(&self, call: v1::scheduler::Call) -> Result<(), Trouble> {
+        let called = self.subscription.call(&call).await;
+        called.map_err(|error| match error {
+            ClientError::Refused { status, .. } if !matches!(status, 403 | 503) => {
+                Trouble::Failed(Failure(format!("a call to the master failed: {error}")))
+            }
+            error => Trouble::Lost(error),
+        })
     }
 }
 
