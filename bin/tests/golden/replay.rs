@@ -307,7 +307,8 @@ impl<'a> Replay<'a> {
         stream.done.push(index);
         let expected = &step["event"];
         if expected["type"] == "OFFERS" {
-            let wanted = expected["offers"]["offers"].as_array().map_or(0, Vec::len);
+            let wanted = expected["offers"]["offers"].as_array();
+            let wanted = wanted.map_or(&[][..], Vec::as_slice);
             let torn_down = steps[..index]
                 .iter()
                 .rev()
@@ -361,16 +362,25 @@ impl<'a> Replay<'a> {
 }
 
 impl Stream {
-    /// This many offers, from as many events as they come in.
-    fn offers(&mut self, count: usize, ports: &[(SocketAddr, u16)]) -> Result<Vec<Value>, String> {
-        while self.early_offers.len() < count {
+    /// An offer for each wanted one, from as many events as they come in: of the same agent, and
+    /// with the reservations and volumes that what follows may be about. What was recorded as one
+    /// offer comes as two when some of it was free earlier.
+    fn offers(
+        &mut self,
+        wanted: &[Value],
+        ports: &[(SocketAddr, u16)],
+    ) -> Result<Vec<Value>, String> {
+        loop {
+            if let Some(picked) = pick(&self.early_offers, wanted) {
+                self.early_offers.retain(|offer| !picked.contains(offer));
+                return Ok(picked);
+            }
             let event = self.next(ports)?;
             match event["offers"]["offers"].as_array() {
                 Some(offers) => self.early_offers.extend(offers.iter().cloned()),
                 None => self.early_events.push_back(event),
             }
         }
-        Ok(self.early_offers.drain(..count).collect())
     }
 
     /// The next event that is no offer. Where an update of `task` is wanted, updates of other
@@ -427,6 +437,36 @@ impl Stream {
             }
         }
     }
+}
+
+/// A different offer for each wanted one, if there is one for all.
+fn pick(offers: &[Value], wanted: &[Value]) -> Option<Vec<Value>> {
+    let mut picked: Vec<Value> = Vec::new();
+    for wanted in wanted {
+        let fits = |offer: &&Value| {
+            let own = bound(offer);
+            offer["url"]["address"]["port"] == wanted["url"]["address"]["port"]
+                && bound(wanted).iter().all(|resource| own.contains(resource))
+                && !picked.contains(offer)
+        };
+        let found = offers.iter().find(fits)?.clone();
+        picked.push(found);
+    }
+    Some(picked)
+}
+
+/// Which reservations and volumes an offer holds, whatever the amounts.
+fn bound(offer: &Value) -> Vec<Value> {
+    let resources = offer["resources"].as_array().into_iter().flatten();
+    let bound = resources.filter(|resource| {
+        !resource["reservations"].is_null() || !resource["disk"]["persistence"].is_null()
+    });
+    bound
+        .map(|resource| {
+            let volume = &resource["disk"]["persistence"]["id"];
+            json!([resource["name"], resource["reservations"], volume])
+        })
+        .collect()
 }
 
 /// An OFFERS event with its offers in the order of their agents' ports.

@@ -200,12 +200,16 @@ impl Master {
 
     /// Gives back what no operation has used. What operations made is wanted, so it comes back
     /// without a filter; the rest was declined.
+    ///
+    /// Who has launched something and wants the rest at once (`refuse_seconds` 0) has it at once.
+    /// That is no loop: each turn takes resources.
     pub(super) fn give_back(
         &self,
         accepted: Accepted,
         filters: Option<&Filters>,
         out: &mut Vec<Effect>,
     ) {
+        let is_used = accepted.remaining != accepted.offered;
         let mut declined = accepted.remaining;
         let mut made = Resources::new();
         if accepted.is_changed {
@@ -225,7 +229,9 @@ impl Master {
             }
         };
         release(made, None);
-        release(declined, Some(offers::refusal(filters)));
+        let refusal = offers::refusal(filters);
+        let is_wanted = is_used && refusal.timeout.is_zero();
+        release(declined, (!is_wanted).then_some(refusal));
     }
 }
 

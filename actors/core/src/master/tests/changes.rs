@@ -77,7 +77,7 @@ fn a_task_runs_on_a_volume_made_in_the_same_accept() {
     // What was reserved and not used is wanted; what was not touched is declined.
     assert_eq!(test.released(), (format!("{disk}{stack}:16"), None));
     let (rest, refused) = test.released();
-    assert_eq!(refused, NO_FILTER);
+    assert_eq!(refused, None);
     assert!(rest.contains("cpus(allocated: web):1") && rest.contains("disk(allocated: web):32"));
     let total = bag(json!([
         plain("cpus", 4.0),
@@ -214,7 +214,7 @@ fn a_grown_volume_is_for_the_next_accept() {
     );
     assert_eq!(test.update_text(&framework).1, "TASK_ERROR");
     assert_eq!(test.released(), (grown.into(), None));
-    assert_eq!(test.released().1, NO_FILTER);
+    assert_eq!(test.released().1, None);
     // Shrinking leaves a smaller volume and what was cut off.
     let offer = test.offer_of(&framework, &agent, json!([volume("v", 8.0)]));
     let shrink = json!([{"type": "SHRINK_VOLUME", "shrink_volume": {
@@ -361,6 +361,6 @@ fn a_group_runs_on_what_was_reserved_in_the_same_accept() {
     let run = test.order(agent.link);
     assert!(matches!(run, MasterToAgent::RunTaskGroup(_)), "{run:?}");
     let (rest, refused) = test.released();
-    assert_eq!(refused, NO_FILTER);
+    assert_eq!(refused, None);
     assert!(!rest.contains("reservations"), "{rest}");
 }

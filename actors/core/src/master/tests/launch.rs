@@ -175,7 +175,7 @@ fn a_command_task_is_launched_and_the_rest_returned() {
     assert!(run.task.resources.iter().all(|r| r.role.is_none()));
     let (rest, filter) = test.released();
     let expected = "cpus(allocated: *):3; mem(allocated: *):1920; disk(allocated: *):4096";
-    assert_eq!((rest.as_str(), filter), (expected, Some(Duration::ZERO)));
+    assert_eq!((rest.as_str(), filter), (expected, None));
     let snapshot = test.master.snapshot();
     let task = snapshot.frameworks[&framework.id].tasks.get("t").unwrap();
     assert_eq!(task.state, TaskState::TaskStaging as i32);
