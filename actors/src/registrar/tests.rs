@@ -202,7 +202,7 @@ async fn a_file_is_read_again_after_a_restart() {
             .collect::<Vec<_>>(),
         ["S2"]
     );
-    assert_eq!(registry.admitted["S2"].hostname, "host-S2");
+    assert_eq!(registry.admitted["S2"].unpack().hostname, "host-S2");
     assert_eq!(registry.unreachable["S1"].0, 77);
     assert!(metrics.size_bytes() > 50);
 }

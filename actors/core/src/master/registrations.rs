@@ -188,7 +188,7 @@ impl Master {
         self.phase = Phase::Serving;
         self.recover_settings(&registry, out);
         for (id, info) in registry.admitted {
-            self.recovered_agents.insert(id, info.into());
+            self.recovered_agents.insert(id, info.unpack().into());
         }
         self.agents_at_start = self.recovered_agents.len();
         self.unreachable_agents.extend(registry.unreachable);

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use tepui_protocol::packed::Packed;
 use tepui_protocol::v1;
 
 use crate::ids::{AgentId, Role};
@@ -100,8 +101,8 @@ pub enum OperationError {
 /// What must outlive a master.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Registry {
-    /// Admitted agents by id.
-    pub admitted: BTreeMap<AgentId, v1::AgentInfo>,
+    /// Admitted agents by id; packed, as nobody looks into them while the master runs.
+    pub admitted: BTreeMap<AgentId, Packed<v1::AgentInfo>>,
     /// Unreachable agents and since when.
     pub unreachable: BTreeMap<AgentId, Wall>,
     /// Agents that an operator marked gone, and when.
@@ -173,12 +174,13 @@ impl Registry {
     fn admit(&mut self, info: &v1::AgentInfo) -> Result<bool, OperationError> {
         let id = id_of(info)?;
         self.refuse_gone(&id)?;
+        let info = Packed::new(info);
         match self.admitted.get(&id) {
-            Some(known) if known == info => Ok(false),
+            Some(known) if *known == info => Ok(false),
             Some(_) => Err(OperationError::AlreadyAdmitted(id)),
             None => {
                 self.unreachable.remove(&id);
-                self.admitted.insert(id, info.clone());
+                self.admitted.insert(id, info);
                 Ok(true)
             }
         }
@@ -189,10 +191,11 @@ impl Registry {
         let Some(known) = self.admitted.get_mut(&id) else {
             return Err(OperationError::NotAdmitted(id));
         };
-        if known == info {
+        let info = Packed::new(info);
+        if *known == info {
             return Ok(false);
         }
-        *known = info.clone();
+        *known = info;
         Ok(true)
     }
 
@@ -213,8 +216,9 @@ impl Registry {
         let id = id_of(info)?;
         self.refuse_gone(&id)?;
         let was_unreachable = self.unreachable.remove(&id).is_some();
+        let info = Packed::new(info);
         let before = self.admitted.insert(id, info.clone());
-        Ok(was_unreachable || before.as_ref() != Some(info))
+        Ok(was_unreachable || before.as_ref() != Some(&info))
     }
 
     fn refuse_gone(&self, id: &AgentId) -> Result<(), OperationError> {

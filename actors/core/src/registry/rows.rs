@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tepui_protocol::packed::Packed;
 use tepui_protocol::registry::{
     ADMITTED_PREFIX, AdmittedAgent, GONE_PREFIX, GoneAgent, HEADER_KEY, Header, MACHINE_PREFIX,
     QUOTA_PREFIX, RoleQuota, RoleWeight, RowError, ScheduledMachine, UNREACHABLE_PREFIX,
@@ -78,7 +79,7 @@ impl Registry {
         match key {
             Key::Agent(id) => {
                 let admitted = self.admitted.get(id).map(|info| AdmittedAgent {
-                    info: info.clone().into(),
+                    info: info.unpack().into(),
                 });
                 let unreachable = self.unreachable.get(id);
                 let unreachable = unreachable.map(|since| UnreachableAgent { since_us: since.0 });
@@ -149,7 +150,8 @@ impl Registry {
     fn read_row(&mut self, key: &str, value: &[u8]) -> Result<(), RowsError> {
         if let Some(id) = key.strip_prefix(ADMITTED_PREFIX) {
             let row: AdmittedAgent = read(key, value)?;
-            self.admitted.insert(AgentId::from(id), row.info.0);
+            let info = Packed::new(&row.info.0);
+            self.admitted.insert(AgentId::from(id), info);
         } else if let Some(id) = key.strip_prefix(UNREACHABLE_PREFIX) {
             let row: UnreachableAgent = read(key, value)?;
             self.unreachable

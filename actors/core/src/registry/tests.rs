@@ -45,7 +45,7 @@ fn admits_an_agent_once() {
         registry.apply(&Operation::AdmitAgent(agent("S0", "b"))),
         Err(OperationError::AlreadyAdmitted("S0".into()))
     );
-    assert_eq!(registry.admitted["S0"].hostname, "a");
+    assert_eq!(registry.admitted["S0"].unpack().hostname, "a");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn updates_only_what_is_admitted() {
         registry.apply(&Operation::UpdateAgent(agent("S0", "b"))),
         Ok(true)
     );
-    assert_eq!(registry.admitted["S0"].hostname, "b");
+    assert_eq!(registry.admitted["S0"].unpack().hostname, "b");
 }
 
 #[test]

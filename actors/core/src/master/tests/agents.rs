@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
+use tepui_protocol::packed::Packed;
 use tepui_protocol::v1::TaskState;
 
 use super::super::MasterSettings;
@@ -302,7 +303,9 @@ fn when_too_many_agents_stay_away_the_master_ends_instead_of_giving_them_up() {
         let mut registry = Registry::default();
         for number in 0..4 {
             let id = AgentId::from(format!("S{number}").as_str());
-            registry.admitted.insert(id, Default::default());
+            registry
+                .admitted
+                .insert(id, Packed::new(&Default::default()));
         }
         let mut test = TestMaster::recovering(MasterSettings {
             recovery_agent_removal_limit: limit,

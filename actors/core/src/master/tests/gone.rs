@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
+use tepui_protocol::packed::Packed;
 
 use super::super::MasterSettings;
 use super::super::messages::{Answer, Input};
@@ -145,7 +146,9 @@ fn an_agent_of_an_earlier_master_can_be_marked_before_it_is_back() {
     };
     let mut info = register(5051).info.0;
     info.id = Some(agent.id.to_v1());
-    registry.admitted.insert(agent.id.clone(), info);
+    registry
+        .admitted
+        .insert(agent.id.clone(), Packed::new(&info));
     let mut test = TestMaster::after_failover(registry);
     let framework = test.framework(aware());
     mark_gone(&mut test, &agent.id);

@@ -2,6 +2,7 @@
 //! How quota bounds offers is tested with the allocator.
 
 use serde_json::{Value, json};
+use tepui_protocol::packed::Packed;
 
 use super::super::MasterSettings;
 use super::super::messages::{Answer, Effect, Input};
@@ -239,7 +240,9 @@ fn quotas_of_the_registry_reach_the_allocator_before_anything_else() {
     let mut registry = Registry::default();
     registry.quotas.insert("a".into(), quota(1.0, 2.0));
     for id in ["S0", "S1"] {
-        registry.admitted.insert(id.into(), Default::default());
+        registry
+            .admitted
+            .insert(id.into(), Packed::new(&Default::default()));
     }
     let mut test = TestMaster::recovering(MasterSettings::default());
     test.input(Input::Recovered(Box::new(registry)));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
+use tepui_protocol::packed::Packed;
 use tepui_protocol::v1;
 
 use super::super::messages::{Answer, Input};
@@ -38,7 +39,8 @@ fn admitted(count: i32) -> Registry {
     let mut registry = Registry::default();
     for port in 1..=count {
         let agent = earlier(port);
-        registry.admitted.insert(agent.id.clone(), info_of(&agent));
+        let info = Packed::new(&info_of(&agent));
+        registry.admitted.insert(agent.id.clone(), info);
     }
     registry
 }

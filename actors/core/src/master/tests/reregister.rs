@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent, Reregister, TaskRef};
+use tepui_protocol::packed::Packed;
 use tepui_protocol::v1::TaskState;
 
 use super::super::messages::{Input, LinkId};
@@ -250,7 +251,7 @@ fn new_master() -> (TestMaster, TestAgent) {
     };
     let info = reregister(&agent).register.info.0;
     let registry = Registry {
-        admitted: [(agent.id.clone(), info)].into(),
+        admitted: [(agent.id.clone(), Packed::new(&info))].into(),
         ..Default::default()
     };
     (TestMaster::after_failover(registry), agent)
