@@ -77,15 +77,23 @@ impl io::Write for PieceWriter {
 }
 
 /// A body that sends pieces one after the other: no more than one is waiting to be sent.
+///
+/// After each piece others of the same thread have their turn. A reader on the same machine takes
+/// what is written as fast as it is, so that the whole answer would be sent in one go.
 #[derive(Debug)]
 pub struct PiecesBody {
     pieces: Pieces,
     next: usize,
+    is_resting: bool,
 }
 
 impl From<Pieces> for PiecesBody {
     fn from(pieces: Pieces) -> Self {
-        PiecesBody { pieces, next: 0 }
+        PiecesBody {
+            pieces,
+            next: 0,
+            is_resting: false,
+        }
     }
 }
 
@@ -98,14 +106,19 @@ impl MessageBody for PiecesBody {
 
     fn poll_next(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        if std::mem::take(&mut self.is_resting) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             let Some(piece) = self.pieces.0.get(self.next).cloned() else {
                 return Poll::Ready(None);
             };
             self.next += 1;
             if !piece.is_empty() {
+                self.is_resting = true;
                 return Poll::Ready(Some(Ok(piece)));
             }
         }
@@ -137,6 +150,24 @@ mod tests {
         assert_eq!(body.size(), BodySize::Sized(long.len() as u64 + 11));
         let sent = actix_web::body::to_bytes(body).await.unwrap();
         assert_eq!(sent, [b"f(begin", &long[..], b"end)"].concat());
+    }
+
+    #[actix_web::test]
+    async fn others_have_their_turn_between_two_pieces() {
+        let turns = std::cell::Cell::new(0);
+        let body = PiecesBody::from(written(&[&vec![7; 3 * PIECE_BYTES]]));
+        let others = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            sent = actix_web::body::to_bytes(body) => assert_eq!(sent.unwrap().len(), 3 * PIECE_BYTES),
+            () = others => {}
+        }
+        assert_eq!(turns.get(), 3);
     }
 
     #[actix_web::test]

@@ -13,8 +13,9 @@ use super::run::RunError;
 use crate::http::master::{Face, Links, Standby, answer_standby, dispatch};
 use crate::http::serve::{self, Limits, OnlyHttp};
 
-/// Threads that serve connections, links and streams.
-const WORKERS: usize = 2;
+/// Most threads that serve connections, links and streams: the master itself is one thread, and
+/// could not keep more of them busy.
+const MAX_WORKERS: usize = 16;
 
 /// Threads per worker for what would hold a worker up, such as writing `/state`.
 const BLOCKING_THREADS: usize = 2;
@@ -22,18 +23,25 @@ const BLOCKING_THREADS: usize = 2;
 /// Connections that may wait to be accepted, as when all agents come back at once.
 const BACKLOG: i32 = 4096;
 
-/// Connections open at a time, per worker.
-const MAX_CONNECTIONS: usize = 50_000;
+/// Connections open at a time.
+const MAX_CONNECTIONS: usize = 100_000;
 
 /// What the server may take.
-const LIMITS: Limits = Limits {
-    workers: WORKERS,
-    blocking_threads: BLOCKING_THREADS,
-    connections: MAX_CONNECTIONS,
-    head: Duration::from_secs(10),
-    disconnect: Duration::from_secs(1),
-    shutdown_seconds: 2,
-};
+///
+/// Half of the machine's cores serve connections; the others are for the master, its allocator and
+/// its registrar. With more threads than cores, messages wait for threads instead of the master.
+fn limits() -> Limits {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = (cores / 2).clamp(1, MAX_WORKERS);
+    Limits {
+        workers,
+        blocking_threads: BLOCKING_THREADS,
+        connections: MAX_CONNECTIONS / workers,
+        head: Duration::from_secs(10),
+        disconnect: Duration::from_secs(1),
+        shutdown_seconds: 2,
+    }
+}
 
 /// Takes the address; port 0 takes a free one.
 ///
@@ -66,7 +74,7 @@ pub fn start_standby(listener: TcpListener, standby: Standby) -> Result<ServerHa
             .app_data(standby.clone())
             .default_service(web::to(answer_standby));
     };
-    run(serve::start(listener, LIMITS, OnlyHttp, routes)?)
+    run(serve::start(listener, limits(), OnlyHttp, routes)?)
 }
 
 /// Starts to serve; ends when the handle says so.
@@ -81,7 +89,7 @@ pub fn start(listener: TcpListener, face: Face) -> Result<ServerHandle, RunError
             .app_data(face.clone())
             .default_service(web::to(dispatch));
     };
-    run(serve::start(listener, LIMITS, links, routes)?)
+    run(serve::start(listener, limits(), links, routes)?)
 }
 
 fn run(server: Server) -> Result<ServerHandle, RunError> {
