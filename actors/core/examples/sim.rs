@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tepui_core::sim::{Failure, Options, run};
+use tepui_core::sim::{Counts, Failure, Options, run};
 
 /// Lines of the trace that are shown of a failure, unless asked for more.
 const SHOWN_LINES: usize = 60;
@@ -95,20 +95,16 @@ fn main() -> ExitCode {
         ..Options::default()
     };
     let started = Instant::now();
-    let (mut simulated, mut steps) = (Duration::ZERO, 0);
+    let (mut simulated, mut steps, mut counts) = (Duration::ZERO, 0, Counts::default());
     for done in 0..arguments.seeds {
         let seed = arguments.first + done;
         match run(seed, &options) {
             Ok(report) => {
                 simulated += report.simulated;
                 steps += report.steps;
-                if (done + 1).is_multiple_of(PROGRESS) || done + 1 == arguments.seeds {
-                    println!(
-                        "{} of {} seeds: {:?}",
-                        done + 1,
-                        arguments.seeds,
-                        report.counts
-                    );
+                counts.add(&report.counts);
+                if (done + 1).is_multiple_of(PROGRESS) {
+                    println!("{} of {} seeds", done + 1, arguments.seeds);
                 }
             }
             Err(failure) => {
@@ -116,6 +112,9 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
+    }
+    for (name, count) in counts.list() {
+        println!("{count:>12} {name}");
     }
     let (hours, seconds) = (
         simulated.as_secs_f64() / 3600.0,

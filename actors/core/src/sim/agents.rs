@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
-use tepui_protocol::v1::AgentInfo;
+use tepui_protocol::v1::domain_info::FaultDomain;
+use tepui_protocol::v1::domain_info::fault_domain::{RegionInfo, ZoneInfo};
+use tepui_protocol::v1::{AgentInfo, DomainInfo};
 
 use super::disk::{Disk, WORK_DIR};
 use super::events::{Deed, Event, Node, Parcel};
@@ -18,14 +20,19 @@ use crate::agent::journal::{Restored, Survivor};
 use crate::agent::messages::{ConnectionId, Effect, Input, LinkNumber};
 use crate::agent::{Agent, Settings};
 use crate::ids::ContainerId;
-use crate::resources::{Format, Resources};
+use crate::resources::{Format, Quantities, Resources};
 
 /// What machines have, by kind of machine.
 const MACHINES: &[&str] = &[
+    "cpus:4;mem:2048;disk:1024;gpus:2",
+    "cpus:8;mem:4096;disk:2048",
     "cpus:4;mem:2048;disk:4096;ports:[31000-31009]",
     "cpus:2;mem:1024;disk:512",
     "cpus:8;mem:4096;disk:8192;cpus(a):1;mem(a):256;disk(b):256",
 ];
+
+/// Where all masters are.
+pub(super) const MASTER_REGION: &str = "here";
 
 /// Time after which an executor gives up that its agent comes back.
 const RECOVERY_TIMEOUT_US: u64 = 15 * 60 * SECOND;
@@ -34,6 +41,8 @@ const RECOVERY_TIMEOUT_US: u64 = 15 * 60 * SECOND;
 pub(super) struct AgentHost {
     pub(super) ip: String,
     pub(super) settings: Settings,
+    /// How much of each kind the machine has.
+    pub(super) amounts: Quantities,
     pub(super) disk: Disk,
     /// What the agent has recorded; each record is durable before anything follows from it.
     journal: Vec<Record>,
@@ -60,8 +69,11 @@ impl AgentHost {
         let resources = Resources::parse(machine, "*").unwrap_or_default();
         let ip = format!("10.0.0.{}", index + 1);
         let seconds = Duration::from_secs;
+        let regions = [Some(MASTER_REGION), Some("elsewhere"), None, None];
+        let region = random.pick(&regions).copied().flatten();
         let settings = Settings {
             info: AgentInfo {
+                domain: region.map(in_region),
                 hostname: format!("h{index}"),
                 port: Some(5051),
                 resources: resources.to_v1(Format::PostRefinement),
@@ -85,12 +97,27 @@ impl AgentHost {
         AgentHost {
             ip,
             settings,
+            amounts: resources.quantities(),
             disk: Disk::default(),
             journal: Vec::new(),
             process: None,
             lives: 0,
             executors: BTreeMap::new(),
         }
+    }
+}
+
+/// A place in a region.
+pub(super) fn in_region(region: &str) -> DomainInfo {
+    DomainInfo {
+        fault_domain: Some(FaultDomain {
+            region: RegionInfo {
+                name: region.to_owned(),
+            },
+            zone: ZoneInfo {
+                name: "zone".to_owned(),
+            },
+        }),
     }
 }
 
@@ -147,6 +174,7 @@ impl World {
             });
         }
         self.note(format_args!("agent {agent} starts its life {life}"));
+        self.ask_for_leader(Node::Agent(agent));
         self.take_up(agent, life, &survivors);
         self.arm_agent(agent);
     }
@@ -197,7 +225,6 @@ impl World {
         if let Err(error) = host.disk.crash(&mut self.random) {
             return self.fail(format!("disk of agent {agent}: {error}"));
         }
-        self.counts.agent_crashes += 1;
         self.note(format_args!(
             "agent {agent} dies, with its machine: {with_machine}"
         ));
@@ -316,6 +343,7 @@ impl World {
             Effect::Admitted(id) => self.note(format_args!("agent {agent} is {id}")),
             Effect::Exit(reason) => {
                 self.note(format_args!("agent {agent} ends: {reason}"));
+                self.counts.agent_exits += 1;
                 let restart = self.random.below(20 * SECOND);
                 self.agent_died(agent, false, restart);
             }
@@ -351,14 +379,22 @@ impl World {
         if !self.is_alive(agent, life) {
             return;
         }
+        if let Some(error) = self.destroyed_in_use(agent) {
+            return self.fail(error);
+        }
         let may_fail = self.options.has_faults && !self.is_calm;
+        let is_lost = self.is_checkpoint_lost();
         let Some(host) = self.agents.get_mut(agent) else {
             return;
         };
-        match host.disk.finish(&mut self.random, may_fail) {
-            Ok(result) => self.agent_input(agent, Input::Checkpointed { result }),
-            Err(error) => self.fail(format!("disk of agent {agent}: {error}")),
+        let result = match host.disk.finish(&mut self.random, may_fail, is_lost) {
+            Ok(result) => result,
+            Err(error) => return self.fail(format!("disk of agent {agent}: {error}")),
+        };
+        for operation in host.disk.new_operations() {
+            self.counts.operation(&operation);
         }
+        self.agent_input(agent, Input::Checkpointed { result });
     }
 
     fn agent_dials(&mut self, agent: usize, number: LinkNumber) {
@@ -366,8 +402,9 @@ impl World {
             return;
         };
         let refused = self.options.has_faults && !self.is_calm && self.random.per_mille(50);
-        let master = self.master.as_ref().map(|master| master.life);
-        let Some(leader) = master.filter(|_| !refused) else {
+        let heard = self.election.heard_by(Node::Agent(agent));
+        let leader = heard.filter(|life| self.masters.contains_key(life) && !refused);
+        let Some(leader) = leader else {
             let delay = self.random.between(1_000, 3 * SECOND);
             let input = Box::new(Input::LinkClosed { link: number });
             return self.after(delay, Event::ToAgent { agent, life, input });

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
 
+use super::disk::WORK_DIR;
+use super::net::Kind;
 use super::world::World;
 use crate::agent::messages::LinkNumber;
+use crate::agent::paths::persistent_volume as volume_path;
 use crate::allocator::messages::Proposal;
 use crate::ids::{AgentId, FrameworkId, Role};
+use crate::master::messages::LinkId;
+use crate::master::model::Snapshot;
 use crate::resources::{Quantities, Resources};
 
 impl World {
@@ -19,17 +24,20 @@ impl World {
     }
 
     /// The master's state agrees with itself, and gives nothing away twice.
-    pub(super) fn check_master(&mut self) {
+    pub(super) fn check_master(&mut self, life: u64) {
         if !self.is_check_due() {
             return;
         }
-        let Some(master) = &self.master else {
+        let Some(master) = self.masters.get(&life) else {
             return;
         };
         if let Err(error) = master.core.sanity_check() {
             return self.fail(format!("master: {error}"));
         }
         let snapshot = master.core.snapshot();
+        if let Err(error) = self.check_amounts(&snapshot) {
+            return self.fail(format!("master {life}: {error}"));
+        }
         let mut given: BTreeMap<&AgentId, Resources> = BTreeMap::new();
         for offer in snapshot.offers.values() {
             let of_agent = given.entry(&offer.agent).or_default();
@@ -51,22 +59,71 @@ impl World {
         }
     }
 
-    pub(super) fn check_allocator(&mut self) {
+    /// Whatever is reserved or made into volumes, an agent has as much as its machine.
+    fn check_amounts(&self, snapshot: &Snapshot) -> Result<(), String> {
+        for (id, agent) in &snapshot.agents {
+            let machine = self.agents.iter().find(|host| {
+                let info = &host.settings.info;
+                info.hostname == agent.info.hostname
+            });
+            let Some(machine) = machine else {
+                return Err(format!("agent {id} is on no machine"));
+            };
+            let (has, given) = (agent.total.quantities(), &machine.amounts);
+            if has != *given {
+                return Err(format!("agent {id} has {has:?} instead of {given:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// No volume is destroyed under a task that runs and that its framework counts on.
+    pub(super) fn destroyed_in_use(&self, agent: usize) -> Option<String> {
+        let host = self.agents.get(agent)?;
+        let destroyed = host.disk.destroying();
+        if destroyed.is_empty() {
+            return None;
+        }
+        for executor in host.executors.values() {
+            let owner = self
+                .frameworks
+                .iter()
+                .find(|host| host.id.as_ref() == Some(&executor.framework));
+            // Of a framework that is gone, tasks are given up before they have ended.
+            let Some(owner) = owner.filter(|host| host.wanted.is_patient() && !host.is_leaving)
+            else {
+                continue;
+            };
+            for (id, task) in executor.tasks.iter().filter(|(_, task)| !task.is_over) {
+                let is_counted = owner.tasks.get(id.as_str()).is_some_and(|own| !own.is_over);
+                let used = Resources::from_v1(&task.info.resources).unwrap_or_default();
+                let volumes = used.persistent_volumes();
+                let paths = volumes
+                    .iter()
+                    .filter_map(|it| volume_path(WORK_DIR, it).ok());
+                for path in paths.filter(|path| is_counted && destroyed.contains(path.as_str())) {
+                    return Some(format!("volume {path} is destroyed under task {id}"));
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn check_allocator(&mut self, life: u64) {
         if !self.is_check_due() {
             return;
         }
-        let checked = self
-            .master
-            .as_ref()
-            .map(|master| master.allocator.sanity_check());
+        let master = self.masters.get(&life);
+        let checked = master.map(|master| master.allocator.sanity_check());
         if let Some(Err(error)) = checked {
             self.fail(format!("allocator: {error}"));
         }
     }
 
     /// No role is given more than its limit by what is proposed.
-    pub(super) fn check_proposals(&mut self, proposals: &[Proposal]) {
-        let Some(master) = self.master.as_ref().filter(|_| !proposals.is_empty()) else {
+    pub(super) fn check_proposals(&mut self, life: u64, proposals: &[Proposal]) {
+        let master = self.masters.get(&life);
+        let Some(master) = master.filter(|_| !proposals.is_empty()) else {
             return;
         };
         let mut given: BTreeMap<Role, Quantities> = BTreeMap::new();
@@ -95,7 +152,7 @@ impl World {
             }
         }
         for (role, given) in given {
-            let Some(quota) = self.history.quotas.get(&role) else {
+            let Some(quota) = master.quotas.get(&role) else {
                 continue;
             };
             let consumed = consumed.remove(&role).unwrap_or_default();
@@ -108,20 +165,61 @@ impl World {
         }
     }
 
-    /// An agent is told that it is admitted only when the registry says so.
-    pub(super) fn check_told_agent(&mut self, message: &MasterToAgent) {
-        let (MasterToAgent::Registered { agent_id, .. }
-        | MasterToAgent::Reregistered { agent_id, .. }) = message
-        else {
-            return;
+    /// What a master tells an agent must follow from something.
+    pub(super) fn check_told_agent(&mut self, life: u64, link: LinkId, message: &MasterToAgent) {
+        let wrong = match message {
+            MasterToAgent::Registered { agent_id, .. }
+            | MasterToAgent::Reregistered { agent_id, .. } => self.is_stranger(life, agent_id),
+            MasterToAgent::ShutdownFramework { framework_id } => self.may_go_on(framework_id),
+            MasterToAgent::KillTask { task_id, .. } => self.is_wanted(task_id),
+            MasterToAgent::Shutdown { message } => self.may_stay(life, link, message),
+            _ => None,
         };
-        if !self.store.meant.admitted.contains_key(agent_id.as_str())
-            || !self.store.holds_agent(agent_id)
-        {
-            self.fail(format!(
-                "agent {agent_id} is welcomed, but not in the registry"
-            ));
+        if let Some(wrong) = wrong {
+            self.fail(format!("master {life}: {wrong}"));
         }
+    }
+
+    /// An agent is told that it is admitted only when the registry says so. A master that leads no
+    /// more may not know the registry, but it has read it and written it.
+    fn is_stranger(&self, life: u64, agent: &str) -> Option<String> {
+        let master = self.masters.get(&life)?;
+        let is_known = master.registrar.stored.admitted.contains_key(agent);
+        let is_stored =
+            self.store.meant.admitted.contains_key(agent) && self.store.holds_agent(agent);
+        match is_known && (is_stored || self.store.owner != life) {
+            true => None,
+            false => Some(format!(
+                "agent {agent} is welcomed, but not in the registry"
+            )),
+        }
+    }
+
+    /// What a framework runs may be ended only when it has gone, or could have been away for too
+    /// long.
+    fn may_go_on(&self, framework: &str) -> Option<String> {
+        let owner = self.frameworks.iter().find(|host| {
+            let id = host.id.as_ref();
+            id.is_some_and(|id| id.as_str() == framework)
+        })?;
+        (owner.wanted.is_patient() && !owner.is_leaving)
+            .then(|| format!("framework {framework} is shut down without need"))
+    }
+
+    /// An agent is shut down only when its machine is down.
+    fn may_stay(&self, life: u64, link: LinkId, why: &str) -> Option<String> {
+        let conn = self.masters.get(&life)?.links.get(&link)?.conn;
+        let Kind::Link { agent, .. } = self.net.get(conn)?.kind else {
+            return None;
+        };
+        let is_down = self.is_machine_down(life, agent);
+        (!is_down).then(|| format!("agent {agent} is shut down without need: {why}"))
+    }
+
+    /// A task is killed only when its framework wants it.
+    fn is_wanted(&self, task: &str) -> Option<String> {
+        let is_asked = self.history.killed.contains(task);
+        (!is_asked).then(|| format!("task {task} is killed without need"))
     }
 
     /// An agent does not repeat what was acknowledged.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
-use tepui_protocol::v1::Resource;
+use tepui_protocol::v1::{Operation, Resource};
 
 use super::random::Random;
 use crate::agent::messages::Checkpoint;
@@ -29,6 +29,8 @@ pub(super) struct Disk {
     /// What was in volumes that exist no more.
     destroyed: BTreeSet<u64>,
     made: u64,
+    /// Operations that were counted.
+    counted: BTreeSet<Vec<u8>>,
 }
 
 impl Disk {
@@ -54,11 +56,31 @@ impl Disk {
         Ok(recovered)
     }
 
+    /// The volumes that are destroyed by what is being written.
+    pub(super) fn destroying(&self) -> BTreeSet<&str> {
+        let removed = self.writing.iter().flat_map(|order| &order.remove);
+        removed.map(|volume| volume.path.as_str()).collect()
+    }
+
+    /// Reservations and volumes as a restarted agent would find them.
+    pub(super) fn kept(&self) -> Result<Resources, String> {
+        let list: Vec<Resource> = self.state.resources.iter().map(|r| r.0.clone()).collect();
+        Resources::from_v1(&list).map_err(|error| error.0)
+    }
+
+    /// Operations that have come into the checkpoint since this was asked last.
+    pub(super) fn new_operations(&mut self) -> Vec<Operation> {
+        let all = self.state.operations.iter();
+        let new = all.filter(|operation| self.counted.insert(operation.0.uuid.value.clone()));
+        new.map(|operation| operation.0.clone()).collect()
+    }
+
     /// All steps of the checkpoint, or an error and nothing has changed.
     pub(super) fn finish(
         &mut self,
         random: &mut Random,
         may_fail: bool,
+        is_lost: bool,
     ) -> Result<Result<Vec<String>, String>, String> {
         let Some(order) = self.writing.take() else {
             return Err("no checkpoint was ordered".to_owned());
@@ -67,7 +89,9 @@ impl Disk {
             return Ok(Err("no space left on device".to_owned()));
         }
         self.make(&order);
-        self.state = order.state.clone();
+        if !is_lost {
+            self.state = order.state.clone();
+        }
         let mut left = Vec::new();
         for volume in &order.remove {
             match may_fail && random.per_mille(50) {
@@ -142,9 +166,7 @@ impl Disk {
     }
 
     fn volumes(&self) -> Result<BTreeSet<String>, String> {
-        let list: Vec<Resource> = self.state.resources.iter().map(|r| r.0.clone()).collect();
-        let resources = Resources::from_v1(&list).map_err(|error| error.0)?;
-        let volumes = resources.persistent_volumes();
+        let volumes = self.kept()?.persistent_volumes();
         volumes
             .iter()
             .map(|entry| paths::persistent_volume(WORK_DIR, entry))

@@ -14,8 +14,8 @@ use crate::registry::Operation;
 /// Something that can crash, pause, and has a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Node {
-    /// The leading master with its allocator and registrar.
-    Master,
+    /// A master with its allocator and registrar, by its life.
+    Master(u64),
     /// An agent.
     Agent(usize),
     /// A framework.
@@ -37,8 +37,8 @@ pub(super) enum Parcel {
     Streaming(StreamId),
     /// An event for a framework.
     Event(Box<scheduler::Event>),
-    /// A framework's call, with its `Mesos-Stream-Id`.
-    Call(Box<scheduler::Call>, StreamId),
+    /// A framework's call, with its `Mesos-Stream-Id` and its number.
+    Call(Box<scheduler::Call>, StreamId, u64),
     /// The answer to that.
     Answer(Answer),
     /// An executor's call.
@@ -91,8 +91,14 @@ pub(super) enum Event {
     Heal(ConnId),
     /// A paused node goes on.
     Resume(Node),
-    /// A master starts to lead.
+    /// A master is elected, if none leads.
     StartMaster,
+    /// ZooKeeper gives up a master that is paused.
+    Expire { life: u64 },
+    /// A master learns that it was given up.
+    LearnExpired { life: u64 },
+    /// A node learns who leads.
+    Detect { node: Node, leader: u64 },
     /// The master's timer.
     MasterTimer { life: u64 },
     /// Something from its helpers.
@@ -107,7 +113,9 @@ pub(super) enum Event {
         token: Token,
         operation: Box<Operation>,
     },
-    /// A write of the registry is done.
+    /// A write reaches the registry's store.
+    Commit { life: u64 },
+    /// A master learns what became of its write.
     Written { life: u64 },
     /// A link's next ping is due.
     Ping { life: u64, link: LinkId },

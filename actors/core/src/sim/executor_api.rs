@@ -190,10 +190,11 @@ impl World {
                 self.executor_idles(agent, container);
             }
             event::Type::Shutdown => self.executor_ends(agent, container),
-            event::Type::Message
-            | event::Type::Error
-            | event::Type::Heartbeat
-            | event::Type::Unknown => {}
+            event::Type::Message => {
+                let data = event.message.unwrap_or_default().data;
+                self.executor_is_told(agent, container, &data);
+            }
+            event::Type::Error | event::Type::Heartbeat | event::Type::Unknown => {}
         }
     }
 

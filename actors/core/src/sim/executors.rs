@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use tepui_protocol::v1::framework_info::capability::Type as Capability;
 use tepui_protocol::v1::{TaskInfo, TaskState, TaskStatus};
 
 use super::events::{Deed, Event};
@@ -183,7 +184,7 @@ impl World {
             executor.had_task = true;
             let framework = executor.framework.clone();
             let running = Running {
-                info,
+                info: info.clone(),
                 state: TaskState::TaskStaging,
                 is_over: false,
             };
@@ -195,10 +196,14 @@ impl World {
                 return self.fail(error);
             }
             self.counts.tasks_started += 1;
+            self.task_begins(agent, &info);
             if self.random.per_mille(300) {
                 self.update(agent, container, &id, TaskState::TaskStarting);
             }
             self.update(agent, container, &id, TaskState::TaskRunning);
+            if self.random.per_mille(100) {
+                self.message_framework(agent, container);
+            }
             let runs = match self.random.below(10) {
                 0 => continue,
                 1 | 2 => self.random.below(SECOND),
@@ -215,7 +220,25 @@ impl World {
             0 => self.random.below(10 * SECOND),
             _ => self.random.below(SECOND / 10),
         };
+        let executor = self.executor(agent, container);
+        let is_running = executor.is_some_and(|executor| {
+            let task = executor.tasks.get(task);
+            task.is_some_and(|task| task.state == TaskState::TaskRunning && !task.is_over)
+        });
+        if is_running && self.is_told_of_kills(agent, container) {
+            self.update(agent, container, task, TaskState::TaskKilling);
+        }
         self.deed(delay, agent, container, Deed::Killed(task.to_owned()));
+    }
+
+    /// Whether the framework of an executor knows TASK_KILLING.
+    fn is_told_of_kills(&mut self, agent: usize, container: &ContainerId) -> bool {
+        let owner = self
+            .executor(agent, container)
+            .map(|it| it.framework.clone());
+        let mut hosts = self.frameworks.iter();
+        let owner = hosts.position(|host| host.id.is_some() && host.id == owner);
+        owner.is_some_and(|owner| self.is_capable(owner, Capability::TaskKillingState))
     }
 
     /// An executor is told to end: it ends its tasks first. Some take longer than they may.

@@ -2,6 +2,7 @@
 //! Does not know what the cores should do about it.
 
 use super::events::{Event, Node};
+use super::maintenance::CALM_US;
 use super::net::{ConnId, Side};
 use super::world::{SECOND, World};
 use crate::agent::messages::Input;
@@ -17,12 +18,14 @@ impl World {
             return;
         }
         self.soon(self.fault_us, Event::Fault);
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..=3 => self.break_some(),
             4..=7 => self.hold_some(),
             8 => {
-                if self.random.per_mille(400) {
-                    self.master_died("it was killed");
+                if self.random.per_mille(400)
+                    && let Some(life) = self.some_master()
+                {
+                    self.master_died(life, "it was killed");
                 }
             }
             9 | 10 => self.end_some_agent(),
@@ -34,7 +37,8 @@ impl World {
             }
             13..=15 => self.pause_some(),
             16 | 17 => self.kill_some_executor(),
-            _ => self.jump(),
+            18 | 19 => self.jump(),
+            _ => self.cut_off(),
         }
     }
 
@@ -43,8 +47,14 @@ impl World {
         self.random.pick(&all).copied()
     }
 
+    /// A master that runs, whether it leads or not.
+    pub(super) fn some_master(&mut self) -> Option<u64> {
+        let all: Vec<u64> = self.masters.keys().copied().collect();
+        self.random.pick(&all).copied()
+    }
+
     fn some_node(&mut self) -> Option<Node> {
-        let mut nodes = vec![Node::Master];
+        let mut nodes: Vec<Node> = self.masters.keys().copied().map(Node::Master).collect();
         nodes.extend((0..self.agents.len()).map(Node::Agent));
         nodes.extend((0..self.frameworks.len()).map(Node::Framework));
         self.random.pick(&nodes).copied()
@@ -63,9 +73,9 @@ impl World {
         let conns = match self.random.per_mille(500) {
             true => self.some_conn().into_iter().collect(),
             false => {
-                let node = self.some_node().unwrap_or(Node::Master);
-                let ends = self.ends_of(node).into_iter();
-                ends.map(|(conn, _)| conn).collect::<Vec<_>>()
+                let node = self.some_node();
+                let ends = node.map(|node| self.ends_of(node)).unwrap_or_default();
+                ends.into_iter().map(|(conn, _)| conn).collect::<Vec<_>>()
             }
         };
         let sides: &[Side] = match self.random.below(4) {
@@ -97,8 +107,10 @@ impl World {
         match self.random.below(8) {
             0 => self.agent_input(agent, Input::Stop),
             1 => self.agent_input(agent, Input::Leave),
-            2 | 3 => self.agent_died(agent, true, away),
-            _ => self.agent_died(agent, false, away),
+            kind => {
+                self.counts.agent_crashes += 1;
+                self.agent_died(agent, kind < 4, away);
+            }
         }
     }
 
@@ -116,6 +128,9 @@ impl World {
         self.counts.pauses += 1;
         self.note(format_args!("{node:?} pauses for {time} us"));
         self.paused.insert(node, Default::default());
+        if let Node::Master(life) = node {
+            self.master_pauses(life, time);
+        }
         self.after(time, Event::Resume(node));
     }
 
@@ -167,7 +182,7 @@ impl World {
             self.resume(node);
         }
         self.handle(Event::StartMaster);
-        self.after(300 * SECOND, Event::Operate);
+        self.after(CALM_US, Event::Operate);
         for agent in 0..self.agents.len() {
             self.soon(SECOND, Event::StartAgent(agent));
         }

@@ -1,8 +1,8 @@
 //! What frameworks do on their own: answer offers, kill, reconcile, suppress, revive, leave.
 //! What they launch is put together in `launches`.
 
-use tepui_protocol::v1::Offer;
 use tepui_protocol::v1::scheduler::{Call, call};
+use tepui_protocol::v1::{Offer, OperationId};
 
 use super::events::Event;
 use super::frameworks::Known;
@@ -27,10 +27,13 @@ impl World {
         match self.random.below(40) {
             0..=19 if has_offers => self.answer_offer(framework),
             20..=24 => self.kill_one(framework),
-            25 => self.make_call(framework, call::Type::Suppress, suppress()),
+            25 => self.suppress(framework),
             26 | 27 => self.revive(framework),
             28 => self.shut_executor_down(framework),
             29 if self.random.per_mille(100) => self.tear_down(framework),
+            30..=33 => self.answer_inverse_offer(framework),
+            34 => self.change_framework(framework),
+            35..=37 => self.message_executor(framework),
             _ if has_offers => self.answer_offer(framework),
             _ => {}
         }
@@ -96,14 +99,6 @@ impl World {
         self.make_call(framework, call::Type::Kill, orders::kill(task, agent));
     }
 
-    fn revive(&mut self, framework: usize) {
-        let revive = Call {
-            revive: Some(call::Revive::default()),
-            ..Call::default()
-        };
-        self.make_call(framework, call::Type::Revive, revive);
-    }
-
     fn shut_executor_down(&mut self, framework: usize) {
         let Some(process) = self.framework_process(framework) else {
             return;
@@ -154,12 +149,13 @@ impl World {
             return self.make_call(framework, call::Type::Teardown, Call::default());
         }
         if self.is_calm {
-            self.revive(framework);
+            self.open_framework(framework);
         }
         if self.is_calm || self.random.per_mille(300) {
             let all = orders::reconcile(std::iter::empty());
             self.make_call(framework, call::Type::Reconcile, all);
         }
+        self.ask_after_operations(framework);
         if !open.is_empty() {
             let explicit = orders::reconcile(open.iter().map(|(id, known)| (id, known)));
             self.make_call(framework, call::Type::Reconcile, explicit);
@@ -170,10 +166,27 @@ impl World {
     }
 }
 
-fn suppress() -> Call {
-    Call {
-        suppress: Some(call::Suppress::default()),
-        ..Call::default()
+impl World {
+    /// Asks after the operations of which it has heard no end, and now and then after all.
+    fn ask_after_operations(&mut self, framework: usize) {
+        let Some(host) = self.frameworks.get(framework) else {
+            return;
+        };
+        let asked = host.operations.iter();
+        let asked = asked.map(|(id, agent)| call::reconcile_operations::Operation {
+            operation_id: OperationId { value: id.clone() },
+            agent_id: Some(agent.to_v1()),
+            resource_provider_id: None,
+        });
+        let operations: Vec<_> = asked.collect();
+        if operations.is_empty() && !self.random.per_mille(100) {
+            return;
+        }
+        let reconcile = Call {
+            reconcile_operations: Some(call::ReconcileOperations { operations }),
+            ..Call::default()
+        };
+        self.make_call(framework, call::Type::ReconcileOperations, reconcile);
     }
 }
 

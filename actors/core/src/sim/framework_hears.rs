@@ -2,14 +2,14 @@
 //! What they do on their own is in `framework_acts`.
 
 use tepui_protocol::v1::scheduler::{Call, Event, call, event};
-use tepui_protocol::v1::{OperationStatus, TaskState, TaskStatus};
+use tepui_protocol::v1::{OperationState, OperationStatus, TaskState, TaskStatus};
 
 use super::events::Event as Happening;
 use super::orders;
 use super::world::{SECOND, World};
 use crate::agent::model::is_terminal;
 use crate::ids::{FrameworkId, OfferId, TaskId};
-use crate::master::messages::Answer;
+use crate::master::model::is_terminal as is_over;
 
 impl World {
     pub(super) fn framework_hears(&mut self, framework: usize, event: Event) {
@@ -49,12 +49,25 @@ impl World {
                 let text = event.error.unwrap_or_default().message;
                 self.refused(framework, &text);
             }
-            event::Type::InverseOffers
-            | event::Type::Message
-            | event::Type::Failure
-            | event::Type::RescindInverseOffer
-            | event::Type::Heartbeat
-            | event::Type::Unknown => {}
+            event::Type::InverseOffers => {
+                let offers = event.inverse_offers.unwrap_or_default().inverse_offers;
+                if let Some(process) = self.framework_process(framework) {
+                    let ids = offers.iter().map(|offer| OfferId::from(&offer.id));
+                    process.inverse_offers.extend(ids);
+                }
+            }
+            event::Type::RescindInverseOffer => {
+                let id = event.rescind_inverse_offer.map(|it| it.inverse_offer_id);
+                if let (Some(process), Some(id)) = (self.framework_process(framework), id) {
+                    process.inverse_offers.remove(&OfferId::from(&id));
+                }
+            }
+            event::Type::Message => {
+                if let Some(message) = event.message {
+                    self.framework_is_told(framework, &message);
+                }
+            }
+            event::Type::Failure | event::Type::Heartbeat | event::Type::Unknown => {}
         }
     }
 
@@ -85,6 +98,7 @@ impl World {
         if text.contains("removed") || text.contains("completed") {
             host.id = None;
             host.tasks.clear();
+            host.operations.clear();
             if host.is_leaving {
                 host.is_gone = true;
             }
@@ -94,21 +108,6 @@ impl World {
         }
         self.note(format_args!("framework {framework} is told: {text}"));
         self.resubscribe(framework);
-    }
-
-    pub(super) fn answered(&mut self, framework: usize, answer: &Answer) {
-        match answer {
-            Answer::Accepted | Answer::Ok => {}
-            Answer::Refused(403, _) => self.resubscribe(framework),
-            Answer::Refused(503, _) => {}
-            Answer::Refused(400, text) if text.contains("cannot be found") => {
-                self.resubscribe(framework);
-            }
-            Answer::Refused(400, text) if text.contains("stream ID") => {}
-            Answer::Refused(status, text) => {
-                self.fail(format!("a call of framework {framework}: {status} {text}"));
-            }
-        }
     }
 
     fn updated(&mut self, framework: usize, status: TaskStatus) {
@@ -139,6 +138,7 @@ impl World {
                 self.counts.task_errors += 1;
                 self.note(format_args!("TASK_ERROR: {}", status.message()));
             }
+            TaskState::TaskKilling => self.counts.tasks_killing += 1,
             _ if ends => self.counts.tasks_ended += 1,
             _ => {}
         }
@@ -186,7 +186,21 @@ impl World {
     }
 
     fn operation_updated(&mut self, framework: usize, status: OperationStatus) {
-        self.counts.operations_ended += 1;
+        let state = status.state();
+        let named = status.operation_id.as_ref();
+        if let (Some(id), Some(host)) = (named, self.frameworks.get_mut(framework)) {
+            // What nobody knows of any more is given up.
+            if is_over(state) || state == OperationState::OperationUnknown {
+                host.operations.remove(&id.value);
+            }
+            let owner = host.id.clone();
+            if let (Some(owner), true) = (owner, status.uuid.is_some())
+                && let Err(error) = self.history.operation_ended(&owner, &id.value, state)
+            {
+                return self.fail(error);
+            }
+        }
+        self.counts.operations_ended += u64::from(is_over(state));
         let (Some(uuid), Some(id)) = (status.uuid, status.operation_id) else {
             return;
         };

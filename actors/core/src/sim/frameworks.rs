@@ -1,31 +1,21 @@
 //! Frameworks: what each is, what it remembers, and its connections to the master.
 //! What it does on its own is in `framework_acts`, what it hears in `framework_hears`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tepui_protocol::v1::framework_info::{Capability, capability};
-use tepui_protocol::v1::scheduler::{Call, call};
-use tepui_protocol::v1::{ExecutorInfo, FrameworkInfo, Offer, TaskState};
+use tepui_protocol::v1::framework_info::capability;
+use tepui_protocol::v1::{ExecutorInfo, Offer, TaskState};
 
 use super::events::{Event, Node, Parcel};
+use super::framework_calls::CallLine;
+use super::framework_info::Wanted;
 use super::net::{ConnId, Kind, Side};
 use super::random::Random;
 use super::world::{SECOND, World};
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
 use crate::master::messages::StreamId;
-
-/// Sets of roles that frameworks have.
-const ROLES: &[&[&str]] = &[
-    &["*"],
-    &["a"],
-    &["a", "b/x"],
-    &["b/x", "b/y"],
-    &["b"],
-    &["a/z", "c"],
-];
-
-/// Failover timeouts in seconds.
-const FAILOVER_SECONDS: &[f64] = &[0.0, 20.0, 300.0, 100_000.0, 100_000.0];
+use crate::resources::Format;
+use crate::validation::framework::has_capability;
 
 /// What a framework remembers of a task; it survives the framework's process.
 #[derive(Debug, Clone)]
@@ -42,11 +32,15 @@ pub(super) struct Known {
 /// A framework.
 #[derive(Debug)]
 pub(super) struct FrameworkHost {
-    pub(super) info: FrameworkInfo,
+    pub(super) wanted: Wanted,
+    /// Connections over which it makes calls.
+    lines: usize,
     pub(super) id: Option<FrameworkId>,
     pub(super) lives: u64,
     pub(super) process: Option<FrameworkProcess>,
     pub(super) tasks: BTreeMap<TaskId, Known>,
+    /// Operations whose end it has not heard, and where they are carried out.
+    pub(super) operations: BTreeMap<String, AgentId>,
     /// It was torn down, or is to be.
     pub(super) is_leaving: bool,
     /// It will not come back.
@@ -58,53 +52,25 @@ pub(super) struct FrameworkHost {
 pub(super) struct FrameworkProcess {
     pub(super) life: u64,
     pub(super) stream: Option<ConnId>,
-    pub(super) calls: Option<ConnId>,
+    pub(super) calls: Vec<CallLine>,
     pub(super) stream_id: Option<StreamId>,
     pub(super) is_subscribed: bool,
     pub(super) offers: BTreeMap<OfferId, Offer>,
+    pub(super) inverse_offers: BTreeSet<OfferId>,
     /// Its own executors that should run, by agent.
     pub(super) executors: BTreeMap<(AgentId, ExecutorId), ExecutorInfo>,
 }
 
 impl FrameworkHost {
-    #[allow(
-        deprecated,
-        reason = "frameworks without MULTI_ROLE have the old field 'role'"
-    )]
-    pub(super) fn new(index: u64, random: &mut Random) -> Self {
-        use capability::Type;
-        let roles = random.pick(ROLES).copied().unwrap_or(&["*"]);
-        let mut capabilities = vec![Type::ReservationRefinement, Type::SharedResources];
-        let is_multi = roles.len() > 1 || random.per_mille(700);
-        let mut info = FrameworkInfo {
-            user: "root".to_owned(),
-            name: format!("f{index}"),
-            failover_timeout: random.pick(FAILOVER_SECONDS).copied(),
-            checkpoint: Some(random.per_mille(700)),
-            ..FrameworkInfo::default()
-        };
-        match is_multi {
-            true => {
-                capabilities.push(Type::MultiRole);
-                info.roles = roles.iter().map(|role| (*role).to_owned()).collect();
-            }
-            false => info.role = roles.first().map(|role| (*role).to_owned()),
-        }
-        if random.per_mille(600) {
-            capabilities.push(Type::PartitionAware);
-        }
-        info.capabilities = capabilities
-            .into_iter()
-            .map(|kind| Capability {
-                r#type: Some(kind as i32),
-            })
-            .collect();
+    pub(super) fn new(index: u64, lines: usize, random: &mut Random) -> Self {
         FrameworkHost {
-            info,
+            wanted: Wanted::new(index, random),
+            lines,
             id: None,
             lives: 0,
             process: None,
             tasks: BTreeMap::new(),
+            operations: BTreeMap::new(),
             is_leaving: false,
             is_gone: false,
         }
@@ -114,6 +80,19 @@ impl FrameworkHost {
 impl World {
     pub(super) fn framework_process(&mut self, framework: usize) -> Option<&mut FrameworkProcess> {
         self.frameworks.get_mut(framework)?.process.as_mut()
+    }
+
+    pub(super) fn is_capable(&self, framework: usize, of: capability::Type) -> bool {
+        let host = self.frameworks.get(framework);
+        host.is_some_and(|host| has_capability(&host.wanted.info, of))
+    }
+
+    /// How a framework writes resources, and reads them.
+    pub(super) fn format_of(&self, framework: usize) -> Format {
+        match self.is_capable(framework, capability::Type::ReservationRefinement) {
+            true => Format::PostRefinement,
+            false => Format::PreRefinement,
+        }
     }
 
     /// Whether this life of a framework still lasts.
@@ -136,13 +115,15 @@ impl World {
         host.process = Some(FrameworkProcess {
             life,
             stream: None,
-            calls: None,
+            calls: Vec::new(),
             stream_id: None,
             is_subscribed: false,
             offers: BTreeMap::new(),
+            inverse_offers: BTreeSet::new(),
             executors: BTreeMap::new(),
         });
         self.note(format_args!("framework {framework} starts its life {life}"));
+        self.ask_for_leader(Node::Framework(framework));
         self.soon(SECOND, Event::Dial { framework, life });
         self.soon(5 * SECOND, Event::Act { framework, life });
         self.soon(60 * SECOND, Event::Reconcile { framework, life });
@@ -178,9 +159,10 @@ impl World {
         if connected || host.is_gone {
             return;
         }
-        let mut info = host.info.clone();
-        info.id = host.id.as_ref().map(FrameworkId::to_v1);
-        let Some(leader) = self.master.as_ref().map(|master| master.life) else {
+        let subscribe = Box::new(host.wanted.subscribe(host.id.as_ref()));
+        let lines = host.lines;
+        let heard = self.election.heard_by(Node::Framework(framework));
+        let Some(leader) = heard.filter(|life| self.masters.contains_key(life)) else {
             return self.soon(5 * SECOND, Event::Dial { framework, life });
         };
         let stream = self.connect(
@@ -190,16 +172,12 @@ impl World {
             },
             leader,
         );
-        let calls = self.connect(Kind::Calls { framework }, leader);
+        let calls = (0..lines).map(|_| self.new_line(framework, leader));
+        let calls: Vec<CallLine> = calls.collect();
         if let Some(process) = self.framework_process(framework) {
             process.stream = Some(stream);
-            process.calls = Some(calls);
+            process.calls = calls;
         }
-        let subscribe = Box::new(call::Subscribe {
-            framework_info: info,
-            suppressed_roles: Vec::new(),
-            offer_constraints: None,
-        });
         self.send(stream, Side::Server, Parcel::Subscribe(subscribe));
     }
 
@@ -209,13 +187,15 @@ impl World {
         }
     }
 
-    /// One of its connections is gone: it gives up the other one too, and subscribes anew.
+    /// One of its connections is gone. Without its stream it subscribes anew.
     pub(super) fn framework_lost(&mut self, framework: usize, conn: ConnId) {
         let Some(process) = self.framework_process(framework) else {
             return;
         };
-        if process.stream == Some(conn) || process.calls == Some(conn) {
+        if process.stream == Some(conn) {
             self.resubscribe(framework);
+        } else if process.calls.iter().any(|line| line.conn == conn) {
+            self.line_lost(framework, conn);
         }
     }
 
@@ -224,37 +204,19 @@ impl World {
             return;
         };
         let life = process.life;
-        let conns = [process.stream.take(), process.calls.take()];
+        let calls = std::mem::take(&mut process.calls).into_iter();
+        let conns: Vec<ConnId> = calls
+            .map(|line| line.conn)
+            .chain(process.stream.take())
+            .collect();
         process.stream_id = None;
         process.is_subscribed = false;
         process.offers.clear();
-        for conn in conns.into_iter().flatten() {
+        process.inverse_offers.clear();
+        for conn in conns {
             self.hang_up(conn, Side::Client);
         }
         self.counts.resubscriptions += 1;
         self.soon(5 * SECOND, Event::Dial { framework, life });
-    }
-
-    /// Makes a call, if the framework is subscribed.
-    pub(super) fn make_call(&mut self, framework: usize, kind: call::Type, call: Call) {
-        let Some(host) = self.frameworks.get(framework) else {
-            return;
-        };
-        let id = host.id.as_ref().map(FrameworkId::to_v1);
-        let Some(process) = host
-            .process
-            .as_ref()
-            .filter(|process| process.is_subscribed)
-        else {
-            return;
-        };
-        if let (Some(conn), Some(stream)) = (process.calls, process.stream_id.clone()) {
-            let call = Call {
-                framework_id: id,
-                r#type: Some(kind as i32),
-                ..call
-            };
-            self.send(conn, Side::Server, Parcel::Call(Box::new(call), stream));
-        }
     }
 }

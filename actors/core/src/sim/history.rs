@@ -1,45 +1,14 @@
 //! What has really happened to every task, whoever believes what; for the checkers.
-//! Also counts what happened, so that one sees what a run was worth.
+//! How often things happen is counted in `counts`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tepui_protocol::v1::TaskStatus;
+use tepui_protocol::v1::{OperationState, TaskStatus};
 
 use super::executors::Executor;
+use super::messages::Messages;
 use crate::agent::model::is_terminal;
-use crate::allocator::messages::Command;
-use crate::ids::{AgentId, ContainerId, FrameworkId, Role, TaskId};
-use crate::quota::Quota;
-
-/// What happened how often.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each says by its name what it counts")]
-pub struct Counts {
-    pub subscriptions: u64,
-    pub resubscriptions: u64,
-    pub accepts: u64,
-    pub tasks_launched: u64,
-    pub tasks_started: u64,
-    pub tasks_ended: u64,
-    pub task_errors: u64,
-    pub executors: u64,
-    pub executors_refused: u64,
-    pub kills: u64,
-    pub operations: u64,
-    pub operations_ended: u64,
-    pub teardowns: u64,
-    pub frameworks_removed: u64,
-    pub operator_requests: u64,
-    pub writes: u64,
-    pub master_crashes: u64,
-    pub agent_crashes: u64,
-    pub framework_crashes: u64,
-    pub unresponsive: u64,
-    pub broken_connections: u64,
-    pub held_connections: u64,
-    pub pauses: u64,
-    pub clock_jumps: u64,
-}
+use crate::ids::{AgentId, ContainerId, FrameworkId, TaskId};
 
 /// What happened to one task.
 #[derive(Debug, Default)]
@@ -61,10 +30,15 @@ pub(super) struct History {
     tasks: BTreeMap<(FrameworkId, TaskId), Story>,
     /// Updates whose acknowledgement an agent has processed, by agent and its life.
     pub(super) acknowledged: BTreeSet<(usize, u64, Vec<u8>)>,
+    pub(super) messages: Messages,
+    /// The latest of the calls of each framework that have arrived.
+    pub(super) last_calls: BTreeMap<usize, u64>,
+    /// How operations that frameworks named have ended, as their agents say.
+    operations: BTreeMap<(FrameworkId, String), OperationState>,
+    /// Tasks that their frameworks wanted to be killed.
+    pub(super) killed: BTreeSet<String>,
     /// When an agent last told the end of an operation of a framework.
     pub(super) operations_told: BTreeMap<FrameworkId, u64>,
-    /// Quotas as the allocator knows them.
-    pub(super) quotas: BTreeMap<Role, Quota>,
 }
 
 impl History {
@@ -159,25 +133,26 @@ impl History {
         Ok(())
     }
 
+    /// A framework has heard of an operation from its agent.
+    pub(super) fn operation_ended(
+        &mut self,
+        framework: &FrameworkId,
+        id: &str,
+        state: OperationState,
+    ) -> Result<(), String> {
+        let key = (framework.clone(), id.to_owned());
+        let before = *self.operations.entry(key).or_insert(state);
+        match before == state {
+            true => Ok(()),
+            false => Err(format!(
+                "operation {id} has ended in {before:?} and in {state:?}"
+            )),
+        }
+    }
+
     /// Tasks that really run now, with their frameworks.
     pub(super) fn running(&self) -> impl Iterator<Item = (&(FrameworkId, TaskId), &ContainerId)> {
         let running = self.tasks.iter();
         running.filter_map(|(key, story)| story.runs_in.as_ref().map(|container| (key, container)))
-    }
-
-    /// Remembers what the allocator is told of quotas.
-    pub(super) fn follow_quota(&mut self, command: &Command) {
-        match command {
-            Command::SetQuota { role, quota } => {
-                self.quotas.insert(role.clone(), quota.clone());
-            }
-            Command::Recover { quotas, .. } => self.quotas = quotas.iter().cloned().collect(),
-            _ => {}
-        }
-    }
-
-    /// A new master's allocator knows of nothing yet.
-    pub(super) fn new_master(&mut self) {
-        self.quotas.clear();
     }
 }

@@ -1,51 +1,25 @@
-//! What frameworks make of offers: tasks, groups, executors of their own, reservations, volumes.
-//! Sends nothing.
+//! What frameworks make of offers: tasks, groups, executors of their own, changes of resources.
+//! Sends nothing. What changes there are is in `changes`.
 
+use tepui_protocol::v1::framework_info::capability::Type as Capability;
 use tepui_protocol::v1::offer::Operation;
-use tepui_protocol::v1::offer::operation::{
-    Create, Destroy, Launch, LaunchGroup, Reserve, Type, Unreserve,
-};
-use tepui_protocol::v1::resource::{ReservationInfo, disk_info::Persistence, reservation_info};
+use tepui_protocol::v1::offer::operation::{Launch, LaunchGroup, Type};
 use tepui_protocol::v1::{
     CommandInfo, ExecutorInfo, Offer, OperationId, Resource, TaskGroupInfo, TaskInfo, TaskState,
-    Volume, executor_info, resource::DiskInfo, volume,
+    executor_info,
 };
 
+use super::changes::{self, Pool};
 use super::frameworks::Known;
 use super::world::World;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
-use crate::resources::{Entry, Format, Resources};
+use crate::resources::Resources;
 
 /// Least that an executor of tasks in a group, or one of a framework's own, is given.
 const EXECUTOR: &[(&str, u64)] = &[("cpus", 100), ("mem", 32_000), ("disk", 1_000)];
 
 /// Most tasks in a group.
 const MAX_GROUP: u64 = 3;
-
-/// What is left of the offers that are being accepted.
-struct Pool {
-    left: Resources,
-    role: String,
-}
-
-impl Pool {
-    /// Takes these amounts in thousandths, or nothing.
-    fn take(&mut self, amounts: &[(&str, u64)]) -> Option<Resources> {
-        let mut taken = Resources::new();
-        for (name, milli) in amounts {
-            let milli = i64::try_from(*milli).ok()?;
-            let fits = |entry: &&Entry| {
-                entry.name() == *name
-                    && !entry.is_persistent_volume()
-                    && entry.scalar_milli().is_some_and(|has| has >= milli)
-            };
-            let entry = self.left.iter().find(fits)?.with_milli(milli);
-            taken.add_entry(entry);
-        }
-        self.left.subtract(&taken);
-        Some(taken)
-    }
-}
 
 impl World {
     /// Some operations that fit the offers, which are of one agent and one role.
@@ -62,6 +36,8 @@ impl World {
         let mut pool = Pool {
             left: Resources::from_v1(&list).unwrap_or_default(),
             role: role.unwrap_or_default(),
+            format: self.format_of(framework),
+            can_share: self.is_capable(framework, Capability::SharedResources),
         };
         let mut operations = Vec::new();
         for _ in 0..self.random.between(0, 2) {
@@ -69,7 +45,7 @@ impl World {
                 0..=4 => self.launch_tasks(framework, &agent, &mut pool),
                 5 | 6 => self.launch_group(framework, &agent, &mut pool),
                 7 | 8 => self.launch_own(framework, &agent, &mut pool),
-                _ => self.change_resources(&mut pool),
+                _ => self.change_resources(framework, &agent, &mut pool),
             };
             operations.extend(operation);
         }
@@ -95,11 +71,14 @@ impl World {
         host.tasks.insert(id.clone(), known);
         self.history.launched(&owner, &id, agent);
         self.counts.tasks_launched += 1;
+        let shared = resources.shared();
+        self.counts.volume_uses += u64::from(!resources.persistent_volumes().is_empty());
+        self.counts.shared_uses += u64::from(!shared.is_empty());
         Some(TaskInfo {
             name: "t".to_owned(),
             task_id: id.to_v1(),
             agent_id: agent.to_v1(),
-            resources: resources.to_v1(Format::PostRefinement),
+            resources: resources.to_v1(self.format_of(framework)),
             ..TaskInfo::default()
         })
     }
@@ -128,10 +107,9 @@ impl World {
                 break;
             };
             // A volume goes along with a task now and then.
-            if self.random.per_mille(300)
-                && let Some(volume) = volume_in(&pool.left)
+            if self.random.per_mille(400)
+                && let Some(volume) = pool.take_volume(&mut self.random)
             {
-                pool.left.subtract_entry(&volume);
                 resources.add_entry(volume);
             }
             let mut task = self.new_task(framework, agent, &resources)?;
@@ -150,13 +128,26 @@ impl World {
         let owner = self.frameworks.get(framework)?.id.clone()?;
         let resources = pool.take(EXECUTOR)?;
         let name = format!("g{}", self.number());
-        let executor = executor(&owner, &name, &resources, executor_info::Type::Default);
+        let executor = executor(
+            &owner,
+            &name,
+            resources.to_v1(pool.format),
+            executor_info::Type::Default,
+        );
+        let key = (agent.clone(), ExecutorId::from(name.as_str()));
+        let executors = &mut self.framework_process(framework)?.executors;
+        executors.insert(key, executor.clone());
         let mut tasks = Vec::new();
         for _ in 0..self.random.between(1, MAX_GROUP) {
             let size = self.task_size();
-            let Some(resources) = pool.take(&size) else {
+            let Some(mut resources) = pool.take(&size) else {
                 break;
             };
+            if self.random.per_mille(200)
+                && let Some(volume) = pool.take_volume(&mut self.random)
+            {
+                resources.add_entry(volume);
+            }
             let mut task = self.new_task(framework, agent, &resources)?;
             task.command = Some(Box::new(command()));
             tasks.push(task);
@@ -198,7 +189,7 @@ impl World {
         let own = match running {
             Some(running) => running,
             None => {
-                let mut own = executor(&owner, &name, &resources, kind);
+                let mut own = executor(&owner, &name, resources.to_v1(pool.format), kind);
                 own.command = Some(Box::new(command()));
                 own
             }
@@ -211,127 +202,24 @@ impl World {
         launch(vec![task])
     }
 
-    fn change_resources(&mut self, pool: &mut Pool) -> Option<Operation> {
-        let name = format!("o{}", self.number());
-        let mut operation = match self.random.below(6) {
-            0..=2 => self.reserve(pool),
-            3 => unreserve(pool),
-            4 => self.create(pool),
-            _ => destroy(pool),
-        }?;
+    fn change_resources(
+        &mut self,
+        framework: usize,
+        agent: &AgentId,
+        pool: &mut Pool,
+    ) -> Option<Operation> {
+        let mut operation = changes::change(&mut self.random, pool)?;
         if self.random.per_mille(600) {
-            operation.id = Some(OperationId { value: name });
+            let id = OperationId {
+                value: format!("o{}", self.number()),
+            };
+            let host = self.frameworks.get_mut(framework)?;
+            host.operations.insert(id.value.clone(), agent.clone());
+            operation.id = Some(id);
         }
         self.counts.operations += 1;
         Some(operation)
     }
-
-    fn reserve(&mut self, pool: &mut Pool) -> Option<Operation> {
-        let role = pool.role.clone();
-        if role == "*" {
-            return None;
-        }
-        let name = *self.random.pick(&["cpus", "mem", "disk", "disk"])?;
-        let milli = match name {
-            "cpus" => 500,
-            _ => 64_000,
-        };
-        let plain = |entry: &&Entry| {
-            entry.name() == name
-                && !entry.is_reserved()
-                && entry.scalar_milli().is_some_and(|has| has >= milli)
-        };
-        let entry = pool.left.iter().find(plain)?.with_milli(milli);
-        pool.left.subtract_entry(&entry);
-        let mut resource = entry.to_v1(Format::PostRefinement);
-        resource.reservations.push(ReservationInfo {
-            role: Some(role),
-            r#type: Some(reservation_info::Type::Dynamic as i32),
-            ..ReservationInfo::default()
-        });
-        pool.left.add(&one(&resource)?);
-        Some(Operation {
-            r#type: Some(Type::Reserve as i32),
-            reserve: Some(Reserve {
-                resources: vec![resource],
-                ..Reserve::default()
-            }),
-            ..Operation::default()
-        })
-    }
-
-    fn create(&mut self, pool: &mut Pool) -> Option<Operation> {
-        let reserved = |entry: &&Entry| {
-            entry.name() == "disk" && entry.is_reserved() && !entry.is_persistent_volume()
-        };
-        let entry = pool.left.iter().find(reserved)?.clone();
-        // Few names, so that a volume follows a destroyed one of the same name.
-        let id = format!("v{}", self.random.below(6));
-        let known = |other: &Entry| {
-            let disk = other.disk().and_then(|disk| disk.persistence.as_ref());
-            disk.is_some_and(|persistence| persistence.id == id)
-        };
-        if pool.left.iter().any(known) {
-            return None;
-        }
-        pool.left.subtract_entry(&entry);
-        let mut resource = entry.to_v1(Format::PostRefinement);
-        resource.disk = Some(Box::new(DiskInfo {
-            persistence: Some(Persistence {
-                id,
-                principal: None,
-            }),
-            volume: Some(Volume {
-                mode: volume::Mode::Rw as i32,
-                container_path: "data".to_owned(),
-                ..Volume::default()
-            }),
-            source: None,
-        }));
-        pool.left.add(&one(&resource)?);
-        Some(Operation {
-            r#type: Some(Type::Create as i32),
-            create: Some(Create {
-                volumes: vec![resource],
-            }),
-            ..Operation::default()
-        })
-    }
-}
-
-fn unreserve(pool: &mut Pool) -> Option<Operation> {
-    let reserved =
-        |entry: &&Entry| entry.is_dynamically_reserved() && !entry.is_persistent_volume();
-    let entry = pool.left.iter().find(reserved)?.clone();
-    pool.left.subtract_entry(&entry);
-    Some(Operation {
-        r#type: Some(Type::Unreserve as i32),
-        unreserve: Some(Unreserve {
-            resources: vec![entry.to_v1(Format::PostRefinement)],
-        }),
-        ..Operation::default()
-    })
-}
-
-fn destroy(pool: &mut Pool) -> Option<Operation> {
-    let volume = volume_in(&pool.left)?;
-    pool.left.subtract_entry(&volume);
-    Some(Operation {
-        r#type: Some(Type::Destroy as i32),
-        destroy: Some(Destroy {
-            volumes: vec![volume.to_v1(Format::PostRefinement)],
-        }),
-        ..Operation::default()
-    })
-}
-
-fn volume_in(resources: &Resources) -> Option<Entry> {
-    let mut entries = resources.iter();
-    entries.find(|entry| entry.is_persistent_volume()).cloned()
-}
-
-fn one(resource: &Resource) -> Option<Resources> {
-    Resources::from_v1(std::slice::from_ref(resource)).ok()
 }
 
 fn launch(tasks: Vec<TaskInfo>) -> Option<Operation> {
@@ -355,13 +243,13 @@ fn command() -> CommandInfo {
 fn executor(
     owner: &FrameworkId,
     name: &str,
-    resources: &Resources,
+    resources: Vec<Resource>,
     kind: executor_info::Type,
 ) -> ExecutorInfo {
     ExecutorInfo {
         executor_id: ExecutorId::from(name).to_v1(),
         framework_id: Some(owner.to_v1()),
-        resources: resources.to_v1(Format::PostRefinement),
+        resources,
         r#type: Some(kind as i32),
         ..ExecutorInfo::default()
     }

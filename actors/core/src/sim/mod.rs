@@ -7,18 +7,26 @@
 //! look at every step at what is cheap to look at, and in the end at everything.
 
 mod agents;
+mod changes;
 mod checks;
+mod counts;
 mod disk;
+mod election;
 mod events;
 mod executor_api;
 mod executors;
 mod faults;
 mod framework_acts;
+mod framework_calls;
 mod framework_hears;
+mod framework_info;
 mod frameworks;
 mod history;
 mod launches;
+mod maintenance;
+mod master_wires;
 mod masters;
+mod messages;
 mod net;
 mod operator;
 mod orders;
@@ -35,7 +43,7 @@ mod world;
 
 use std::time::Duration;
 
-pub use history::Counts;
+pub use counts::Counts;
 pub use sabotage::Sabotage;
 use world::World;
 

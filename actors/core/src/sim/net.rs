@@ -104,7 +104,7 @@ impl Conn {
                 Some(Node::Framework(*framework))
             }
             (Kind::Link { .. } | Kind::Stream { .. } | Kind::Calls { .. }, Side::Server) => {
-                Some(Node::Master)
+                Some(Node::Master(self.life))
             }
             (Kind::Executor { .. }, Side::Client) => None,
         }

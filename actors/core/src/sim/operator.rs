@@ -1,23 +1,25 @@
-//! What operators change while the cluster runs: quotas, weights, reservations.
+//! What operators change while the cluster runs: quotas, weights, reservations, volumes.
 //! Looks at no answer but that there is at most one.
 
 use std::collections::BTreeMap;
 
-use tepui_protocol::v1::offer::Operation;
-use tepui_protocol::v1::offer::operation::{Reserve, Type};
+use tepui_protocol::v1::maintenance::Schedule;
 use tepui_protocol::v1::quota::QuotaConfig;
-use tepui_protocol::v1::resource::{ReservationInfo, reservation_info};
 use tepui_protocol::v1::{WeightInfo, value};
 
+use super::changes::{self, Pool};
 use super::events::Event;
 use super::world::{SECOND, World};
 use crate::ids::AgentId;
 use crate::master::messages::Input;
 use crate::master::operator::Request;
-use crate::resources::{Format, Resources};
+use crate::resources::Format;
 
 /// Top-level roles that are given quota.
 const TOP_ROLES: &[&str] = &["a", "b", "c"];
+
+/// Roles for which operators reserve.
+const RESERVED_ROLES: &[&str] = &["a", "b", "b/x", "c"];
 
 /// Roles that are given weights.
 const WEIGHTED: &[&str] = &["a", "b/x", "b", "*"];
@@ -25,20 +27,35 @@ const WEIGHTED: &[&str] = &["a", "b/x", "b", "*"];
 impl World {
     pub(super) fn operate(&mut self) {
         if self.is_calm {
-            if self.random.per_mille(800) {
-                self.end_quotas();
-            }
-            return;
+            return self.operate_last();
         }
-        self.soon(120 * SECOND, Event::Operate);
-        let request = match self.random.below(6) {
-            0 | 1 => self.new_quota(),
-            2 => self.no_quota(),
-            3 => self.new_weight(),
-            _ => self.reservation(),
+        self.soon(self.operate_us, Event::Operate);
+        let request = match self.random.below(10) {
+            0 => self.new_quota(),
+            1 => self.no_quota(),
+            2 => self.new_weight(),
+            3..=5 => self.maintain(),
+            _ => self.change(),
         };
         if let Some(request) = request {
             self.ask(request);
+        }
+    }
+
+    /// What would keep the cluster from being whole ends; some of the rest stays in some runs.
+    fn operate_last(&mut self) {
+        match self.end_maintenance() {
+            Some(request) => {
+                self.ask(request);
+                self.after(10 * SECOND, Event::Operate);
+            }
+            None if self.random.per_mille(500) => {
+                self.ask(Request::UpdateMaintenanceSchedule(Schedule::default()));
+            }
+            None => {}
+        }
+        if self.random.per_mille(800) {
+            self.end_quotas();
         }
     }
 
@@ -55,17 +72,20 @@ impl World {
     }
 
     fn ask(&mut self, request: Request) {
-        if self.master.is_none() {
+        // Operators ask whatever master they take for the leader, but the last time it leads.
+        let leader = self.election.leader.filter(|_| self.is_calm);
+        let Some(life) = leader.or_else(|| self.some_master()) else {
             return;
-        }
+        };
         self.counts.operator_requests += 1;
-        self.note(format_args!("an operator asks: {request:?}"));
-        let reply = self.expect_reply(None);
-        self.master_input(Input::Operator {
+        self.note(format_args!("an operator asks master {life}: {request:?}"));
+        let reply = self.expect_reply(life, None);
+        let input = Input::Operator {
             request: Box::new(request),
             principal: None,
             reply,
-        });
+        };
+        self.master_input(life, input);
     }
 
     fn new_quota(&mut self) -> Option<Request> {
@@ -108,29 +128,27 @@ impl World {
         }]))
     }
 
-    fn reservation(&mut self) -> Option<Request> {
-        let master = self.master.as_ref()?;
-        let agents: Vec<AgentId> = master.core.snapshot().agents.keys().cloned().collect();
-        let agent = self.random.pick(&agents)?.clone();
-        let resources = Resources::parse("cpus:0.2;disk:32", "*").ok()?;
-        let mut list = resources.to_v1(Format::PostRefinement);
-        for resource in &mut list {
-            resource.reservations.push(ReservationInfo {
-                role: Some("a".to_owned()),
-                r#type: Some(reservation_info::Type::Dynamic as i32),
-                ..ReservationInfo::default()
-            });
+    /// A reservation, a volume, or the end of one, on an agent that some master knows.
+    fn change(&mut self) -> Option<Request> {
+        let life = self.some_master()?;
+        let snapshot = self.masters.get(&life)?.core.snapshot();
+        let agents: Vec<&AgentId> = snapshot.agents.keys().collect();
+        let id = *self.random.pick(&agents)?;
+        let agent = snapshot.agents.get(id)?;
+        let mut left = agent.total.clone();
+        for used in agent.used.values() {
+            left.subtract(&used.unallocated());
         }
-        let operation = Operation {
-            r#type: Some(Type::Reserve as i32),
-            reserve: Some(Reserve {
-                resources: list,
-                ..Reserve::default()
-            }),
-            ..Operation::default()
+        let role = *self.random.pick(RESERVED_ROLES)?;
+        let mut pool = Pool {
+            left,
+            role: role.to_owned(),
+            format: Format::PostRefinement,
+            can_share: true,
         };
+        let operation = changes::change(&mut self.random, &mut pool)?;
         Some(Request::ChangeResources {
-            agent,
+            agent: id.clone(),
             operation: Box::new(operation),
         })
     }

@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tepui_protocol::v1::framework_info::capability::Type as Capability;
+
+use super::agents::MASTER_REGION;
 use super::frameworks::{FrameworkHost, Known};
 use super::masters::MasterProcess;
 use super::view;
@@ -10,8 +13,9 @@ use super::world::{SECOND, World, micros};
 use crate::agent::RETRY_MAX;
 use crate::agent::model::{ExecutorState, Snapshot as AgentSnapshot, is_terminal};
 use crate::ids::{AgentId, ContainerId, FrameworkId, OfferId, TaskId};
-use crate::master::model::{Framework, Snapshot};
+use crate::master::model::{Agent, Framework, Snapshot};
 use crate::resources::{Quantities, Resources};
+use crate::validation::framework::has_capability;
 
 /// How often the cluster is looked at: something may be under way at any time.
 const LOOKS: usize = 60;
@@ -40,10 +44,14 @@ impl World {
     }
 
     fn look(&self) -> Look {
-        let Some(master) = &self.master else {
-            return Err("there is no master".to_owned());
+        let leader = self.election.leader;
+        let Some(master) = leader.and_then(|life| self.masters.get(&life)) else {
+            return Err("no master leads".to_owned());
         };
-        if !self.is_master_idle() {
+        if self.masters.len() > 1 {
+            return Err("a master that leads no more goes on".to_owned());
+        }
+        if !master.is_idle() {
             return Err("the master is busy".to_owned());
         }
         let snapshot = master.core.snapshot();
@@ -68,6 +76,11 @@ impl World {
         for (index, host) in self.agents.iter().enumerate() {
             let core = host.process.as_ref().map(|process| process.core.snapshot());
             let core = core.ok_or_else(|| format!("agent {index} does not run"))?;
+            let kept = host.disk.kept()?;
+            if core.total.checkpointed() != kept {
+                let total = core.total;
+                return Err(format!("agent {index} has {total}, its checkpoint {kept}"));
+            }
             let id = core.agent_id.clone().filter(|_| core.registered);
             let id = id.ok_or_else(|| format!("agent {index} is not registered"))?;
             let known = snapshot.agents.get(&id);
@@ -103,6 +116,9 @@ impl World {
                 stored.unreachable
             ));
         }
+        if stored.maintenance != snapshot.maintenance {
+            return Err("the registry has another schedule".to_owned());
+        }
         let quotas = snapshot
             .quotas
             .iter()
@@ -133,11 +149,21 @@ impl World {
         let known = host.id.as_ref().and_then(|id| snapshot.frameworks.get(id));
         let known = known.filter(|known| known.stream().is_some());
         let known = known.ok_or("the master does not know that it is subscribed")?;
+        look_at_info(host, known, agents)?;
         let offers: BTreeSet<&OfferId> = process.offers.keys().collect();
         if offers != known.offers.iter().collect() {
             return Err(format!(
                 "it has offers {offers:?}, the master {:?}",
                 known.offers
+            ));
+        }
+        let inverse = snapshot.inverse_offers.values();
+        let inverse = inverse.filter(|offer| offer.framework == known.id);
+        let inverse: BTreeSet<OfferId> = inverse.map(|offer| offer.id.clone()).collect();
+        if process.inverse_offers != inverse {
+            return Err(format!(
+                "it has inverse offers {:?}, the master {inverse:?}",
+                process.inverse_offers
             ));
         }
         for (id, task) in host.tasks.iter().filter(|(_, task)| !task.is_over) {
@@ -183,6 +209,14 @@ impl World {
                     return Err(format!("agent {agent} has not delivered all tasks"));
                 }
             }
+        }
+        let owner = self
+            .frameworks
+            .iter()
+            .find(|host| host.id.as_ref() == Some(id));
+        let mut open = owner.into_iter().flat_map(|host| &host.operations);
+        if let Some((name, agent)) = open.find(|(_, agent)| agents.contains_key(*agent)) {
+            return Err(format!("it has not heard of operation {name} on {agent}"));
         }
         // What is not acknowledged is said again and again.
         let told = self.history.operations_told.get(id).copied();
@@ -265,16 +299,44 @@ impl World {
                 .frameworks
                 .values()
                 .filter(|it| it.stream().is_some());
-            let mut roles = active.flat_map(|framework| framework.roles.iter());
-            let wanted = roles.find(|role| is_enough(&free.allocatable_to(role)));
-            if let Some(role) = wanted {
-                return Err(format!(
-                    "{free} of {id} is free, but not offered to role {role}"
-                ));
+            for framework in active.filter(|framework| is_admitted(framework, agent)) {
+                let refines = has_capability(&framework.info, Capability::ReservationRefinement);
+                let usable = free.filter(|entry| refines || !entry.has_refined_reservations());
+                let mut roles = framework.roles.iter();
+                let wanted = roles.find(|role| is_enough(&usable.allocatable_to(role)));
+                if let Some(role) = wanted {
+                    return Err(format!(
+                        "{free} of {id} is free, but not offered to role {role}"
+                    ));
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Master and agents know what a framework wants.
+fn look_at_info(
+    host: &FrameworkHost,
+    known: &Framework,
+    agents: &BTreeMap<AgentId, AgentSnapshot>,
+) -> Look {
+    let wanted = host.wanted.subscribe(host.id.as_ref());
+    let is_known = *known.info == wanted.framework_info
+        && known.suppressed.is_empty()
+        && known.constraints.is_none();
+    if !is_known {
+        let info = &known.info;
+        return Err(format!("it is {wanted:?}, for the master {info:?}"));
+    }
+    for (id, agent) in agents {
+        let there = agent.frameworks.get(&known.id);
+        let has_tasks = there.is_some_and(|it| !it.tasks.is_empty());
+        if has_tasks && there.is_some_and(|it| it.info != known.info) {
+            return Err(format!("agent {id} has another description of it"));
+        }
+    }
+    Ok(())
 }
 
 /// A task that its framework counts on is the same for master and agent.
@@ -352,6 +414,16 @@ fn look_at_books(
         }
     }
     Ok(())
+}
+
+/// Whether a framework may be offered anything of an agent.
+fn is_admitted(framework: &Framework, agent: &Agent) -> bool {
+    let can = |kind| has_capability(&framework.info, kind);
+    let domain = agent.info.domain.as_ref();
+    let place = domain.and_then(|domain| domain.fault_domain.as_ref());
+    let is_here = place.is_none_or(|place| place.region.name == MASTER_REGION);
+    let has_gpus = agent.total.scalar_milli("gpus") > 0;
+    (can(Capability::RegionAware) || is_here) && (can(Capability::GpuResources) || !has_gpus)
 }
 
 /// Whether this is enough for an offer.

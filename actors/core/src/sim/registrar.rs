@@ -15,10 +15,19 @@ use crate::registry::{Key, Operation, Registry, Row};
 /// What an operation is answered once it is stored.
 type Answers = Vec<(Token, Result<bool, String>)>;
 
+/// How far a write has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    UnderWay,
+    Stored,
+    Refused,
+}
+
 /// A write under way.
 #[derive(Debug)]
 struct Batch {
     rows: Vec<Row>,
+    fate: Fate,
     /// What the store is to mean afterwards.
     after: Registry,
     answers: Answers,
@@ -28,6 +37,8 @@ struct Batch {
 #[derive(Debug)]
 pub(super) struct Registrar {
     registry: Registry,
+    /// What is stored, as far as this master knows.
+    pub(super) stored: Registry,
     queue: Vec<(Token, Operation)>,
     writing: Option<Batch>,
 }
@@ -35,6 +46,7 @@ pub(super) struct Registrar {
 impl Registrar {
     pub(super) fn new(registry: Registry) -> Self {
         Registrar {
+            stored: registry.clone(),
             registry,
             queue: Vec::new(),
             writing: None,
@@ -56,12 +68,21 @@ impl Registrar {
         (answers, touched)
     }
 
-    /// The master has died: the write under way may have reached the store or not.
-    pub(super) fn crash(&mut self, store: &mut Store, random: &mut Random) {
-        if let Some(batch) = self.writing.take()
-            && random.per_mille(500)
-        {
-            store.write(batch.rows, batch.after);
+    /// The master has died: the write under way may still reach the store or not.
+    pub(super) fn crash(
+        &mut self,
+        life: u64,
+        store: &mut Store,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        match self.writing.take() {
+            Some(batch) if batch.fate == Fate::UnderWay && random.per_mille(500) => {
+                match life == store.owner {
+                    true => store.write(&self.stored, batch.rows, batch.after),
+                    false => Ok(()),
+                }
+            }
+            _ => Ok(()),
         }
     }
 
@@ -85,7 +106,14 @@ impl Store {
         }
     }
 
-    pub(super) fn write(&mut self, rows: Vec<Row>, after: Registry) {
+    /// Replaces what was stored before, which must be what the writer believes to be stored.
+    fn write(&mut self, before: &Registry, rows: Vec<Row>, after: Registry) -> Result<(), String> {
+        if *before != self.meant {
+            return Err(format!(
+                "what was stored is lost: {:?} by a write upon {before:?}",
+                self.meant
+            ));
+        }
         for row in rows {
             match row.value {
                 Some(value) => self.rows.insert(row.key, value),
@@ -93,6 +121,7 @@ impl Store {
             };
         }
         self.meant = after;
+        Ok(())
     }
 
     /// Whether the row of an admitted agent is there.
@@ -110,21 +139,17 @@ impl Store {
 
 impl World {
     pub(super) fn registrar_apply(&mut self, life: u64, token: Token, operation: Operation) {
-        if !self.is_leading(life) {
-            return;
-        }
-        if let Some(master) = &mut self.master {
+        if let Some(master) = self.masters.get_mut(&life) {
             master.registrar.queue.push((token, operation));
+            self.write_queued(life);
         }
-        self.write_queued();
     }
 
     /// Folds everything queued into one write, unless one is under way.
-    fn write_queued(&mut self) {
-        let Some(master) = &mut self.master else {
+    fn write_queued(&mut self, life: u64) {
+        let Some(master) = self.masters.get_mut(&life) else {
             return;
         };
-        let life = master.life;
         let registrar = &mut master.registrar;
         if registrar.queue.is_empty() || registrar.writing.is_some() {
             return;
@@ -142,6 +167,7 @@ impl World {
         }
         registrar.writing = Some(Batch {
             rows,
+            fate: Fate::UnderWay,
             after: registrar.registry.clone(),
             answers,
         });
@@ -149,30 +175,56 @@ impl World {
             0 => self.random.below(5 * SECOND),
             _ => self.random.between(500, SECOND / 20),
         };
+        self.after(time, Event::Commit { life });
+    }
+
+    /// A write reaches the store, which takes it from its owner only.
+    pub(super) fn registrar_commits(&mut self, life: u64) {
+        let fails = self.options.has_faults && !self.is_calm && self.random.per_mille(2);
+        let is_owner = self.store.owner == life || self.is_fence_open();
+        let is_lost = is_owner && self.is_write_lost();
+        let Some(master) = self.masters.get_mut(&life) else {
+            return;
+        };
+        let registrar = &mut master.registrar;
+        let Some(batch) = &mut registrar.writing else {
+            return;
+        };
+        batch.fate = match is_owner && !fails {
+            true => Fate::Stored,
+            false => Fate::Refused,
+        };
+        if is_lost {
+            self.store.meant = batch.after.clone();
+        } else if batch.fate == Fate::Stored {
+            let (rows, after) = (std::mem::take(&mut batch.rows), batch.after.clone());
+            if let Err(error) = self.store.write(&registrar.stored, rows, after) {
+                return self.fail(error);
+            }
+        }
+        self.counts.fenced_writes += u64::from(!is_owner);
+        // The answer may take its time, too.
+        let time = match self.random.below(30) {
+            0 => self.random.below(5 * SECOND),
+            _ => self.random.between(100, SECOND / 100),
+        };
         self.after(time, Event::Written { life });
     }
 
     pub(super) fn registrar_written(&mut self, life: u64) {
-        if !self.is_leading(life) {
-            return;
-        }
-        let fails = self.options.has_faults && !self.is_calm && self.random.per_mille(2);
-        let Some(master) = &mut self.master else {
+        let Some(master) = self.masters.get_mut(&life) else {
             return;
         };
         let Some(batch) = master.registrar.writing.take() else {
             return;
         };
-        if fails {
-            return self.master_died("its registry cannot be stored");
+        if batch.fate == Fate::Refused {
+            return self.master_died(life, "its registry cannot be stored");
         }
-        match self.is_write_lost() {
-            true => self.store.meant = batch.after,
-            false => self.store.write(batch.rows, batch.after),
-        }
+        master.registrar.stored = batch.after;
         self.counts.writes += 1;
         self.answer_stored(life, batch.answers);
-        self.write_queued();
+        self.write_queued(life);
     }
 
     fn answer_stored(&mut self, life: u64, answers: Answers) {

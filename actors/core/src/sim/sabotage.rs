@@ -2,7 +2,8 @@
 //! Without an order to do so, everything passes unchanged.
 
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent, StatusUpdate};
-use tepui_protocol::v1::executor;
+use tepui_protocol::v1::offer::{Operation, operation};
+use tepui_protocol::v1::{TaskInfo, executor, scheduler};
 
 use super::events::Event;
 use super::net::ConnId;
@@ -10,6 +11,7 @@ use super::world::{SECOND, World};
 use crate::agent::messages::Input;
 use crate::agent::model::is_terminal;
 use crate::allocator::messages::Command;
+use crate::resources::{Format, Resources};
 
 /// What is broken. Each happens once or, where that heals, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,28 @@ pub enum Sabotage {
     RepeatUpdate,
     /// A write of the registry is answered although it was not done.
     LoseWrite,
+    /// A master that leads no more can still write the registry.
+    OpenFence,
+    /// Agents are told to end everything of a framework that is there.
+    ShutFrameworkDown,
+    /// An agent is told to kill a task that nobody wants to be killed.
+    KillUnasked,
+    /// A framework is asked to leave an agent at another time than planned.
+    ForgeInverseOffer,
+    /// An agent is shut down although its machine is up.
+    ShutAgentDown,
+    /// Executors hear a message twice.
+    DoubleMessage,
+    /// Frameworks hear messages as if from other executors.
+    MisdirectMessage,
+    /// Agents are not told what became of a framework.
+    LoseFrameworkUpdates,
+    /// Agents never hear of the operations that they are to carry out.
+    LoseOperations,
+    /// An agent is told that its checkpoint is written, but it is not.
+    LoseCheckpoints,
+    /// An agent is told to destroy a volume that a task uses.
+    DestroyUnderTask,
 }
 
 /// Which chance is used: the first ones come before there is much to break.
@@ -43,6 +67,9 @@ impl World {
         // A lost update heals when its task is killed, so all are lost from then on.
         match what {
             Sabotage::LoseUpdate => self.chances >= USED_CHANCE,
+            Sabotage::ForgeInverseOffer | Sabotage::DoubleMessage | Sabotage::MisdirectMessage => {
+                true
+            }
             _ => self.chances == USED_CHANCE,
         }
     }
@@ -76,14 +103,102 @@ impl World {
         &mut self,
         order: Box<MasterToAgent>,
     ) -> Option<Box<MasterToAgent>> {
-        let loses = self.options.sabotage == Some(Sabotage::LoseAcknowledgements);
-        let is_acknowledgement = matches!(*order, MasterToAgent::AcknowledgeStatus { .. });
-        (!(loses && is_acknowledgement)).then_some(order)
+        let is_lost = match self.options.sabotage {
+            Some(Sabotage::LoseAcknowledgements) => {
+                matches!(*order, MasterToAgent::AcknowledgeStatus { .. })
+            }
+            Some(Sabotage::LoseFrameworkUpdates) => {
+                matches!(*order, MasterToAgent::UpdateFramework { .. })
+            }
+            Some(Sabotage::LoseOperations) => {
+                matches!(*order, MasterToAgent::ApplyOperation { .. })
+            }
+            _ => false,
+        };
+        (!is_lost).then_some(order)
+    }
+
+    /// An order that no master has given, along with the launch of a task.
+    pub(super) fn forged_order(&mut self, order: &MasterToAgent) -> Option<Box<MasterToAgent>> {
+        let MasterToAgent::RunTask(run) = order else {
+            return None;
+        };
+        let framework_id = run.framework.id.as_ref()?.value.clone();
+        let task_id = run.task.task_id.value.clone();
+        let forged = match self.options.sabotage {
+            Some(Sabotage::ShutFrameworkDown) => MasterToAgent::ShutdownFramework { framework_id },
+            Some(Sabotage::ShutAgentDown) => MasterToAgent::Shutdown {
+                message: "no need".to_owned(),
+            },
+            Some(Sabotage::KillUnasked) => MasterToAgent::KillTask {
+                framework_id,
+                task_id,
+                kill_policy: None,
+            },
+            _ => return None,
+        };
+        self.chances += 1;
+        (self.chances >= USED_CHANCE).then(|| Box::new(forged))
+    }
+
+    /// The event that is sent in place of this one.
+    pub(super) fn sabotaged_event(
+        &mut self,
+        mut event: Box<scheduler::Event>,
+    ) -> Box<scheduler::Event> {
+        if let Some(message) = &mut event.message
+            && self.is_sabotaged(Sabotage::MisdirectMessage)
+        {
+            "other".clone_into(&mut message.executor_id.value);
+        }
+        if let Some(asked) = &mut event.inverse_offers
+            && self.is_sabotaged(Sabotage::ForgeInverseOffer)
+        {
+            for offer in &mut asked.inverse_offers {
+                offer.unavailability.start.nanoseconds += 1;
+            }
+        }
+        event
+    }
+
+    /// Whether a checkpoint that an agent believes to be written is not.
+    pub(super) fn is_checkpoint_lost(&mut self) -> bool {
+        self.options.sabotage == Some(Sabotage::LoseCheckpoints)
+    }
+
+    /// A task begins; its volumes may be gone soon.
+    pub(super) fn task_begins(&mut self, agent: usize, task: &TaskInfo) {
+        if self.options.sabotage != Some(Sabotage::DestroyUnderTask) {
+            return;
+        }
+        let used = Resources::from_v1(&task.resources).unwrap_or_default();
+        let volumes = used.persistent_volumes().unallocated();
+        let Some(process) = self.agent_process(agent).filter(|_| !volumes.is_empty()) else {
+            return;
+        };
+        let (life, link) = (process.life, process.link.map(|(number, _)| number));
+        let operation = Operation {
+            r#type: Some(operation::Type::Destroy as i32),
+            destroy: Some(operation::Destroy {
+                volumes: volumes.to_v1(Format::PostRefinement),
+            }),
+            ..Operation::default()
+        };
+        let message = Box::new(MasterToAgent::ApplyOperation {
+            framework_id: None,
+            operation: operation.into(),
+            operation_uuid: vec![7; 16],
+        });
+        if let Some(link) = link {
+            let input = Box::new(Input::FromMaster { link, message });
+            self.after(1, Event::ToAgent { agent, life, input });
+        }
     }
 
     /// Whether this event is to be sent twice.
     pub(super) fn is_event_doubled(&mut self, event: &executor::Event) -> bool {
-        event.launch.is_some() && self.is_sabotaged(Sabotage::LaunchTwice)
+        (event.launch.is_some() && self.is_sabotaged(Sabotage::LaunchTwice))
+            || (event.message.is_some() && self.is_sabotaged(Sabotage::DoubleMessage))
     }
 
     /// The frame that is sent in place of this one, if any.
@@ -130,6 +245,11 @@ impl World {
         });
         let input = Box::new(Input::FromMaster { link, message });
         self.after(1, Event::ToAgent { agent, life, input });
+    }
+
+    /// Whether a master that leads no more may write.
+    pub(super) fn is_fence_open(&self) -> bool {
+        self.options.sabotage == Some(Sabotage::OpenFence)
     }
 
     /// Whether a write is to be lost.

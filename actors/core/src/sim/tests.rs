@@ -8,6 +8,9 @@ use super::{Counts, Failure, Options, Report, Sabotage, run};
 /// Seeds of one test; they run in parallel.
 const SEEDS: u64 = 50;
 
+/// Seeds of a test that breaks something.
+const SABOTAGED: u64 = 12;
+
 /// Short runs, whose cores are checked now and then: unoptimised, the checks take most of the time.
 fn short() -> Options {
     Options {
@@ -36,17 +39,15 @@ fn good(seed: u64, options: &Options) -> Report {
 fn many(first: u64) {
     let mut all = Counts::default();
     for seed in first..first + SEEDS {
-        let counts = good(seed, &short()).counts;
-        all.tasks_started += counts.tasks_started;
-        all.tasks_ended += counts.tasks_ended;
-        all.operations_ended += counts.operations_ended;
-        all.agent_crashes += counts.agent_crashes;
-        all.master_crashes += counts.master_crashes;
-        all.framework_crashes += counts.framework_crashes;
-        all.broken_connections += counts.broken_connections;
-        all.held_connections += counts.held_connections;
-        all.pauses += counts.pauses;
+        all.add(&good(seed, &short()).counts);
     }
+    let never: Vec<&str> = all
+        .list()
+        .into_iter()
+        .filter(|(_, count)| *count == 0)
+        .map(|(name, _)| name)
+        .collect();
+    assert!(never.is_empty(), "never: {never:?}, but {all:?}");
     assert!(all.tasks_started > 200, "{all:?}");
     assert!(all.tasks_ended > 200, "{all:?}");
     assert!(all.operations_ended > 20, "{all:?}");
@@ -104,11 +105,12 @@ fn a_seed_replays_bit_for_bit() {
 /// What is found when this is broken, for every seed in which it is.
 fn found(what: Sabotage) -> Vec<String> {
     let options = Options {
-        has_faults: false,
+        // Without faults there is never more than one master.
+        has_faults: what == Sabotage::OpenFence,
         sabotage: Some(what),
         ..short()
     };
-    let failures = (0..12).filter_map(|seed| run(seed, &options).err());
+    let failures = (0..SABOTAGED).filter_map(|seed| run(seed, &options).err());
     failures.map(|failure| failure.what).collect()
 }
 
@@ -174,4 +176,56 @@ fn a_lost_write_is_found() {
         Sabotage::LoseWrite,
         &["the registry reads", "not in the registry"],
     );
+}
+
+#[test]
+fn a_master_that_writes_when_it_leads_no_more_is_found() {
+    assert_found(
+        Sabotage::OpenFence,
+        &["what was stored is lost", "the registry reads"],
+    );
+}
+
+#[test]
+fn an_end_that_nobody_wants_is_found() {
+    assert_found(Sabotage::ShutFrameworkDown, &["is shut down without need"]);
+    assert_found(Sabotage::ShutAgentDown, &["is shut down without need"]);
+    assert_found(Sabotage::KillUnasked, &["is killed without need"]);
+}
+
+#[test]
+fn an_inverse_offer_that_fits_no_plan_is_found() {
+    assert_found(Sabotage::ForgeInverseOffer, &["is about"]);
+}
+
+#[test]
+fn lost_operations_are_found() {
+    assert_found(
+        Sabotage::LoseOperations,
+        &["total of", "waits for an operation", "has not heard of"],
+    );
+}
+
+#[test]
+fn lost_checkpoints_are_found() {
+    assert_found(
+        Sabotage::LoseCheckpoints,
+        &["its checkpoint", "disk of agent"],
+    );
+}
+
+#[test]
+fn a_volume_destroyed_under_its_task_is_found() {
+    assert_found(Sabotage::DestroyUnderTask, &["is destroyed under task"]);
+}
+
+#[test]
+fn messages_that_go_astray_are_found() {
+    assert_found(Sabotage::DoubleMessage, &["is heard too often"]);
+    assert_found(Sabotage::MisdirectMessage, &["is heard of"]);
+}
+
+#[test]
+fn an_update_of_a_framework_that_agents_miss_is_found() {
+    assert_found(Sabotage::LoseFrameworkUpdates, &["another description"]);
 }

@@ -60,18 +60,20 @@ impl World {
         if !has_end {
             return;
         }
-        let kind = known.kind.clone();
+        let (kind, life) = (known.kind.clone(), known.life);
         match (kind, to, parcel) {
             (_, _, Parcel::End) => self.learn_closed(conn, to),
-            (Kind::Link { agent, .. }, Side::Server, Parcel::Open) => self.link_opened(conn, agent),
+            (Kind::Link { agent, .. }, Side::Server, Parcel::Open) => {
+                self.link_opened(life, conn, agent);
+            }
             (Kind::Link { link, .. }, Side::Server, Parcel::FromAgent(frame)) => {
-                self.master_hears(conn, link, *frame);
+                self.master_hears(life, conn, link, *frame);
             }
             (Kind::Link { agent, number, .. }, Side::Client, Parcel::ToAgent(message)) => {
                 self.agent_hears(agent, number, message);
             }
             (Kind::Stream { .. }, Side::Server, Parcel::Subscribe(subscribe)) => {
-                self.master_subscribes(conn, *subscribe);
+                self.master_subscribes(life, conn, *subscribe);
             }
             (Kind::Stream { framework, .. }, Side::Client, Parcel::Streaming(stream)) => {
                 self.streaming(framework, stream);
@@ -79,11 +81,12 @@ impl World {
             (Kind::Stream { framework, .. }, Side::Client, Parcel::Event(event)) => {
                 self.framework_hears(framework, *event);
             }
-            (Kind::Calls { .. }, Side::Server, Parcel::Call(call, stream)) => {
-                self.master_called(conn, *call, &stream);
+            (Kind::Calls { framework }, Side::Server, Parcel::Call(call, stream, number)) => {
+                self.notice_order(framework, number);
+                self.master_called(life, conn, *call, &stream);
             }
             (Kind::Calls { framework }, Side::Client, Parcel::Answer(answer)) => {
-                self.answered(framework, &answer);
+                self.answered(framework, conn, &answer);
             }
             (
                 Kind::Executor {

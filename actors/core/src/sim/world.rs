@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::Options;
 use super::agents::AgentHost;
+use super::counts::Counts;
+use super::election::Election;
 use super::events::{Event, Line, Node};
 use super::frameworks::FrameworkHost;
-use super::history::{Counts, History};
+use super::history::History;
 use super::masters::{MasterProcess, Store};
 use super::net::{Net, Side};
 use super::random::Random;
@@ -66,9 +68,9 @@ pub(super) struct World {
     pub(super) paused: BTreeMap<Node, VecDeque<Event>>,
     /// By how much wall clocks are wrong, in microseconds.
     pub(super) skews: BTreeMap<Node, i64>,
-    pub(super) master: Option<MasterProcess>,
-    /// Masters so far.
-    pub(super) masters: u64,
+    /// Masters that run, by their life: the leader, and older ones that do not know of it.
+    pub(super) masters: BTreeMap<u64, MasterProcess>,
+    pub(super) election: Election,
     pub(super) store: Store,
     pub(super) agents: Vec<AgentHost>,
     pub(super) frameworks: Vec<FrameworkHost>,
@@ -85,6 +87,8 @@ pub(super) struct World {
     pub(super) fault_us: u64,
     /// Longest time between two acts of a framework.
     pub(super) pace_us: u64,
+    /// Longest time between two acts of an operator.
+    pub(super) operate_us: u64,
 }
 
 impl World {
@@ -93,6 +97,7 @@ impl World {
         let agents = random.between(2, 4);
         let frameworks = random.between(1, 4);
         let fault_us = SECOND * random.pick(&[3, 10, 60]).copied().unwrap_or(60);
+        let operate_us = SECOND * random.pick(&[10, 30, 120]).copied().unwrap_or(120);
         let pace_us = SECOND * random.pick(&[2, 8]).copied().unwrap_or(8);
         let mut world = World {
             options,
@@ -107,8 +112,8 @@ impl World {
             net: Net::default(),
             paused: BTreeMap::new(),
             skews: BTreeMap::new(),
-            master: None,
-            masters: 0,
+            masters: BTreeMap::new(),
+            election: Election::default(),
             store: Store::default(),
             agents: Vec::new(),
             frameworks: Vec::new(),
@@ -119,6 +124,7 @@ impl World {
             chances: 0,
             fault_us,
             pace_us,
+            operate_us,
         };
         world.set_up(agents, frameworks);
         world
@@ -126,12 +132,15 @@ impl World {
 
     fn set_up(&mut self, agents: u64, frameworks: u64) {
         self.store = Store::new(&mut self.random);
+        self.election = Election::new(&mut self.random);
         for index in 0..agents {
             let host = AgentHost::new(index, &mut self.random);
             self.agents.push(host);
         }
         for index in 0..frameworks {
-            let host = FrameworkHost::new(index, &mut self.random);
+            let most = if self.options.has_faults { 3 } else { 1 };
+            let lines = 1 + self.random.index(most).unwrap_or(0);
+            let host = FrameworkHost::new(index, lines, &mut self.random);
             self.frameworks.push(host);
         }
         self.soon(SECOND, Event::StartMaster);
@@ -241,13 +250,15 @@ impl World {
     fn target(&self, event: &Event) -> Option<Node> {
         match event {
             Event::Arrive(conn, to) | Event::Closed(conn, to) => self.net.get(*conn)?.node(*to),
-            Event::MasterTimer { .. }
-            | Event::ToMaster { .. }
-            | Event::Commands { .. }
-            | Event::AllocatorTimer { .. }
-            | Event::Apply { .. }
-            | Event::Written { .. }
-            | Event::Ping { .. } => Some(Node::Master),
+            Event::MasterTimer { life }
+            | Event::ToMaster { life, .. }
+            | Event::Commands { life, .. }
+            | Event::AllocatorTimer { life }
+            | Event::Apply { life, .. }
+            | Event::Written { life }
+            | Event::LearnExpired { life }
+            | Event::Ping { life, .. } => Some(Node::Master(*life)),
+            Event::Detect { node, .. } => Some(*node),
             Event::AgentTimer { agent, .. }
             | Event::ToAgent { agent, .. }
             | Event::DiskDone { agent, .. }
@@ -260,6 +271,8 @@ impl World {
             Event::Heal(_)
             | Event::Resume(_)
             | Event::StartMaster
+            | Event::Expire { .. }
+            | Event::Commit { .. }
             | Event::StartAgent(_)
             | Event::StartFramework(_)
             | Event::Executor { .. }
@@ -282,12 +295,11 @@ impl World {
             Event::Heal(conn) => self.heal(conn),
             Event::Resume(node) => self.resume(node),
             Event::StartMaster => self.start_master(),
+            Event::Expire { life } => self.session_expires(life),
+            Event::LearnExpired { life } => self.learn_expired(life),
+            Event::Detect { node, leader } => self.detect(node, leader),
             Event::MasterTimer { life } => self.master_timer(life),
-            Event::ToMaster { life, input } => {
-                if self.is_leading(life) {
-                    self.master_input(*input);
-                }
-            }
+            Event::ToMaster { life, input } => self.master_input(life, *input),
             Event::Commands { life, commands } => self.allocator_commands(life, commands),
             Event::AllocatorTimer { life } => self.allocator_timer(life),
             Event::Apply {
@@ -295,6 +307,7 @@ impl World {
                 token,
                 operation,
             } => self.registrar_apply(life, token, *operation),
+            Event::Commit { life } => self.registrar_commits(life),
             Event::Written { life } => self.registrar_written(life),
             Event::Ping { life, link } => self.ping(life, link),
             Event::StartAgent(agent) => self.start_agent(agent),
@@ -347,6 +360,9 @@ impl World {
         self.note(format_args!("{node:?} goes on after {}", waiting.len()));
         for event in waiting {
             self.handle(event);
+        }
+        if let Node::Master(life) = node {
+            self.master_resumes(life);
         }
     }
 
