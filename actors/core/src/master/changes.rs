@@ -213,8 +213,8 @@ impl Master {
         let mut declined = accepted.remaining;
         let mut made = Resources::new();
         if accepted.is_changed {
+            declined.add(&accepted.resized);
             made = declined.clone();
-            made.add(&accepted.resized);
             made.subtract(&accepted.offered);
             declined.subtract(&made);
         }

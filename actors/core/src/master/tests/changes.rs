@@ -230,6 +230,33 @@ fn a_grown_volume_is_for_the_next_accept() {
     );
 }
 
+#[test]
+fn what_is_cut_off_a_volume_comes_back_and_so_does_what_was_there() {
+    let (mut test, agent, framework, offer) = with_offer(json!([plain("disk", 8.0)]));
+    let made = json!([
+        reserve(json!([reserved("disk", 8.0)])),
+        create(json!([volume("v", 4.0)])),
+    ]);
+    test.accepted(&framework, accept_call(&[&offer], &made));
+    test.skip();
+    let held = json!([volume("v", 4.0), reserved("disk", 4.0)]);
+    let offer = test.offer_of(&framework, &agent, held);
+    let shrink = json!([{"type": "SHRINK_VOLUME", "shrink_volume": {
+        "volume": volume("v", 4.0), "subtract": {"value": 3.0}}}]);
+    test.accepted(&framework, accept_call(&[&offer], &shrink));
+    test.transform();
+    test.applied(&agent);
+    let stack = "disk(allocated: web)(reservations: [(DYNAMIC,web)])";
+    let (wanted, refused) = test.released();
+    assert_eq!(refused, None);
+    let cut_off = format!("{stack}:3");
+    assert!(
+        wanted.contains("[v:data]:1") && wanted.contains(&cut_off),
+        "{wanted}"
+    );
+    assert_eq!(test.released(), (format!("{stack}:4"), NO_FILTER));
+}
+
 /// An agent with a shared volume `s`, not offered.
 fn with_shared_volume() -> (TestMaster, TestAgent, TestFramework) {
     let (mut test, agent, framework, offer) = with_offer(json!([plain("disk", 4.0)]));
