@@ -9,7 +9,7 @@ use imbl::{OrdMap, Vector};
 use tepui_protocol::link::{AgentToMaster, RunTask, RunTaskGroup};
 use tepui_protocol::v1::executor::{Event, event};
 use tepui_protocol::v1::task_status::Reason;
-use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState};
+use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState, TaskStatus};
 
 use super::messages::{Effect, Launch};
 use super::model::{
@@ -153,7 +153,7 @@ impl Agent {
             return Ok(());
         };
         if framework.state == FrameworkState::Terminating {
-            self.tell_executor_will_not_start(order, out);
+            self.refuse_while_ending(now, order, out);
             return Ok(());
         }
         let ids = [order.framework_id.as_str(), order.executor_id.as_str()];
@@ -273,23 +273,41 @@ impl Agent {
         }
     }
 
+    /// An earlier master has ended the framework here, but for the present one it goes on: it must
+    /// hear that nothing comes of its tasks.
+    fn refuse_while_ending(&mut self, now: Now, order: &Order, out: &mut Vec<Effect>) {
+        let dropped = terminated("Framework terminating");
+        for status in self.dropped_statuses(now, order, &dropped) {
+            let key = (order.framework_id.clone(), TaskId::from(&status.task_id));
+            self.stream_update(now, &key, status, out);
+        }
+        self.tell_executor_will_not_start(order, out);
+    }
+
     /// Says of each task of the order that it was dropped.
     fn send_dropped(&mut self, now: Now, order: &Order, dropped: &Dropped, out: &mut Vec<Effect>) {
+        for status in self.dropped_statuses(now, order, dropped) {
+            self.update(now, &order.framework_id, status, out);
+        }
+    }
+
+    fn dropped_statuses(&mut self, now: Now, order: &Order, dropped: &Dropped) -> Vec<TaskStatus> {
         let state = match is_partition_aware(&order.framework) {
             true => TaskState::TaskDropped,
             false => TaskState::TaskLost,
         };
-        for task in order.work.tasks() {
-            let status = self.agent_status(AgentStatus {
+        let tasks = order.work.tasks().iter();
+        let statuses = tasks.map(|task| {
+            self.agent_status(AgentStatus {
                 now,
                 task: &TaskId::from(&task.task_id),
                 executor: dropped.names_executor.then_some(&order.executor_id),
                 state,
                 reason: dropped.reason,
                 message: dropped.message,
-            });
-            self.update(now, &order.framework_id, status, out);
-        }
+            })
+        });
+        statuses.collect()
     }
 
     /// The master counted an executor that will not exist.

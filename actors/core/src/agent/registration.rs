@@ -291,7 +291,11 @@ impl Agent {
             completed_frameworks: Vec::new(),
             operations: self.reported_operations(),
         };
-        for framework in self.frameworks.values() {
+        // What is ended here was given up by whoever ended it. Another master would take it for
+        // running, and never hear of its end.
+        let lasting = self.frameworks.values();
+        let lasting = lasting.filter(|framework| framework.state == FrameworkState::Running);
+        for framework in lasting {
             message.frameworks.push(Pb((*framework.info).clone()));
             for executor in framework.executors.values() {
                 message
@@ -399,7 +403,8 @@ impl Agent {
             TaskId::from(&*task.task_id),
         );
         let framework = self.frameworks.get(&key.0);
-        if framework.is_some_and(|framework| framework.tasks.contains_key(&key.1))
+        let lasting = framework.filter(|framework| framework.state == FrameworkState::Running);
+        if lasting.is_some_and(|framework| framework.tasks.contains_key(&key.1))
             || self.streams.head(&key).is_some()
         {
             return;

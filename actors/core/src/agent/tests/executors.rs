@@ -1,5 +1,6 @@
 //! Ends of executors: exits, timeouts, orders to shut down.
 
+use tepui_protocol::link::TaskRef;
 use tepui_protocol::v1::task_status::Reason;
 
 use super::*;
@@ -191,7 +192,6 @@ fn a_framework_that_is_shut_down_says_nothing_more() {
     assert_eq!(agent.event_type(1), event::Type::Shutdown);
     // Its unacknowledged updates are not repeated, and new ones are dropped.
     agent.executor_update("ex", status("t1", TaskState::TaskKilled, 2));
-    agent.run_as(framework(&[]), custom_task("t2", "ex"), false);
     agent.nothing();
     agent.input(Input::Exited {
         container,
@@ -206,6 +206,51 @@ fn a_framework_that_is_shut_down_says_nothing_more() {
     assert!(snapshot.frameworks.is_empty());
     assert_eq!(snapshot.completed_frameworks.len(), 1);
     assert_eq!(snapshot.counters.invalid_status_updates, 1);
+}
+
+#[test]
+fn a_framework_that_one_master_has_ended_may_go_on_for_the_next() {
+    let (mut agent, container) = Fixture::with_running_executor("t1");
+    agent.master_says(MasterToAgent::ShutdownFramework {
+        framework_id: FRAMEWORK.into(),
+    });
+    assert_eq!(agent.event_type(1), event::Type::Shutdown);
+    agent.link_down();
+    agent.link_up(4);
+    let AgentToMaster::Reregister(report) = agent.told_master() else {
+        panic!("no reregistration")
+    };
+    assert!(report.tasks.is_empty() && report.executors.is_empty() && report.frameworks.is_empty());
+    agent.master_says(MasterToAgent::Reregistered {
+        agent_id: AGENT.into(),
+        ping_timeout_ms: 0,
+        reconcile: vec![TaskRef {
+            framework_id: FRAMEWORK.into(),
+            task_id: "t1".into(),
+        }],
+    });
+    let update = agent.update();
+    assert_eq!(update.status.task_id.value, "t1");
+    assert_eq!(update.status.state(), TaskState::TaskLost);
+    // Nothing more is started, and the next master hears of that.
+    agent.run(custom_task("t2", "ex2"));
+    let update = agent.update();
+    assert_eq!(update.status.task_id.value, "t2");
+    assert_eq!(update.status.state(), TaskState::TaskLost);
+    assert!(matches!(
+        agent.told_master(),
+        AgentToMaster::ExecutorExited { .. }
+    ));
+    agent.input(Input::Exited {
+        container,
+        status: Some(0),
+    });
+    assert_eq!(agent.effect(), Effect::CloseConnection(ConnectionId(1)));
+    assert!(matches!(
+        agent.told_master(),
+        AgentToMaster::ExecutorExited { .. }
+    ));
+    assert!(agent.snapshot().frameworks.is_empty());
 }
 
 #[test]
