@@ -99,8 +99,9 @@ impl World {
             host.id = None;
             host.tasks.clear();
             host.operations.clear();
-            if host.is_leaving {
-                host.is_gone = true;
+            // Most that were torn down are followed by another one.
+            if std::mem::take(&mut host.is_leaving) {
+                host.is_gone = self.is_calm || self.random.per_mille(200);
             }
             self.counts.frameworks_removed += 1;
         } else if !text.contains("failed over") && !text.contains("not finished recovery") {

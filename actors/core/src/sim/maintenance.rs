@@ -17,9 +17,9 @@ impl World {
     pub(super) fn maintain(&mut self) -> Option<Request> {
         let life = self.some_master()?;
         let planned = self.masters.get(&life)?.core.snapshot().maintenance;
-        match self.random.below(5) {
-            0 | 1 => Some(self.plan(&planned)),
-            2 => self.some_machine(&planned, Mode::Draining).map(|machine| {
+        match self.random.below(9) {
+            0..=2 => Some(self.plan(&planned)),
+            3 | 4 => self.some_machine(&planned, Mode::Draining).map(|machine| {
                 self.counts.machines_down += 1;
                 Request::StartMaintenance(vec![machine])
             }),
