@@ -28,6 +28,9 @@ pub enum Record {
     Agent {
         /// Its description; `id` is set.
         info: Pb<v1::AgentInfo>,
+        /// The host's boot in which this was written, where that could be known.
+        #[serde(default)]
+        boot_id: Option<String>,
     },
     /// The agent has left the cluster; nothing before this counts.
     Left,
@@ -230,6 +233,7 @@ mod tests {
                     hostname: "h".to_owned(),
                     ..Default::default()
                 }),
+                boot_id: Some("b".to_owned()),
             },
             Record::Framework {
                 info: Pb(v1::FrameworkInfo {
@@ -278,6 +282,22 @@ mod tests {
         assert_eq!(found.records, samples());
         assert_eq!((found.good_bytes, found.end), (bytes.len(), End::Whole));
         assert_eq!(read(b"").end, End::Whole);
+    }
+
+    #[test]
+    fn records_from_before_boots_were_told_apart_are_read() {
+        #[derive(Serialize)]
+        enum Old {
+            Agent { info: Pb<v1::AgentInfo> },
+        }
+        let info = Pb(v1::AgentInfo::default());
+        let old = rmp_serde::to_vec_named(&Old::Agent { info: info.clone() }).unwrap();
+        let mut bytes = HEADER.to_vec();
+        bytes.extend_from_slice(&u32::try_from(old.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(&checksum(&old).to_le_bytes());
+        bytes.extend_from_slice(&old);
+        let boot_id = None;
+        assert_eq!(read(&bytes).records, [Record::Agent { info, boot_id }]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use tepui_protocol::v1;
 
 use crate::election::Masters;
 
+/// Where Linux tells the id of its present boot.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// What becomes of executors that an earlier run has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recover {
@@ -35,6 +38,8 @@ pub struct AgentConfig {
     pub zk_session_timeout: Duration,
     /// Directory of sandboxes and checkpoints.
     pub work_dir: PathBuf,
+    /// File that tells the id of the host's present boot; no flag changes it.
+    pub boot_id_file: PathBuf,
     /// Text or JSON as given; the rest is detected.
     pub resources: Option<String>,
     /// Text as given.

@@ -266,6 +266,7 @@ mod tests {
                 hostname: hostname.to_owned(),
                 ..Default::default()
             }),
+            boot_id: None,
         }
     }
 

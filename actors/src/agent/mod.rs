@@ -29,7 +29,7 @@ use actix_web::dev::ServerHandle;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use tepui_core::agent::journal::Restored;
-use tepui_core::agent::recovery::check_reconfiguration;
+use tepui_core::agent::recovery::{Resumed, resume};
 use tepui_core::agent::{Agent, Settings, messages::Input};
 use tepui_protocol::v1;
 use tokio::sync::{oneshot, watch};
@@ -182,8 +182,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
     let told = advertise::address(address, &config.hostname);
     let settings = settings(&config, &work_dir, told)?;
     let recovered = checkpoint::recover(&work_dir, &settings.info.resources)?;
-    check_settings(&config, &settings, &restored, &work_dir)?;
-    let left = survivors::find(&work_dir, &restored.survivors());
+    let (restored, left) = take_over(&config, &settings, restored, &work_dir)?;
     say_what_is_left(&restored, &left);
     left.orphans
         .iter()
@@ -256,25 +255,55 @@ fn lock(work_dir: &Path) -> Result<Flock<File>, StartError> {
         .map_err(|(_, error)| StartError::InUse(work_dir.to_owned(), error))
 }
 
-/// Refuses to go on with what an earlier run was doing as an agent that is another one.
-fn check_settings(
+/// Finds out what is left of an earlier run, which this agent goes on with if it may.
+fn take_over(
     config: &AgentConfig,
     settings: &Settings,
-    restored: &Restored,
+    restored: Restored,
     work_dir: &Path,
-) -> Result<(), StartError> {
-    let Some(old) = restored.info() else {
-        return Ok(());
+) -> Result<(Restored, Found), StartError> {
+    let policy = match config.recover {
+        Recover::Reconnect => Some(config.reconfiguration_policy),
+        Recover::Cleanup => None,
     };
-    if config.recover == Recover::Cleanup {
-        return Ok(());
-    }
-    check_reconfiguration(config.reconfiguration_policy, old, &settings.info).map_err(|why| {
-        StartError::Incompatible {
-            why,
-            journal: journal::path(work_dir),
+    let refused = |why| StartError::Incompatible {
+        why,
+        journal: journal::path(work_dir),
+    };
+    Ok(match resume(restored, settings, policy).map_err(refused)? {
+        Resumed::GoesOn(restored) => {
+            let left = survivors::find(work_dir, &restored.survivors());
+            (restored, left)
+        }
+        Resumed::AfterReboot(restored) => {
+            tracing::info!("the host was started anew since the agent ran last");
+            let left = survivors::none_of(&restored.survivors());
+            (restored, left)
+        }
+        Resumed::Dropped(why) => {
+            tracing::warn!(
+                why,
+                "the host was started anew, and the agent is not what it was: it drops its id and \
+                 registers as a new agent"
+            );
+            (Restored::default(), Found::default())
         }
     })
+}
+
+/// The id of the host's present boot.
+fn boot_id(file: &Path) -> Option<String> {
+    let read = std::fs::read_to_string(file).and_then(|text| match text.trim() {
+        "" => Err(std::io::ErrorKind::InvalidData.into()),
+        id => Ok(id.to_owned()),
+    });
+    let told = read.inspect_err(|error| {
+        tracing::warn!(
+            file = %file.display(), %error,
+            "cannot read the boot id: a new start of the host will not be noticed"
+        );
+    });
+    told.ok()
 }
 
 fn say_what_is_left(restored: &Restored, left: &Found) {
@@ -343,6 +372,7 @@ fn settings(
             domain: config.domain.clone(),
             ..v1::AgentInfo::default()
         },
+        boot_id: boot_id(&config.boot_id_file),
         address: address.to_string(),
         ip: address.ip().to_string(),
         version: MESOS_VERSION.to_owned(),

@@ -11,7 +11,7 @@ use super::error::FlagError;
 use super::start::log_level;
 use super::values::Values;
 use super::{Startup, host};
-use crate::agent::config::{AgentConfig, Recover};
+use crate::agent::config::{AgentConfig, BOOT_ID, Recover};
 use crate::election::Masters;
 
 /// The longest time executors have to come back (Mesos's agent).
@@ -37,6 +37,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         master: master(&values)?,
         zk_session_timeout: host::zk_session_timeout(&values)?,
         work_dir,
+        boot_id_file: BOOT_ID.into(),
         resources: values.text("resources").map(str::to_owned),
         attributes: values.text("attributes").map(str::to_owned),
         domain: host::domain(&values)?,

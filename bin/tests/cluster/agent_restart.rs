@@ -12,7 +12,7 @@ use crate::support::framework::{Encoding, Framework, info, task};
 use crate::support::http;
 
 /// Executors on a busy machine need a while to come back.
-const PATIENT: &[&str] = &["--executor_reregistration_timeout=15secs"];
+pub(super) const PATIENT: &[&str] = &["--executor_reregistration_timeout=15secs"];
 
 /// A framework that asks for checkpoints.
 fn careful(name: &str) -> Value {
@@ -29,18 +29,18 @@ fn pid_in(file: &Path) -> i32 {
     })
 }
 
-fn is_alive(pid: i32) -> bool {
+pub(super) fn is_alive(pid: i32) -> bool {
     PathBuf::from(format!("/proc/{pid}")).exists()
 }
 
 /// Kills the agent alone, as a crash would.
-fn crash(cluster: &mut Cluster) {
+pub(super) fn crash(cluster: &mut Cluster) {
     cluster.agents[0].signal(Signal::SIGKILL);
     cluster.agents[0].wait();
 }
 
 /// A cluster with a task that has told its pid and runs.
-fn with_task(command: &str) -> (Cluster, Framework, Value, i32) {
+pub(super) fn with_task(command: &str) -> (Cluster, Framework, Value, i32) {
     let cluster = Cluster::start(1);
     let mut framework =
         Framework::subscribe(cluster.master.address, Encoding::Json, careful("kept"));

@@ -10,7 +10,7 @@ use crate::support::http;
 const CAPABILITIES: [&str; 2] = ["MULTI_ROLE", "RESERVATION_REFINEMENT"];
 
 /// A framework of role `web` that may stay away for long.
-fn web() -> Value {
+pub(super) fn web() -> Value {
     let mut info = info("web", &CAPABILITIES);
     info["roles"] = json!(["web"]);
     info["failover_timeout"] = json!(3600.0);
@@ -32,17 +32,17 @@ fn volume(amount: f64) -> Value {
     resource
 }
 
-fn reserve(id: &str) -> Value {
+pub(super) fn reserve(id: &str) -> Value {
     json!({"type": "RESERVE", "id": {"value": id},
         "reserve": {"resources": [reserved("disk", 64.0)]}})
 }
 
-fn create(id: &str) -> Value {
+pub(super) fn create(id: &str) -> Value {
     json!({"type": "CREATE", "id": {"value": id}, "create": {"volumes": [volume(32.0)]}})
 }
 
 /// A command task with the volume.
-fn task_on_volume(id: &str, offer: &Value, command: &str) -> Value {
+pub(super) fn task_on_volume(id: &str, offer: &Value, command: &str) -> Value {
     let mut task = task(id, offer, command);
     let resources = task["resources"].as_array_mut().expect("resources");
     resources.push(volume(32.0));
@@ -50,7 +50,7 @@ fn task_on_volume(id: &str, offer: &Value, command: &str) -> Value {
 }
 
 /// The end of an operation, acknowledged.
-fn finished(framework: &mut Framework, id: &str) -> Value {
+pub(super) fn finished(framework: &mut Framework, id: &str) -> Value {
     let event = framework.find(&format!("end of {id}"), |event| {
         event["update_operation_status"]["status"]["operation_id"]["value"] == id
     });
@@ -68,7 +68,7 @@ fn finished(framework: &mut Framework, id: &str) -> Value {
 }
 
 /// The next offer that holds the volume.
-fn offer_with_volume(framework: &mut Framework) -> Value {
+pub(super) fn offer_with_volume(framework: &mut Framework) -> Value {
     until("an offer with the volume", || {
         let offer = framework.offer();
         let resources = offer["resources"].as_array()?.clone();

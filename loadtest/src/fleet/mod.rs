@@ -347,6 +347,7 @@ fn settings(options: &Options) -> Result<Settings, Error> {
             port: Some(5051),
             ..AgentInfo::default()
         },
+        boot_id: None,
         address: "127.0.0.1:5051".into(),
         ip: "127.0.0.1".into(),
         version: MESOS_VERSION.into(),

@@ -21,6 +21,8 @@ use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
 /// What was recorded last, to be compared with what is.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
+    /// The host's present boot.
+    boot_id: Option<String>,
     agent: Option<Arc<v1::AgentInfo>>,
     frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     /// What happened to the streams of updates since.
@@ -30,6 +32,14 @@ pub(super) struct Journal {
 }
 
 impl Journal {
+    /// A journal in which nothing is written yet.
+    pub(super) fn new(boot_id: Option<String>) -> Journal {
+        Journal {
+            boot_id,
+            ..Journal::default()
+        }
+    }
+
     /// The agent has left the cluster for good.
     pub(super) fn close(&mut self) -> Record {
         self.is_closed = true;
@@ -80,6 +90,7 @@ impl Journal {
             self.agent = Some(info.clone());
             out.push(Record::Agent {
                 info: Pb(v1::AgentInfo::clone(info)),
+                boot_id: self.boot_id.clone(),
             });
         }
         if !self.frameworks.ptr_eq(frameworks) {
@@ -93,11 +104,12 @@ impl Journal {
 
 /// Everything that is to be recorded, as if nothing had been.
 pub(super) fn all(
+    boot_id: Option<String>,
     info: Option<&Arc<v1::AgentInfo>>,
     frameworks: &OrdMap<FrameworkId, Arc<Framework>>,
     streams: &Streams<Key, v1::TaskStatus>,
 ) -> Vec<Record> {
-    let mut journal = Journal::default();
+    let mut journal = Journal::new(boot_id);
     let recorded = |id: &FrameworkId| frameworks.get(id).is_some_and(|f| is_recorded(f));
     streams.replay(&mut |key, status, acknowledged| {
         if !recorded(&key.0) {
@@ -224,6 +236,8 @@ fn compare_tasks(
 pub struct Restored {
     /// The agent as it was admitted; none if it never was.
     pub(super) info: Option<v1::AgentInfo>,
+    /// The host's boot in which it was written.
+    boot_id: Option<String>,
     pub(super) frameworks: BTreeMap<FrameworkId, RestoredFramework>,
     /// Records that fit to nothing before them.
     misfits: usize,
@@ -279,6 +293,13 @@ impl Restored {
         self.info.as_ref()
     }
 
+    /// Whether the host was started anew since; `boot_id` is that of its present boot. Where
+    /// either is not known, it counts as running ever since.
+    pub fn is_rebooted(&self, boot_id: Option<&str>) -> bool {
+        let both = self.boot_id.as_deref().zip(boot_id);
+        both.is_some_and(|(then, now)| then != now)
+    }
+
     /// Records that fit to nothing before them; none, unless some are lost.
     pub fn misfits(&self) -> usize {
         self.misfits
@@ -307,9 +328,10 @@ impl Restored {
     /// None when the record fits to nothing.
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
-            Record::Agent { info } => {
+            Record::Agent { info, boot_id } => {
                 *self = Restored {
                     info: Some(info.0),
+                    boot_id,
                     ..Restored::default()
                 };
             }

@@ -53,6 +53,8 @@ use timers::Timers;
 pub struct Settings {
     /// The agent's description, without an id.
     pub info: v1::AgentInfo,
+    /// Id of the host's present boot; none where it cannot be known.
+    pub boot_id: Option<String>,
     /// `ip:port` at which executors reach the agent.
     pub address: String,
     /// Address told in the status of containers.
@@ -159,6 +161,7 @@ impl Agent {
         let restored = std::mem::take(&mut recovered.restored);
         let mut ids = IdSource::from_seed(seed);
         let resource_version = ids.uuid().as_bytes().to_vec();
+        let journal = Journal::new(settings.boot_id.clone());
         let mut agent = Agent {
             info: Arc::new(settings.info.clone()),
             backoff: settings.registration_backoff_factor,
@@ -179,7 +182,7 @@ impl Agent {
             streams: Streams::default(),
             operations: Operations::new(recovered),
             timers: Timers::new(),
-            journal: Journal::default(),
+            journal,
             counters: Counters::default(),
             start_time: now.wall,
         };
@@ -235,7 +238,8 @@ impl Agent {
             return Vec::new();
         }
         let admitted = self.agent_id.is_some().then_some(&self.info);
-        journal::all(admitted, &self.frameworks, &self.streams)
+        let boot_id = self.settings.boot_id.clone();
+        journal::all(boot_id, admitted, &self.frameworks, &self.streams)
     }
 
     /// Takes up what an earlier process was doing; its executors have a while to come back.

@@ -8,8 +8,8 @@ use tepui_protocol::v1;
 
 use super::journal::Restored;
 use super::operation_state::OperationUuid;
-use super::paths;
 use super::volumes::{self, Volume};
+use super::{Settings, paths};
 use crate::resources::{Entry, Resources};
 
 /// What an agent starts with.
@@ -66,6 +66,41 @@ pub enum ReconfigurationPolicy {
     Equal,
     /// It may offer more: further resources and attributes, or a domain where there was none.
     Additive,
+}
+
+/// What becomes of what an earlier run was doing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resumed {
+    /// The agent goes on with it. Its executors may have outlived the earlier run.
+    GoesOn(Restored),
+    /// The agent goes on with it. The host was started anew since, which no executor has outlived.
+    AfterReboot(Restored),
+    /// It is over, as the host was started anew since and this is another agent now; in what it is
+    /// another one.
+    Dropped(String),
+}
+
+/// Decides what becomes of what an earlier run was doing; Mesos's `Slave::recover`. Without a
+/// policy the agent may have become any other.
+///
+/// # Errors
+/// What differs that may not, while executors of the earlier run may still be there.
+pub fn resume(
+    restored: Restored,
+    settings: &Settings,
+    policy: Option<ReconfigurationPolicy>,
+) -> Result<Resumed, String> {
+    let is_rebooted = restored.is_rebooted(settings.boot_id.as_deref());
+    let differs = match (restored.info(), policy) {
+        (Some(old), Some(policy)) => check_reconfiguration(policy, old, &settings.info).err(),
+        (None, _) | (_, None) => None,
+    };
+    match (is_rebooted, differs) {
+        (false, None) => Ok(Resumed::GoesOn(restored)),
+        (true, None) => Ok(Resumed::AfterReboot(restored)),
+        (true, Some(why)) => Ok(Resumed::Dropped(why)),
+        (false, Some(why)) => Err(why),
+    }
 }
 
 /// Whether an agent may take up what it was doing with another description than it had.

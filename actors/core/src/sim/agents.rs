@@ -79,6 +79,7 @@ impl AgentHost {
                 resources: resources.to_v1(Format::PostRefinement),
                 ..AgentInfo::default()
             },
+            boot_id: None,
             address: format!("{ip}:5051"),
             ip: ip.clone(),
             version: "1.12.0".to_owned(),

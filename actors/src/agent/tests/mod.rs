@@ -6,6 +6,7 @@ mod executor_api;
 mod operations;
 mod processes;
 mod reads;
+mod recovery;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::config::{AgentConfig, Recover};
+use super::config::{AgentConfig, BOOT_ID, Recover};
 use super::{AgentHandle, run};
 use crate::election::Masters;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
@@ -50,6 +51,7 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         master: Masters::At(master),
         zk_session_timeout: Duration::from_secs(10),
         work_dir,
+        boot_id_file: BOOT_ID.into(),
         resources: Some("cpus:4;mem:2048;disk:4096;ports:[31000-31100]".into()),
         attributes: Some("rack:r1;level:1".into()),
         domain: None,

@@ -59,6 +59,7 @@ pub(super) fn settings() -> Settings {
             hostname: "host".into(),
             ..Default::default()
         },
+        boot_id: Some("first boot".into()),
         address: "10.0.0.1:5051".into(),
         ip: "10.0.0.1".into(),
         version: "1.12.0".into(),

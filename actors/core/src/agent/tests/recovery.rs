@@ -1,6 +1,7 @@
 //! What a restarted agent makes of its checkpoint.
 
-use super::super::recovery::recover;
+use super::super::recovery::ReconfigurationPolicy::{Additive, Equal};
+use super::super::recovery::{Resumed, check_reconfiguration, recover, resume};
 use super::operations::{DIRECTORY, bare, create, destroy, reserve, reserved, rich, volume};
 use super::*;
 
@@ -97,8 +98,6 @@ fn path_disks_have_volumes_below_their_own_roots() {
 
 #[test]
 fn an_agent_may_come_back_as_it_was_or_with_more() {
-    use super::super::recovery::ReconfigurationPolicy::{Additive, Equal};
-    use super::super::recovery::check_reconfiguration;
     let info = |resources: &str, attributes: &str| v1::AgentInfo {
         hostname: "h".to_owned(),
         port: Some(5051),
@@ -150,4 +149,69 @@ fn an_agent_may_come_back_as_it_was_or_with_more() {
         error,
         "the resources differ: it was cpus:2; mem:64, and is cpus:1; mem:64 now"
     );
+}
+
+/// What the journal says of an agent with a running task, written in the first boot.
+fn past() -> Restored {
+    let (agent, _) = Fixture::with_running_executor("t");
+    Restored::read(agent.records.clone())
+}
+
+fn in_boot(boot_id: Option<&str>) -> Settings {
+    Settings {
+        boot_id: boot_id.map(str::to_owned),
+        ..settings()
+    }
+}
+
+#[test]
+fn an_agent_goes_on_in_every_boot_but_knows_when_nothing_can_have_outlived_one() {
+    let past = past();
+    assert_eq!((past.tasks(), past.survivors().len()), (1, 1));
+    for boot in [Some("first boot"), None] {
+        let resumed = resume(past.clone(), &in_boot(boot), Some(Equal));
+        assert_eq!(resumed, Ok(Resumed::GoesOn(past.clone())), "{boot:?}");
+    }
+    let second = in_boot(Some("second boot"));
+    for policy in [Some(Equal), Some(Additive), None] {
+        let resumed = resume(past.clone(), &second, policy);
+        assert_eq!(resumed, Ok(Resumed::AfterReboot(past.clone())));
+    }
+    // One that could not be read then says nothing now.
+    let mut unknown = Fixture::registered_with(in_boot(None));
+    unknown.run(custom_task("t", "ex"));
+    unknown.launch();
+    let unknown = Restored::read(unknown.records.clone());
+    let resumed = resume(unknown.clone(), &second, Some(Equal));
+    assert_eq!(resumed, Ok(Resumed::GoesOn(unknown)));
+}
+
+#[test]
+fn another_agent_is_refused_until_the_host_was_started_anew() {
+    let past = past();
+    let other = |boot| {
+        let mut other = in_boot(Some(boot));
+        other.info.hostname = "other".into();
+        other
+    };
+    let why = "the hostname differs: it was host, and is other now".to_owned();
+    let same_boot = resume(past.clone(), &other("first boot"), Some(Equal));
+    assert_eq!(same_boot, Err(why.clone()));
+    let rebooted = resume(past.clone(), &other("second boot"), Some(Additive));
+    assert_eq!(rebooted, Ok(Resumed::Dropped(why)));
+    // To end what is left it may be any other.
+    let cleanup = resume(past.clone(), &other("first boot"), None);
+    assert_eq!(cleanup, Ok(Resumed::GoesOn(past)));
+    let nothing = Restored::default();
+    let first = resume(nothing.clone(), &other("first boot"), Some(Equal));
+    assert_eq!(first, Ok(Resumed::GoesOn(nothing)));
+}
+
+#[test]
+fn each_run_records_its_own_boot() {
+    let (agent, _) = Fixture::with_running_executor("t");
+    let agent = agent.crashed(in_boot(Some("second boot")));
+    let past = Restored::read(agent.agent.records());
+    assert!(past.is_rebooted(Some("first boot")));
+    assert!(!past.is_rebooted(Some("second boot")));
 }
