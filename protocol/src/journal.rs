@@ -39,14 +39,15 @@ pub enum Record {
         /// Its description; `id` is set.
         info: Pb<v1::FrameworkInfo>,
     },
-    /// A framework has nothing left here, no updates either.
+    /// A framework has nothing left here, no updates either; with what is known of it it belongs to
+    /// the history, until it is there again.
     FrameworkGone {
         /// The framework.
         framework_id: String,
     },
     /// An executor is there, or it has changed.
     Executor(Box<Executor>),
-    /// An executor is gone, with all its tasks.
+    /// An executor is gone, with all its tasks: it belongs to its framework's history.
     ExecutorGone {
         /// Its framework.
         framework_id: String,
@@ -60,7 +61,7 @@ pub enum Record {
         /// The task with all its statuses.
         task: Pb<v1::Task>,
     },
-    /// A task has ended, and its framework knows.
+    /// A task has ended, and its framework knows: it belongs to its executor's history.
     TaskGone {
         /// Its framework.
         framework_id: String,

@@ -15,7 +15,7 @@ use crate::support::http;
 pub(super) const PATIENT: &[&str] = &["--executor_reregistration_timeout=15secs"];
 
 /// A framework that asks for checkpoints.
-fn careful(name: &str) -> Value {
+pub(super) fn careful(name: &str) -> Value {
     let mut info = info(name, &["PARTITION_AWARE"]);
     info["checkpoint"] = json!(true);
     info
@@ -209,4 +209,26 @@ fn a_damaged_journal_is_set_aside_and_the_agent_starts() {
             .is_some_and(|offers| offers[0]["agent_id"] != running["agent_id"])
     });
     assert_eq!(offer["type"], "OFFERS");
+}
+
+#[test]
+fn what_has_ended_is_still_shown_after_a_crash() {
+    let mut cluster = Cluster::start(1);
+    let master = cluster.master.address;
+    let mut framework = Framework::subscribe(master, Encoding::Json, careful("done"));
+    let offer = framework.offer();
+    framework.launch(&offer, &[task("done", &offer, "true")]);
+    framework.await_state("done", "TASK_FINISHED");
+    let shown = |agent| {
+        until("the completed framework", || {
+            let state = http::request(agent, "GET", "/state", &[], &[]).json();
+            let framework = &state["completed_frameworks"][0];
+            let task = &framework["completed_executors"][0]["completed_tasks"][0];
+            (task["state"] == "TASK_FINISHED").then(|| framework.clone())
+        })
+    };
+    let before = shown(cluster.agents[0].address);
+    crash(&mut cluster);
+    cluster.restart_agent(0, PATIENT);
+    assert_eq!(shown(cluster.agents[0].address), before);
 }

@@ -240,6 +240,7 @@ impl Agent {
         {
             record.completed.push_back(task);
         }
+        record.forget_oldest_tasks();
         record.queued.clear();
         framework.completed_executors.push_back(executor);
         while framework.completed_executors.len() > limit {

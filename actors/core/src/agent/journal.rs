@@ -1,10 +1,11 @@
-//! What of the agent must outlive its process: finds out what has changed, and puts it together
-//! again. Writes and reads no file.
+//! What of the agent must outlive its process: finds out what has changed since it was recorded
+//! last. Writes no file; `restored` reads.
 //!
 //! Only what belongs to frameworks that ask for it (`FrameworkInfo.checkpoint`) is recorded, as in
-//! Mesos; executors of others end with the agent. Histories are not recorded.
+//! Mesos; executors of others end with the agent. What is gone belongs to the history, and was
+//! recorded before.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
@@ -12,11 +13,11 @@ use tepui_protocol::journal::{self, Record};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 
-use super::model::{
-    Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, is_terminal, staged,
-};
+use super::model::{Executor, ExecutorKind, ExecutorState, Framework, staged};
+pub use super::restored::Restored;
 use super::status_updates::{Key, Streams};
-use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
+pub use super::survivors::Survivor;
+use crate::ids::{ContainerId, FrameworkId, TaskId};
 
 /// What was recorded last, to be compared with what is.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub(super) struct Journal {
     /// The host's present boot.
     boot_id: Option<String>,
     agent: Option<Arc<v1::AgentInfo>>,
-    frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    frameworks: Frameworks,
     /// What happened to the streams of updates since.
     updates: Vec<Record>,
     /// True once the agent has left: then there is nothing to be recorded.
@@ -78,7 +79,7 @@ impl Journal {
     pub(super) fn changes(
         &mut self,
         info: Option<&Arc<v1::AgentInfo>>,
-        frameworks: &OrdMap<FrameworkId, Arc<Framework>>,
+        frameworks: Frameworks,
     ) -> Vec<Record> {
         if self.is_closed {
             return Vec::new();
@@ -93,9 +94,9 @@ impl Journal {
                 boot_id: self.boot_id.clone(),
             });
         }
-        if !self.frameworks.ptr_eq(frameworks) {
-            compare_frameworks(&self.frameworks, frameworks, &mut out);
-            self.frameworks = frameworks.clone();
+        if !self.frameworks.is_like(&frameworks) {
+            compare_frameworks(&self.frameworks, &frameworks, &mut out);
+            self.frameworks = frameworks;
         }
         out.append(&mut self.updates);
         out
@@ -106,11 +107,11 @@ impl Journal {
 pub(super) fn all(
     boot_id: Option<String>,
     info: Option<&Arc<v1::AgentInfo>>,
-    frameworks: &OrdMap<FrameworkId, Arc<Framework>>,
+    frameworks: Frameworks,
     streams: &Streams<Key, v1::TaskStatus>,
 ) -> Vec<Record> {
     let mut journal = Journal::new(boot_id);
-    let recorded = |id: &FrameworkId| frameworks.get(id).is_some_and(|f| is_recorded(f));
+    let recorded = |id: &FrameworkId| frameworks.live.get(id).is_some_and(|f| is_recorded(f));
     streams.replay(&mut |key, status, acknowledged| {
         if !recorded(&key.0) {
             return;
@@ -128,55 +129,128 @@ pub(super) fn is_recorded(framework: &Framework) -> bool {
     framework.info.checkpoint()
 }
 
-fn compare_frameworks(
-    old: &OrdMap<FrameworkId, Arc<Framework>>,
-    new: &OrdMap<FrameworkId, Arc<Framework>>,
-    out: &mut Vec<Record>,
-) {
-    for (id, framework) in new {
-        let before = old.get(id);
-        let same = before.is_some_and(|before| Arc::ptr_eq(before, framework));
-        if same || !is_recorded(framework) {
-            continue;
-        }
-        if before.is_none_or(|before| before.info != framework.info) {
-            out.push(Record::Framework {
-                info: Pb(v1::FrameworkInfo::clone(&framework.info)),
-            });
-        }
-        compare_executors(before.map(|before| &**before), framework, out);
+/// The frameworks of an agent at one time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frameworks {
+    /// Those with executors or updates.
+    pub live: OrdMap<FrameworkId, Arc<Framework>>,
+    /// The last completed ones, oldest first.
+    pub completed: Vector<Arc<Framework>>,
+}
+
+impl Frameworks {
+    /// Whether nothing has changed that is recorded. What is added to the history comes last.
+    fn is_like(&self, other: &Frameworks) -> bool {
+        let last = |frameworks: &Frameworks| frameworks.completed.last().map(Arc::as_ptr);
+        self.live.ptr_eq(&other.live) && last(self) == last(other)
     }
-    for (id, framework) in old {
-        if is_recorded(framework) && !new.contains_key(id) {
-            out.push(Record::FrameworkGone {
-                framework_id: id.to_string(),
-            });
+
+    fn completed(&self, id: &FrameworkId) -> Option<&Framework> {
+        let mut completed = self.completed.iter();
+        completed
+            .find(|known| known.id == *id)
+            .map(|known| &**known)
+    }
+}
+
+fn compare_frameworks(old: &Frameworks, new: &Frameworks, out: &mut Vec<Record>) {
+    let mut gone = BTreeSet::new();
+    for framework in new.completed.iter().filter(|one| is_recorded(one)) {
+        if !old.completed.iter().any(|one| Arc::ptr_eq(one, framework)) {
+            compare_framework(old, framework, out);
+            out.push(framework_gone(&framework.id));
+            gone.insert(&framework.id);
+        }
+    }
+    for (id, framework) in &new.live {
+        let before = old.live.get(id);
+        let same = before.is_some_and(|before| Arc::ptr_eq(before, framework));
+        if !same && is_recorded(framework) {
+            compare_framework(old, framework, out);
+        }
+    }
+    for (id, framework) in &old.live {
+        if is_recorded(framework) && !new.live.contains_key(id) && !gone.contains(id) {
+            out.push(framework_gone(id));
         }
     }
 }
 
+fn framework_gone(id: &FrameworkId) -> Record {
+    Record::FrameworkGone {
+        framework_id: id.to_string(),
+    }
+}
+
+fn compare_framework(old: &Frameworks, new: &Framework, out: &mut Vec<Record>) {
+    let live = old.live.get(&new.id).map(|live| &**live);
+    if live.is_none_or(|live| live.info != new.info) {
+        out.push(Record::Framework {
+            info: Pb(v1::FrameworkInfo::clone(&new.info)),
+        });
+    }
+    // One that comes again brings what it has completed before.
+    compare_executors(live.or_else(|| old.completed(&new.id)), new, out);
+}
+
 fn compare_executors(old: Option<&Framework>, new: &Framework, out: &mut Vec<Record>) {
-    for (id, executor) in &new.executors {
-        let before = old.and_then(|old| old.executors.get(id));
-        if before.is_some_and(|before| Arc::ptr_eq(before, executor)) {
-            continue;
-        }
+    let before = |executor: &Executor| {
+        let before = old?.executors.get(&executor.id)?;
         // Another run of the same executor is another executor.
-        let before = before.filter(|before| before.container == executor.container);
-        let record = record(&new.id, executor);
-        if before.is_none_or(|before| self::record(&new.id, before) != record) {
-            out.push(Record::Executor(Box::new(record)));
+        (before.container == executor.container).then_some(before)
+    };
+    let ended: Vec<_> = added(
+        old.map(|old| &old.completed_executors),
+        &new.completed_executors,
+    )
+    .collect();
+    let completed: BTreeSet<&ContainerId> = ended.iter().map(|it| &it.container).collect();
+    for executor in old.iter().flat_map(|old| old.executors.values()) {
+        // It was so many others ago that it is remembered no more.
+        if !new.executors.contains_key(&executor.id) && !completed.contains(&executor.container) {
+            out.push(executor_gone(new, executor));
         }
-        compare_tasks(new, before.map(|before| &**before), executor, out);
     }
-    for id in old.iter().flat_map(|old| old.executors.keys()) {
-        if !new.executors.contains_key(id) {
-            out.push(Record::ExecutorGone {
-                framework_id: new.id.to_string(),
-                executor_id: id.to_string(),
-            });
+    for executor in ended {
+        compare_executor(new, before(executor).map(|before| &**before), executor, out);
+        out.push(executor_gone(new, executor));
+    }
+    for executor in new.executors.values() {
+        let before = before(executor);
+        if !before.is_some_and(|before| Arc::ptr_eq(before, executor)) {
+            compare_executor(new, before.map(|before| &**before), executor, out);
         }
     }
+}
+
+/// What was added at the end of a history since.
+fn added<'a, T>(
+    old: Option<&Vector<Arc<T>>>,
+    new: &'a Vector<Arc<T>>,
+) -> impl Iterator<Item = &'a Arc<T>> {
+    let last = old.and_then(|old| old.last());
+    let at = last.and_then(|last| new.iter().rposition(|one| Arc::ptr_eq(one, last)));
+    new.iter().skip(at.map_or(0, |at| at + 1))
+}
+
+fn executor_gone(framework: &Framework, executor: &Executor) -> Record {
+    Record::ExecutorGone {
+        framework_id: framework.id.to_string(),
+        executor_id: executor.id.to_string(),
+    }
+}
+
+fn compare_executor(
+    framework: &Framework,
+    old: Option<&Executor>,
+    new: &Executor,
+    out: &mut Vec<Record>,
+) {
+    let now = record(&framework.id, new);
+    if old.is_none_or(|old| record(&framework.id, old) != now) {
+        out.push(Record::Executor(Box::new(now)));
+    }
+    compare_tasks(framework, old, new, out);
 }
 
 fn record(framework: &FrameworkId, executor: &Executor) -> journal::Executor {
@@ -219,289 +293,15 @@ fn compare_tasks(
             out.push(task(staged(info, &framework.info, new)));
         }
     }
-    let Some(old) = old else {
-        return;
-    };
-    let ids = old.launched.keys().chain(old.terminated.keys());
-    for id in ids.filter(|id| new.task(id).is_none()) {
+    for now in added(old.map(|old| &old.completed), &new.completed) {
+        let id = TaskId::from(&now.task_id);
+        let before = old.and_then(|old| old.task(&id));
+        if !before.is_some_and(|before| Arc::ptr_eq(before, now)) {
+            out.push(task(v1::Task::clone(now)));
+        }
         out.push(Record::TaskGone {
             framework_id: framework.id.to_string(),
             task_id: id.to_string(),
         });
-    }
-}
-
-/// What an agent's records say it was doing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Restored {
-    /// The agent as it was admitted; none if it never was.
-    pub(super) info: Option<v1::AgentInfo>,
-    /// The host's boot in which it was written.
-    boot_id: Option<String>,
-    pub(super) frameworks: BTreeMap<FrameworkId, RestoredFramework>,
-    /// Records that fit to nothing before them.
-    misfits: usize,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct RestoredFramework {
-    info: v1::FrameworkInfo,
-    executors: BTreeMap<ExecutorId, RestoredExecutor>,
-    updates: BTreeMap<TaskId, RestoredStream>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct RestoredExecutor {
-    record: journal::Executor,
-    tasks: BTreeMap<TaskId, v1::Task>,
-}
-
-/// The updates of one task.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct RestoredStream {
-    /// Names of those the framework has.
-    pub(super) acknowledged: Vec<Vec<u8>>,
-    /// Those it has not, oldest first.
-    pub(super) pending: VecDeque<v1::TaskStatus>,
-}
-
-/// A container that may still have a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survivor {
-    /// The container.
-    pub container: ContainerId,
-    /// Its sandbox, which its processes name in their environment.
-    pub directory: String,
-    /// The process it had, if that was recorded.
-    pub pid: Option<u32>,
-}
-
-impl Restored {
-    /// Reads records in their order.
-    pub fn read(records: impl IntoIterator<Item = Record>) -> Restored {
-        let mut restored = Restored::default();
-        for record in records {
-            if restored.take(record).is_none() {
-                restored.misfits += 1;
-            }
-        }
-        restored
-    }
-
-    /// The agent as it was admitted; none if it never was.
-    pub fn info(&self) -> Option<&v1::AgentInfo> {
-        self.info.as_ref()
-    }
-
-    /// Whether the host was started anew since; `boot_id` is that of its present boot. Where
-    /// either is not known, it counts as running ever since.
-    pub fn is_rebooted(&self, boot_id: Option<&str>) -> bool {
-        let both = self.boot_id.as_deref().zip(boot_id);
-        both.is_some_and(|(then, now)| then != now)
-    }
-
-    /// Records that fit to nothing before them; none, unless some are lost.
-    pub fn misfits(&self) -> usize {
-        self.misfits
-    }
-
-    /// How many tasks have not ended.
-    pub fn tasks(&self) -> usize {
-        let executors = self.frameworks.values().flat_map(|f| f.executors.values());
-        let tasks = executors.flat_map(|executor| executor.tasks.values());
-        tasks.filter(|task| !is_terminal(task.state())).count()
-    }
-
-    /// The containers that had not ended.
-    pub fn survivors(&self) -> Vec<Survivor> {
-        let executors = self.frameworks.values().flat_map(|f| f.executors.values());
-        executors
-            .filter(|executor| !executor.record.ended)
-            .map(|executor| Survivor {
-                container: ContainerId::from(executor.record.container.as_str()),
-                directory: executor.record.directory.clone(),
-                pid: executor.record.pid,
-            })
-            .collect()
-    }
-
-    /// None when the record fits to nothing.
-    fn take(&mut self, record: Record) -> Option<()> {
-        match record {
-            Record::Agent { info, boot_id } => {
-                *self = Restored {
-                    info: Some(info.0),
-                    boot_id,
-                    ..Restored::default()
-                };
-            }
-            Record::Left => *self = Restored::default(),
-            Record::Framework { info } => {
-                let id = FrameworkId::from(info.id.as_ref()?);
-                self.frameworks.entry(id).or_default().info = info.0;
-            }
-            Record::FrameworkGone { framework_id } => {
-                self.frameworks.remove(framework_id.as_str())?;
-            }
-            Record::Executor(executor) => {
-                let framework = self.frameworks.get_mut(executor.framework_id.as_str())?;
-                framework.take_executor(*executor);
-            }
-            Record::ExecutorGone {
-                framework_id,
-                executor_id,
-            } => {
-                let framework = self.frameworks.get_mut(framework_id.as_str())?;
-                framework.executors.remove(executor_id.as_str())?;
-            }
-            Record::Task { executor_id, task } => {
-                let framework = self.frameworks.get_mut(task.framework_id.value.as_str())?;
-                let executor = framework.executors.get_mut(executor_id.as_str())?;
-                executor.tasks.insert(TaskId::from(&task.task_id), task.0);
-            }
-            Record::TaskGone {
-                framework_id,
-                task_id,
-            } => {
-                let framework = self.frameworks.get_mut(framework_id.as_str())?;
-                let mut executors = framework.executors.values_mut();
-                executors.find_map(|executor| executor.tasks.remove(task_id.as_str()))?;
-            }
-            Record::Update {
-                framework_id,
-                status,
-            } => {
-                let framework = self.frameworks.get_mut(framework_id.as_str())?;
-                let task = TaskId::from(&status.task_id);
-                let stream = framework.updates.entry(task).or_default();
-                stream.pending.push_back(status.0);
-            }
-            Record::UpdatesForgotten { framework_id } => {
-                // Said of one that is gone, it says nothing new.
-                if let Some(framework) = self.frameworks.get_mut(framework_id.as_str()) {
-                    framework.updates.clear();
-                }
-            }
-            Record::Acknowledged {
-                framework_id,
-                task_id,
-                uuid,
-            } => {
-                let framework = self.frameworks.get_mut(framework_id.as_str());
-                // A framework's last acknowledgement may be what ended it here, and an update of one
-                // that was unknown when the update was made is not recorded.
-                if let Some(framework) = framework {
-                    framework.acknowledge(&task_id, &uuid);
-                }
-            }
-        }
-        Some(())
-    }
-}
-
-impl RestoredFramework {
-    /// What changes of an executor leaves its tasks; another run begins without any.
-    fn take_executor(&mut self, record: journal::Executor) {
-        let id = ExecutorId::from(&record.info.executor_id);
-        match self.executors.get_mut(&id) {
-            Some(known) if known.record.container == record.container => known.record = record,
-            _ => {
-                let tasks = BTreeMap::new();
-                self.executors
-                    .insert(id, RestoredExecutor { record, tasks });
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, task: &str, uuid: &[u8]) {
-        let Some(stream) = self.updates.get_mut(task) else {
-            return;
-        };
-        if stream
-            .pending
-            .front()
-            .is_none_or(|head| head.uuid() != uuid)
-        {
-            return;
-        }
-        let Some(status) = stream.pending.pop_front() else {
-            return;
-        };
-        match is_terminal(status.state()) {
-            true => {
-                self.updates.remove(task);
-            }
-            false => stream.acknowledged.push(uuid.to_vec()),
-        }
-    }
-
-    /// The framework as it is now that the agent is back: nothing is known of its executors but
-    /// that they were there.
-    pub(super) fn into_framework(
-        self,
-        id: FrameworkId,
-    ) -> (Framework, Vec<(TaskId, RestoredStream)>) {
-        let mut framework = Framework {
-            id,
-            info: Arc::new(self.info),
-            state: FrameworkState::Running,
-            executors: OrdMap::new(),
-            tasks: OrdMap::new(),
-            completed_executors: Vector::new(),
-        };
-        let waiting: BTreeSet<&TaskId> = self.updates.keys().collect();
-        for (id, restored) in self.executors {
-            let executor = restored.into_executor(id.clone(), &waiting);
-            for task in executor.launched.keys().chain(executor.terminated.keys()) {
-                framework.tasks.insert(task.clone(), id.clone());
-            }
-            framework.executors.insert(id, Arc::new(executor));
-        }
-        (framework, self.updates.into_iter().collect())
-    }
-}
-
-impl RestoredExecutor {
-    /// `waiting` are tasks of which an update waits. One that has ended without is done.
-    fn into_executor(self, id: ExecutorId, waiting: &BTreeSet<&TaskId>) -> Executor {
-        let record = self.record;
-        let mut executor = Executor {
-            id,
-            info: Arc::new(record.info.0),
-            kind: match record.kind {
-                journal::ExecutorKind::Command => ExecutorKind::Command,
-                journal::ExecutorKind::Default => ExecutorKind::Default,
-                journal::ExecutorKind::Custom => ExecutorKind::Custom,
-            },
-            container: ContainerId::from(record.container.as_str()),
-            directory: record.directory,
-            state: match record.ended {
-                true => ExecutorState::Terminated,
-                false => ExecutorState::Registering,
-            },
-            recovered: true,
-            pid: record.pid,
-            queued: Vector::new(),
-            launched: OrdMap::new(),
-            terminated: OrdMap::new(),
-            completed: Vector::new(),
-            termination: None,
-            ever_sent: record.ever_sent,
-            volumes: record.volumes,
-            kills: Vec::new(),
-            linking: 0,
-        };
-        for (id, task) in self.tasks {
-            match is_terminal(task.state()) {
-                false => {
-                    executor.launched.insert(id, Arc::new(task));
-                }
-                true if waiting.contains(&id) => {
-                    executor.terminated.insert(id, Arc::new(task));
-                }
-                true => executor.completed.push_back(Arc::new(task)),
-            }
-        }
-        executor
     }
 }

@@ -15,7 +15,9 @@ mod operations;
 pub mod paths;
 pub mod recovery;
 mod registration;
+mod restored;
 mod status_updates;
+pub mod survivors;
 mod timers;
 mod updates;
 pub mod volumes;
@@ -39,7 +41,7 @@ pub use status_updates::{MAX_PENDING, RETRY_MAX, RETRY_MIN};
 
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
 use crate::time::{Mono, Now, Wall};
-use journal::{Journal, Restored};
+use journal::{Frameworks, Journal, Restored};
 use messages::{ConnectionId, Effect, Input, LinkNumber};
 use model::{Executor, ExecutorState, Framework, Snapshot};
 use operation_state::{OperationUuid, Operations};
@@ -225,7 +227,8 @@ impl Agent {
         }
         self.exit_when_done(out);
         let admitted = self.agent_id.is_some().then_some(&self.info);
-        let changes = self.journal.changes(admitted, &self.frameworks);
+        let frameworks = self.known_frameworks();
+        let changes = self.journal.changes(admitted, frameworks);
         if !changes.is_empty() {
             // All that follows from this input may be seen only when it is not forgotten.
             out.insert(before, Effect::Record(changes));
@@ -239,14 +242,26 @@ impl Agent {
         }
         let admitted = self.agent_id.is_some().then_some(&self.info);
         let boot_id = self.settings.boot_id.clone();
-        journal::all(boot_id, admitted, &self.frameworks, &self.streams)
+        journal::all(boot_id, admitted, self.known_frameworks(), &self.streams)
+    }
+
+    fn known_frameworks(&self) -> Frameworks {
+        Frameworks {
+            live: self.frameworks.clone(),
+            completed: self.completed_frameworks.clone(),
+        }
     }
 
     /// Takes up what an earlier process was doing; its executors have a while to come back.
-    fn restore(&mut self, now: Now, restored: Restored) {
-        let Some(id) = restored.info.and_then(|info| info.id) else {
+    fn restore(&mut self, now: Now, mut restored: Restored) {
+        let Some(id) = restored.info.take().and_then(|info| info.id) else {
             return;
         };
+        restored.forget_executors(self.settings.max_completed_executors_per_framework);
+        for (id, framework) in restored.completed {
+            let (framework, _) = framework.into_framework(id);
+            self.completed_frameworks.push_back(Arc::new(framework));
+        }
         self.agent_id = Some(AgentId::from(&id));
         Arc::make_mut(&mut self.info).id = Some(id);
         let limit = now.mono + self.settings.executor_reregistration_timeout;
@@ -273,8 +288,8 @@ impl Agent {
             self.remove_framework_when_idle(&id);
         }
         // The journal that was read is replaced by one of what there is now.
-        self.journal
-            .changes(Some(&self.info.clone()), &self.frameworks);
+        let frameworks = self.known_frameworks();
+        self.journal.changes(Some(&self.info), frameworks);
     }
 
     /// When `Tick` is due, if nothing else happens before.

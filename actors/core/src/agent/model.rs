@@ -150,6 +150,13 @@ impl Executor {
         !self.queued.is_empty() || !self.launched.is_empty() || !self.terminated.is_empty()
     }
 
+    /// Forgets completed tasks beyond those that are remembered.
+    pub(super) fn forget_oldest_tasks(&mut self) {
+        while self.completed.len() > MAX_COMPLETED_TASKS {
+            self.completed.pop_front();
+        }
+    }
+
     /// The stream to it, if one is open.
     pub fn connection(&self) -> Option<ConnectionId> {
         match self.state {

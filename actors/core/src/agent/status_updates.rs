@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tepui_protocol::v1::{OperationStatus, TaskStatus};
 
-use super::journal::RestoredStream;
 use super::model::is_terminal;
+use super::restored::RestoredStream;
 use crate::ids::{FrameworkId, TaskId};
 
 /// Time after which an unacknowledged update is sent again; doubles each time.

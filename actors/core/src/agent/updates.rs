@@ -11,8 +11,7 @@ use tepui_protocol::v1::{self, TaskState, TaskStatus};
 
 use super::messages::Effect;
 use super::model::{
-    Executor, ExecutorState, FrameworkState, MAX_COMPLETED_TASKS, MAX_STATUSES, Queued,
-    is_terminal, staged,
+    Executor, ExecutorState, FrameworkState, MAX_STATUSES, Queued, is_terminal, staged,
 };
 use super::registration::Link;
 use super::status_updates::{Acknowledged, Key, Taken};
@@ -278,9 +277,7 @@ impl Agent {
                 if let Some(task) = executor.terminated.remove(&key.1) {
                     executor.completed.push_back(task);
                 }
-                while executor.completed.len() > MAX_COMPLETED_TASKS {
-                    executor.completed.pop_front();
-                }
+                executor.forget_oldest_tasks();
                 let done =
                     executor.state == ExecutorState::Terminated && !executor.has_incomplete_tasks();
                 if done {

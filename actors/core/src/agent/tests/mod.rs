@@ -39,6 +39,8 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(75);
 pub(super) struct Fixture {
     agent: Agent,
     records: Vec<Record>,
+    /// Completed executors that are remembered per framework.
+    completed_executors: usize,
     now: Now,
     effects: VecDeque<Effect>,
     link: Option<LinkNumber>,
@@ -98,13 +100,16 @@ impl Fixture {
             mono: Mono(1_000_000),
             wall: Wall(1_700_000_000_000_000),
         };
+        let completed_executors = settings.max_completed_executors_per_framework;
         let recovered = recover(&settings.work_dir, &settings.info.resources, stored).unwrap();
         let restored = Restored::read(records.clone());
         assert_eq!(restored.misfits(), 0, "{records:#?}");
         let agent = Agent::new(settings, recovered.with(restored), [7; 32], now);
         Fixture {
+            // What there is now replaces what was read.
+            records: agent.records(),
             agent,
-            records,
+            completed_executors,
             now,
             effects: VecDeque::new(),
             link: None,
@@ -175,8 +180,9 @@ impl Fixture {
 
     /// What was recorded bit by bit is what there is to record.
     fn check_records(&self) {
-        let recorded = Restored::read(self.records.clone());
+        let mut recorded = Restored::read(self.records.clone());
         assert_eq!(recorded.misfits(), 0, "{:#?}", self.records);
+        recorded.forget_executors(self.completed_executors);
         assert_eq!(recorded, Restored::read(self.agent.records()));
     }
 

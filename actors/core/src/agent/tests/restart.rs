@@ -3,6 +3,7 @@
 use tepui_protocol::link::Reregister;
 use tepui_protocol::v1::task_status::Reason;
 
+use super::super::model::{Executor, MAX_COMPLETED_TASKS};
 use super::*;
 
 /// Has the agent reach the master again, which knows it; gives what it reports.
@@ -74,6 +75,7 @@ fn tasks_executors_and_unacknowledged_updates_are_still_known() {
     assert!(back(&mut agent).tasks.is_empty());
     let executor = &agent.snapshot().frameworks[FRAMEWORK].executors["ex"];
     assert!(executor.recovered && executor.ever_sent && !executor.has_incomplete_tasks());
+    assert_eq!(executor.completed[0].state(), TaskState::TaskFinished);
 }
 
 #[test]
@@ -232,7 +234,7 @@ fn an_executor_hears_that_an_end_was_taken_before_the_agent_started_again() {
         (taken.task_id.value.as_str(), &taken.uuid[..]),
         ("t", &[1; 16][..])
     );
-    assert_eq!(agent.update().status.state(), TaskState::TaskFinished);
+    // The framework has it, and the agent knows that.
     assert_eq!(agent.event_type(2), event::Type::Subscribed);
 }
 
@@ -249,4 +251,124 @@ fn an_agent_that_crashes_while_it_leaves_has_left() {
     agent.link_up(9);
     assert!(matches!(agent.told_master(), AgentToMaster::Register(_)));
     assert!(agent.snapshot().frameworks.is_empty());
+}
+
+/// Completed frameworks with their completed executors and those with their tasks, as they are
+/// shown.
+fn history(agent: &Fixture) -> Vec<String> {
+    let completed = agent.snapshot().completed_frameworks;
+    let executors = completed.iter().flat_map(|framework| {
+        let executors = framework.completed_executors.iter();
+        executors.map(|executor| {
+            let Executor {
+                id,
+                info,
+                kind,
+                container,
+                directory,
+                completed,
+                ..
+            } = &**executor;
+            let owner = &framework.id;
+            format!("{owner} {id} {container} {directory} {kind:?} {info:?} {completed:?}")
+        })
+    });
+    executors.collect()
+}
+
+fn remembering(limit: usize) -> Settings {
+    Settings {
+        max_completed_executors_per_framework: limit,
+        ..settings()
+    }
+}
+
+/// Runs a command that fails at once, to its very end.
+fn fail_command(agent: &mut Fixture, task: &str) {
+    agent.run(command_task(task, "false"));
+    let container = agent.launch().container;
+    agent.input(Input::Exited {
+        container,
+        status: Some(256),
+    });
+    let failed = agent.update();
+    agent.acknowledge(&failed);
+}
+
+#[test]
+fn histories_are_still_known() {
+    let mut agent = Fixture::registered_with(remembering(3));
+    for task in ["t1", "t2", "t3", "t4"] {
+        fail_command(&mut agent, task);
+    }
+    let before = history(&agent);
+    assert_eq!(before.len(), 3);
+    let shown = agent.snapshot().completed_frameworks[0].clone();
+    let task = &shown.completed_executors[0].completed[0];
+    assert_eq!(
+        (task.task_id.value.as_str(), task.state()),
+        ("t2", TaskState::TaskFailed)
+    );
+    // However often it starts.
+    let agent = agent.crashed(remembering(3));
+    assert_eq!(history(&agent), before);
+    let mut agent = agent.crashed(remembering(2));
+    assert_eq!(history(&agent), before[1..]);
+    // A framework that is here again still has what it completed before.
+    back(&mut agent);
+    agent.run(command_task("t5", "false"));
+    agent.launch();
+    let agent = agent.crashed(remembering(2));
+    let framework = &agent.snapshot().frameworks[FRAMEWORK];
+    let ids = framework
+        .completed_executors
+        .iter()
+        .map(|it| it.id.as_str());
+    assert_eq!(ids.collect::<Vec<_>>(), ["t3", "t4"]);
+    assert!(history(&agent).is_empty());
+}
+
+#[test]
+fn completed_tasks_of_a_running_executor_are_still_known_up_to_the_limit() {
+    let (mut agent, _) = Fixture::with_running_executor("t0");
+    for number in 0..=MAX_COMPLETED_TASKS {
+        let task = format!("t{number}");
+        if number > 0 {
+            agent.run_as(framework(&[]), custom_task(&task, "ex"), false);
+            assert_eq!(agent.event_type(1), event::Type::Launch);
+        }
+        agent.executor_update("ex", status(&task, TaskState::TaskFinished, 1));
+        let finished = agent.update();
+        assert_eq!(agent.event_type(1), event::Type::Acknowledged);
+        agent.acknowledge(&finished);
+    }
+    let agent = agent.crashed(settings());
+    let executor = &agent.snapshot().frameworks[FRAMEWORK].executors["ex"];
+    assert_eq!(executor.completed.len(), MAX_COMPLETED_TASKS);
+    assert_eq!(executor.completed[0].task_id.value, "t1");
+}
+
+#[test]
+fn what_a_frameworks_end_leaves_is_still_known() {
+    let (mut agent, container) = Fixture::with_running_executor("t");
+    agent.master_says(MasterToAgent::ShutdownFramework {
+        framework_id: FRAMEWORK.into(),
+    });
+    assert_eq!(agent.event_type(1), event::Type::Shutdown);
+    agent.input(Input::Exited {
+        container,
+        status: Some(0),
+    });
+    let closed = agent.effect();
+    assert_eq!(closed, Effect::CloseConnection(ConnectionId(1)));
+    assert!(matches!(
+        agent.told_master(),
+        AgentToMaster::ExecutorExited { .. }
+    ));
+    let before = history(&agent);
+    let shown = agent.snapshot().completed_frameworks[0].clone();
+    let task = &shown.completed_executors[0].completed[0];
+    assert_eq!(task.state(), TaskState::TaskStaging);
+    let agent = agent.crashed(settings());
+    assert_eq!(history(&agent), before);
 }
