@@ -11,9 +11,9 @@ mod journal;
 mod launcher;
 mod link;
 mod process_tree;
+mod processes;
 mod sandbox;
 mod state;
-mod survivors;
 mod volumes;
 
 #[cfg(test)]
@@ -30,6 +30,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use tepui_core::agent::journal::Restored;
 use tepui_core::agent::recovery::{Resumed, resume};
+use tepui_core::agent::survivors::{self, Found};
 use tepui_core::agent::{Agent, Settings, messages::Input};
 use tepui_protocol::v1;
 use tokio::sync::{oneshot, watch};
@@ -45,7 +46,6 @@ use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
 use journal::Journal;
-use survivors::Found;
 
 /// The file, below the work directory, that is locked while an agent uses it.
 const LOCK: &str = "meta/agent.lock";
@@ -272,12 +272,12 @@ fn take_over(
     };
     Ok(match resume(restored, settings, policy).map_err(refused)? {
         Resumed::GoesOn(restored) => {
-            let left = survivors::find(work_dir, &restored.survivors());
+            let left = processes::find(work_dir, &restored.survivors());
             (restored, left)
         }
         Resumed::AfterReboot(restored) => {
             tracing::info!("the host was started anew since the agent ran last");
-            let left = survivors::none_of(&restored.survivors());
+            let left = survivors::sort(&[], &restored.survivors());
             (restored, left)
         }
         Resumed::Dropped(why) => {
