@@ -187,6 +187,11 @@ pub fn read(bytes: &[u8]) -> Found {
                 found.good_bytes += length;
                 rest = &rest[length..];
             }
+            Err(End::Torn) if holds_record(&rest[1..]) => {
+                let why = "a record claims more bytes than there are, but others follow it";
+                found.end = End::Damaged(why.to_owned());
+                break;
+            }
             Err(end) => {
                 found.end = end;
                 break;
@@ -194,6 +199,11 @@ pub fn read(bytes: &[u8]) -> Found {
         }
     }
     found
+}
+
+/// Whether a record begins anywhere: what is cut off ends the file.
+fn holds_record(bytes: &[u8]) -> bool {
+    (0..bytes.len()).any(|at| next(&bytes[at..]).is_ok())
 }
 
 /// The first record and the bytes it takes.
@@ -328,6 +338,17 @@ mod tests {
         let mut long = HEADER.to_vec();
         long.extend_from_slice(&[255; 30]);
         assert!(matches!(read(&long).end, End::Damaged(_)));
+    }
+
+    #[test]
+    fn a_wrong_length_is_no_cut() {
+        let records = samples();
+        let mut bytes = file(&records);
+        let at = file(&records[..2]).len();
+        bytes[at + 2] ^= 1;
+        let found = read(&bytes);
+        assert_eq!(found.records, records[..2]);
+        assert!(matches!(found.end, End::Damaged(_)), "{:?}", found.end);
     }
 
     #[test]

@@ -11,12 +11,11 @@ use tepui_core::agent::messages::{Answer, ConnectionId, Effect, Input, LinkNumbe
 use tepui_core::agent::model::Snapshot;
 use tepui_core::ids::ContainerId;
 use tepui_core::time::Mono;
-use tepui_protocol::journal::Record;
 use tepui_protocol::v1::executor;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
-use super::journal::{Journal, Prepared, Recorded};
+use super::journal::{Journal, Recorded};
 use super::launcher::{Launcher, Spawned};
 use super::link::{self, LinkHandle};
 use crate::clock::Clock;
@@ -64,9 +63,7 @@ pub(super) struct AgentActor {
     clock: Clock,
     finder: Finder,
     launcher: Launcher,
-    /// The journal before its first record.
-    prepared: Option<Prepared>,
-    journal: Option<Journal>,
+    journal: Journal,
     /// What waits for records to be durable.
     held: VecDeque<Held>,
     checkpoints: Checkpoints,
@@ -75,7 +72,7 @@ pub(super) struct AgentActor {
     replies: HashMap<Token, oneshot::Sender<Answer>>,
     next_token: u64,
     timer: Option<(Mono, SpawnHandle)>,
-    ended: Option<oneshot::Sender<String>>,
+    ended: Option<oneshot::Sender<Result<String, String>>>,
 }
 
 impl AgentActor {
@@ -84,16 +81,15 @@ impl AgentActor {
         clock: Clock,
         finder: Finder,
         work_dir: &Path,
-        prepared: Prepared,
-        ended: oneshot::Sender<String>,
+        journal: Journal,
+        ended: oneshot::Sender<Result<String, String>>,
     ) -> std::io::Result<Self> {
         Ok(AgentActor {
             core,
             clock,
             finder,
             launcher: Launcher::start(work_dir)?,
-            prepared: Some(prepared),
-            journal: None,
+            journal,
             held: VecDeque::new(),
             checkpoints: Checkpoints::start(work_dir)?,
             link: None,
@@ -118,22 +114,13 @@ impl AgentActor {
     /// everything happens in order.
     fn perform_when_durable(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
-            Effect::Record(records) => match self.record(records, ctx) {
+            Effect::Record(records) => match self.journal.append(records, ctx.address()) {
                 Ok(order) => self.held.push_back(Held::UntilDurable(order)),
                 Err(why) => self.fail(&why),
             },
             effect if self.held.is_empty() => self.perform(effect, ctx),
             effect => self.held.push_back(Held::Effect(effect)),
         }
-    }
-
-    fn record(&mut self, records: Vec<Record>, ctx: &Context<Self>) -> Result<u64, String> {
-        if let Some(prepared) = self.prepared.take() {
-            let journal = prepared.serve(ctx.address());
-            self.journal = Some(journal.map_err(|error| error.to_string())?);
-        }
-        let journal = self.journal.as_mut();
-        journal.ok_or("there is no journal")?.append(records)
     }
 
     /// Performs what was held back, as far as it may be.
@@ -150,8 +137,10 @@ impl AgentActor {
     /// The agent cannot go on without its journal: what it does now would be forgotten.
     fn fail(&mut self, why: &str) {
         tracing::error!(why, "the agent's journal cannot be written");
+        // Nothing that was held back happens, nor anything from now on.
         self.held.clear();
-        self.end(format!("the agent's journal cannot be written: {why}"));
+        self.held.push_back(Held::UntilDurable(u64::MAX));
+        self.end(Err(format!("the agent's journal cannot be written: {why}")));
     }
 
     fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -202,7 +191,11 @@ impl AgentActor {
             Effect::Checkpoint(order) => self.checkpoints.write(order, ctx.address()),
             Effect::Kill(container) => self.launcher.kill(&container),
             Effect::Admitted(agent) => self.launcher.link_latest(agent),
-            Effect::Exit(reason) => self.end(reason),
+            Effect::Exit(reason) => self.end(Ok(reason)),
+            Effect::Fail(reason) => {
+                tracing::error!(reason, "the agent cannot go on");
+                self.end(Err(reason));
+            }
         }
     }
 
@@ -227,7 +220,7 @@ impl AgentActor {
     }
 
     /// Lets the last messages out, and reports the end.
-    fn end(&mut self, reason: String) {
+    fn end(&mut self, reason: Result<String, String>) {
         self.streams.clear();
         let link = self.link.take();
         let Some(ended) = self.ended.take() else {
@@ -303,8 +296,7 @@ impl Handler<Recorded> for AgentActor {
         };
         self.release(durable.order, ctx);
         if durable.is_long
-            && let Some(journal) = &self.journal
-            && let Err(why) = journal.replace(self.core.records())
+            && let Err(why) = self.journal.replace(self.core.records(), ctx.address())
         {
             self.fail(&why);
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use actix::{Addr, Message};
+use nix::errno::Errno;
 use tepui_core::agent::journal::Restored;
 use tepui_protocol::journal::{self, End, HEADER, Record};
 
@@ -46,7 +47,15 @@ pub(super) fn recover(work_dir: &Path) -> io::Result<Restored> {
             set_aside(&file, &format!("it has {length} bytes"))?;
             return Ok(Restored::default());
         }
-        Ok(_) => fs::read(&file)?,
+        Ok(_) => match fs::read(&file) {
+            Ok(bytes) => bytes,
+            // A bad block stays bad.
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {
+                set_aside(&file, &error.to_string())?;
+                return Ok(Restored::default());
+            }
+            Err(error) => return Err(error),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Restored::default()),
         Err(error) => return Err(error),
     };
@@ -105,74 +114,81 @@ pub(super) struct Durable {
     pub(super) is_long: bool,
 }
 
-enum Job {
+/// What the journal's thread is to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Append these records, which are order number so-and-so.
     Append(u64, Vec<Record>),
+    /// Begin a new journal that says this.
     Replace(Vec<Record>),
 }
 
 /// Appends records on a thread of its own; those that wait are synced together.
 pub(super) struct Journal {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<(Job, Addr<AgentActor>)>,
     orders: u64,
 }
 
 impl Journal {
-    /// Begins a journal with these records, in place of an earlier one.
+    /// Begins a journal with these records, in place of an earlier one, and starts its thread.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(super) fn start(work_dir: &Path, records: &[Record]) -> io::Result<Prepared> {
+    /// When it cannot be written, or the system has no more threads.
+    pub(super) fn start(work_dir: &Path, records: &[Record]) -> io::Result<Journal> {
         let mut writer = Writer::new(path(work_dir));
         writer.replace(records)?;
-        Ok(Prepared { writer })
+        let (journal, queue) = Journal::new();
+        std::thread::Builder::new()
+            .name("journal".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || write(&mut writer, &queue))?;
+        Ok(journal)
     }
 
-    /// Orders records to be appended; gives the order's number.
-    pub(super) fn append(&mut self, records: Vec<Record>) -> Result<u64, String> {
+    /// A journal, and what its thread is to do.
+    pub(super) fn new() -> (Journal, mpsc::Receiver<(Job, Addr<AgentActor>)>) {
+        let (jobs, queue) = mpsc::channel();
+        (Journal { jobs, orders: 0 }, queue)
+    }
+
+    /// Orders records to be appended; gives the order's number. `actor` is told when they are.
+    pub(super) fn append(
+        &mut self,
+        records: Vec<Record>,
+        actor: Addr<AgentActor>,
+    ) -> Result<u64, String> {
         self.orders += 1;
         let order = self.orders;
-        self.send(Job::Append(order, records)).map(|()| order)
+        self.send(Job::Append(order, records), actor)
+            .map(|()| order)
     }
 
     /// Orders a new journal that says all there is to say after all that was ordered before.
-    pub(super) fn replace(&self, records: Vec<Record>) -> Result<(), String> {
-        self.send(Job::Replace(records))
+    pub(super) fn replace(
+        &self,
+        records: Vec<Record>,
+        actor: Addr<AgentActor>,
+    ) -> Result<(), String> {
+        self.send(Job::Replace(records), actor)
     }
 
-    fn send(&self, job: Job) -> Result<(), String> {
-        let sent = self.jobs.send(job);
+    fn send(&self, job: Job, actor: Addr<AgentActor>) -> Result<(), String> {
+        let sent = self.jobs.send((job, actor));
         sent.map_err(|_| "the journal's thread has ended".to_owned())
     }
 }
 
-/// A journal that is there, but has no thread yet.
-pub(super) struct Prepared {
-    writer: Writer,
-}
-
-impl Prepared {
-    /// Starts the thread, which tells `actor` what is durable.
-    ///
-    /// # Errors
-    /// When the system has no more threads.
-    pub(super) fn serve(self, actor: Addr<AgentActor>) -> io::Result<Journal> {
-        let (jobs, queue) = mpsc::channel();
-        let mut writer = self.writer;
-        std::thread::Builder::new()
-            .name("journal".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                while let Ok(first) = queue.recv() {
-                    let batch = std::iter::once(first).chain(queue.try_iter());
-                    let result = writer.perform(batch).map_err(|error| error.to_string());
-                    let failed = result.is_err();
-                    actor.do_send(Recorded { result });
-                    if failed {
-                        return;
-                    }
-                }
-            })?;
-        Ok(Journal { jobs, orders: 0 })
+/// The journal's thread: until the actor is gone, or the journal cannot be written.
+fn write(writer: &mut Writer, queue: &mpsc::Receiver<(Job, Addr<AgentActor>)>) {
+    while let Ok((first, actor)) = queue.recv() {
+        let more = queue.try_iter().map(|(job, _)| job);
+        let batch = std::iter::once(first).chain(more);
+        let result = writer.perform(batch).map_err(|error| error.to_string());
+        let failed = result.is_err();
+        actor.do_send(Recorded { result });
+        if failed {
+            return;
+        }
     }
 }
 
@@ -276,7 +292,9 @@ mod tests {
     }
 
     fn writer(work_dir: &Path, records: &[Record]) -> Writer {
-        Journal::start(work_dir, records).unwrap().writer
+        let mut writer = Writer::new(path(work_dir));
+        writer.replace(records).unwrap();
+        writer
     }
 
     #[test]
@@ -319,14 +337,141 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_record_does_not_count_and_a_damaged_file_is_set_aside() {
+    fn a_cut_off_record_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let file = path(dir.path());
+        writer(dir.path(), &[admitted("a")]);
+        let begin = fs::read(&file).unwrap().len();
         writer(dir.path(), &[admitted("a"), admitted("b")]);
         let whole = fs::read(&file).unwrap();
-        fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        for end in begin..whole.len() {
+            fs::write(&file, &whole[..end]).unwrap();
+            assert_eq!(hostname(dir.path()).as_deref(), Some("a"), "{end}");
+            assert!(file.exists(), "{end}");
+        }
+    }
+
+    /// A journal with something of every kind.
+    fn busy() -> Vec<Record> {
+        let id = |value: &str| v1::FrameworkId {
+            value: value.to_owned(),
+        };
+        let framework = v1::FrameworkInfo {
+            id: Some(id("F")),
+            ..Default::default()
+        };
+        let executor = journal::Executor {
+            framework_id: "F".to_owned(),
+            info: Pb(v1::ExecutorInfo::default()),
+            kind: journal::ExecutorKind::Custom,
+            container: "c".to_owned(),
+            directory: "/d".to_owned(),
+            pid: Some(7),
+            ever_sent: true,
+            ended: false,
+            volumes: Default::default(),
+        };
+        let task = v1::Task {
+            framework_id: id("F"),
+            ..Default::default()
+        };
+        let status = v1::TaskStatus {
+            uuid: Some(vec![1; 16]),
+            ..Default::default()
+        };
+        vec![
+            admitted("a"),
+            Record::Framework {
+                info: Pb(framework),
+            },
+            Record::Executor(Box::new(executor)),
+            Record::Task {
+                executor_id: String::new(),
+                task: Pb(task),
+            },
+            Record::Update {
+                framework_id: "F".to_owned(),
+                status: Pb(status),
+            },
+            admitted("b"),
+        ]
+    }
+
+    #[test]
+    fn damage_anywhere_costs_what_follows_it_and_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        let records = busy();
+        let mut ends = Vec::new();
+        for count in 0..=records.len() {
+            writer(dir.path(), &records[..count]);
+            ends.push(fs::read(&file).unwrap().len());
+        }
+        let whole = fs::read(&file).unwrap();
+        let last = ends[records.len() - 1];
+        for at in HEADER.len()..last {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&file, &damaged).unwrap();
+            let restored = recover(dir.path()).unwrap();
+            let before = ends.iter().filter(|end| **end <= at).count() - 1;
+            let expected = Restored::read(records[..before].to_vec());
+            assert_eq!(restored, expected, "byte {at}");
+            assert!(!file.exists(), "byte {at}");
+            fs::remove_file(file.with_extension("damaged-1")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_piece_that_is_there_twice_is_no_reason_to_give_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        writer(dir.path(), &busy());
+        let whole = fs::read(&file).unwrap();
+        for begin in HEADER.len()..whole.len() - 1 {
+            let end = (begin + 1 + begin % 60).min(whole.len());
+            let twice = [&whole[..end], &whole[begin..]].concat();
+            fs::write(&file, &twice).unwrap();
+            let restored = recover(dir.path()).unwrap();
+            assert!(restored.info().is_some() || begin < 40, "{begin}..{end}");
+            // What is there after the next start is whole.
+            writer(dir.path(), &[admitted("new")]);
+            assert_eq!(hostname(dir.path()).as_deref(), Some("new"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        // Nothing is at the beginning of a process's memory: as with a bad block, reading fails.
+        std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+        assert_eq!(hostname(dir.path()), None);
+        assert!(!file.exists());
+        writer(dir.path(), &[admitted("a")]);
         assert_eq!(hostname(dir.path()).as_deref(), Some("a"));
-        assert!(file.exists());
+        // Where reading is not allowed at all, nothing is touched.
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(recover(dir.path()).is_err());
+        assert!(file.is_dir());
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path(), &[]);
+        writer.file = Some(File::open(path(dir.path())).unwrap());
+        let append = std::iter::once(Job::Append(1, vec![admitted("a")]));
+        assert!(writer.perform(append).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        writer(dir.path(), &[]);
         for number in 1..=2 {
             fs::write(&file, b"this is no journal").unwrap();
             assert_eq!(hostname(dir.path()), None);

@@ -50,9 +50,9 @@ use journal::Journal;
 /// The file, below the work directory, that is locked while an agent uses it.
 const LOCK: &str = "meta/agent.lock";
 
-/// Why an agent could not start.
+/// Why an agent could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum RunError {
     /// A directory could not be made or found.
     #[error("cannot use {0}: {1}")]
     Directory(PathBuf, std::io::Error),
@@ -87,6 +87,9 @@ pub enum StartError {
     /// Reservations and volumes of an earlier run cannot be taken over.
     #[error(transparent)]
     Checkpoint(#[from] RecoverError),
+    /// It had to end.
+    #[error("{0}")]
+    Fatal(String),
     /// The operating system refused something else.
     #[error("cannot start the agent: {0}")]
     System(#[from] std::io::Error),
@@ -97,7 +100,7 @@ pub struct AgentHandle {
     address: SocketAddr,
     actor: Addr<AgentActor>,
     server: ServerHandle,
-    ended: oneshot::Receiver<String>,
+    ended: oneshot::Receiver<Result<String, String>>,
     /// Held as long as the agent lives.
     _lock: Flock<File>,
 }
@@ -120,17 +123,29 @@ impl AgentHandle {
     }
 
     /// Waits until the agent has ended, and says why it did.
-    pub async fn ended(&mut self) -> String {
+    ///
+    /// # Errors
+    /// When it could not go on.
+    pub async fn ended(&mut self) -> Result<String, RunError> {
         let reason = (&mut self.ended).await;
+        self.close(reason).await
+    }
+
+    async fn close(
+        &self,
+        reason: Result<Result<String, String>, oneshot::error::RecvError>,
+    ) -> Result<String, RunError> {
         self.server.stop(false).await;
-        reason.unwrap_or_else(|_| "the agent's actor has died".to_owned())
+        reason
+            .unwrap_or_else(|_| Err("the agent's actor has died".to_owned()))
+            .map_err(RunError::Fatal)
     }
 
     /// Serves until the agent ends; SIGTERM and SIGINT stop it, SIGUSR1 makes it leave.
     ///
     /// # Errors
-    /// When signals cannot be listened for.
-    pub async fn run_until_signal(mut self) -> std::io::Result<String> {
+    /// When signals cannot be listened for, and as [`Self::ended`].
+    pub async fn run_until_signal(mut self) -> Result<String, RunError> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -140,10 +155,7 @@ impl AgentHandle {
                 _ = terminate.recv() => self.stop(),
                 _ = interrupt.recv() => self.stop(),
                 _ = leave.recv() => self.leave(),
-                reason = &mut self.ended => {
-                    self.server.stop(false).await;
-                    return Ok(reason.unwrap_or_else(|_| "the agent's actor has died".to_owned()));
-                }
+                reason = &mut self.ended => return self.close(reason).await,
             }
         }
     }
@@ -153,11 +165,11 @@ impl AgentHandle {
 /// `announce` is told where it listens.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`] and [`AgentHandle::run_until_signal`].
 pub fn run_in_foreground(
     config: AgentConfig,
     announce: impl FnOnce(SocketAddr),
-) -> Result<String, StartError> {
+) -> Result<String, RunError> {
     actix::System::new().block_on(async {
         let agent = run(config).await?;
         announce(agent.address());
@@ -172,10 +184,10 @@ pub fn run_in_foreground(
 /// # Errors
 /// When the work directory, the address, the resources, the attributes or the checkpoint of an
 /// earlier run cannot be used.
-pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
+pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let work_dir = directory(&config.work_dir)?;
     let lock = lock(&work_dir)?;
-    let journal_failed = |error| StartError::Journal(journal::path(&work_dir), error);
+    let journal_failed = |error| RunError::Journal(journal::path(&work_dir), error);
     let restored = journal::recover(&work_dir).map_err(journal_failed)?;
     let listener = listen(&config, &restored)?;
     let address = listener.local_addr()?;
@@ -192,10 +204,10 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
     let clock = Clock::start();
     let (ended, has_ended) = oneshot::channel();
     let core = Agent::new(settings, recovered.with(restored), seed()?, clock.now());
-    let prepared = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
+    let journal = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
     let finder = Finder::start(&config.master, config.zk_session_timeout);
     let leader = finder.leader();
-    let actor = AgentActor::new(core, clock, finder, &work_dir, prepared, ended)?.start();
+    let actor = AgentActor::new(core, clock, finder, &work_dir, journal, ended)?.start();
     take_up(&actor, left, config.recover);
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
@@ -225,7 +237,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, StartError> {
 
 /// Takes the address. Where any free port will do, an agent that was there before takes the one it
 /// had: executors look for it there.
-fn listen(config: &AgentConfig, restored: &Restored) -> Result<TcpListener, StartError> {
+fn listen(config: &AgentConfig, restored: &Restored) -> Result<TcpListener, RunError> {
     let before = restored.info().and_then(|info| info.port);
     let before = before.and_then(|port| u16::try_from(port).ok());
     let port = match (config.port, before) {
@@ -233,12 +245,12 @@ fn listen(config: &AgentConfig, restored: &Restored) -> Result<TcpListener, Star
         (port, _) => port,
     };
     let address = SocketAddr::new(config.ip, port);
-    TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
+    TcpListener::bind(address).map_err(|error| RunError::Listen(address, error))
 }
 
 /// Sees to it that no other agent uses the work directory: it would end this one's tasks as
 /// nobody's.
-fn lock(work_dir: &Path) -> Result<Flock<File>, StartError> {
+fn lock(work_dir: &Path) -> Result<Flock<File>, RunError> {
     let path = work_dir.join(LOCK);
     let open = || {
         if let Some(parent) = path.parent() {
@@ -250,9 +262,9 @@ fn lock(work_dir: &Path) -> Result<Flock<File>, StartError> {
             .write(true)
             .open(&path)
     };
-    let file = open().map_err(|error| StartError::Directory(path.clone(), error))?;
+    let file = open().map_err(|error| RunError::Directory(path.clone(), error))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|(_, error)| StartError::InUse(work_dir.to_owned(), error))
+        .map_err(|(_, error)| RunError::InUse(work_dir.to_owned(), error))
 }
 
 /// Finds out what is left of an earlier run, which this agent goes on with if it may.
@@ -261,12 +273,12 @@ fn take_over(
     settings: &Settings,
     restored: Restored,
     work_dir: &Path,
-) -> Result<(Restored, Found), StartError> {
+) -> Result<(Restored, Found), RunError> {
     let policy = match config.recover {
         Recover::Reconnect => Some(config.reconfiguration_policy),
         Recover::Cleanup => None,
     };
-    let refused = |why| StartError::Incompatible {
+    let refused = |why| RunError::Incompatible {
         why,
         journal: journal::path(work_dir),
     };
@@ -353,15 +365,15 @@ fn settings(
     config: &AgentConfig,
     work_dir: &Path,
     address: SocketAddr,
-) -> Result<Settings, StartError> {
+) -> Result<Settings, RunError> {
     let resources = detect::resources(config.resources.as_deref(), &config.default_role, work_dir)
-        .map_err(StartError::Resources)?;
+        .map_err(RunError::Resources)?;
     let attributes = parse_attributes(config.attributes.as_deref().unwrap_or_default())
-        .map_err(|error| StartError::Attributes(error.to_string()))?;
+        .map_err(|error| RunError::Attributes(error.to_string()))?;
     // A default directory need not exist until a command or a group is launched.
     let launcher_dir = match std::path::absolute(&config.launcher_dir) {
         Ok(path) => path,
-        Err(error) => return Err(StartError::Directory(config.launcher_dir.clone(), error)),
+        Err(error) => return Err(RunError::Directory(config.launcher_dir.clone(), error)),
     };
     Ok(Settings {
         info: v1::AgentInfo {
@@ -394,10 +406,10 @@ fn settings(
 }
 
 /// Makes a directory if need be, and gives its real path.
-fn directory(path: &Path) -> Result<PathBuf, StartError> {
+fn directory(path: &Path) -> Result<PathBuf, RunError> {
     std::fs::create_dir_all(path)
         .and_then(|()| path.canonicalize())
-        .map_err(|error| StartError::Directory(path.to_owned(), error))
+        .map_err(|error| RunError::Directory(path.to_owned(), error))
 }
 
 /// A seed for random ids, from the operating system.

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agent_journal;
 mod agent_reboot;
 mod agent_restart;
 mod bad_input;

@@ -182,12 +182,38 @@ pub fn start_agent_of(work_dir: &Path, master: &str, flags: &[&str]) -> Program 
 
 /// Starts an agent on a given port: one that is to go on with what it did must be where it was.
 pub fn start_agent_on(port: u16, work_dir: &Path, master: &str, flags: &[&str]) -> Program {
+    let command = Command::new(binary("tepui-agent"));
+    start_agent_by(command, port, work_dir, master, flags)
+}
+
+/// Starts an agent from a shell that has done something before.
+pub fn start_agent_after(
+    setup: &str,
+    port: u16,
+    work_dir: &Path,
+    master: &str,
+    flags: &[&str],
+) -> Program {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("{setup} && exec \"$0\" \"$@\""))
+        .arg(binary("tepui-agent"));
+    start_agent_by(command, port, work_dir, master, flags)
+}
+
+fn start_agent_by(
+    mut command: Command,
+    port: u16,
+    work_dir: &Path,
+    master: &str,
+    flags: &[&str],
+) -> Program {
     std::fs::create_dir_all(work_dir).expect("work directory");
     let launcher_dir = binary("tepui-executor")
         .parent()
         .expect("directory")
         .to_owned();
-    let mut command = Command::new(binary("tepui-agent"));
     command
         .arg(format!("--master={master}"))
         .arg("--ip=127.0.0.1")

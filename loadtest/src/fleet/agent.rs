@@ -172,7 +172,7 @@ impl SimulatedAgent {
             | Effect::CloseConnection(_)
             | Effect::Reply(..)
             | Effect::Admitted(_) => {}
-            Effect::Exit(_) => self.ended = true,
+            Effect::Exit(_) | Effect::Fail(_) => self.ended = true,
         }
     }
 

@@ -176,4 +176,6 @@ pub enum Effect {
     Admitted(AgentId),
     /// Nothing is left to do: end the process, for this reason.
     Exit(String),
+    /// The agent cannot go on: end the process with an error.
+    Fail(String),
 }

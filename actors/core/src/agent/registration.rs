@@ -448,7 +448,7 @@ impl Agent {
 
     fn give_up(&mut self, reason: String, out: &mut Vec<Effect>) {
         self.life = Life::Ended;
-        out.push(Effect::Exit(reason));
+        out.push(Effect::Fail(reason));
     }
 
     /// A random part of the present upper bound, which doubles.

@@ -342,7 +342,7 @@ impl World {
                 self.kill_container(agent, &container, delay);
             }
             Effect::Admitted(id) => self.note(format_args!("agent {agent} is {id}")),
-            Effect::Exit(reason) => {
+            Effect::Exit(reason) | Effect::Fail(reason) => {
                 self.note(format_args!("agent {agent} ends: {reason}"));
                 self.counts.agent_exits += 1;
                 let restart = self.random.below(20 * SECOND);

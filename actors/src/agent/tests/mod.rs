@@ -2,6 +2,7 @@
 //! This file holds the fixture only.
 
 mod checkpoint;
+mod durability;
 mod executor_api;
 mod operations;
 mod processes;
@@ -320,13 +321,13 @@ impl Fixture {
 
     pub(super) async fn stop(mut self) {
         self.agent.stop();
-        self.agent.ended().await;
+        self.agent.ended().await.unwrap();
     }
 
     /// Ends the agent and leaves its work directory.
     pub(super) async fn end(mut self) -> tempfile::TempDir {
         self.agent.stop();
-        self.agent.ended().await;
+        self.agent.ended().await.unwrap();
         self.work
     }
 }

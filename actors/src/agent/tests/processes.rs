@@ -217,7 +217,7 @@ async fn a_stopped_agent_ends_its_executors_first() {
         panic!("the executor was not killed")
     };
     assert_eq!(fixture.update().await.status.state(), TaskState::TaskFailed);
-    assert_eq!(fixture.agent.ended().await, "stopped");
+    assert_eq!(fixture.agent.ended().await.unwrap(), "stopped");
     assert!(!runs(&pid));
 }
 
@@ -227,5 +227,5 @@ async fn a_leaving_agent_unregisters() {
     fixture.settle().await;
     fixture.agent.leave();
     assert_eq!(fixture.receive().await, AgentToMaster::Unregister);
-    assert_eq!(fixture.agent.ended().await, "left the cluster");
+    assert_eq!(fixture.agent.ended().await.unwrap(), "left the cluster");
 }

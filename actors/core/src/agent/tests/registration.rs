@@ -232,7 +232,7 @@ fn an_unusable_or_different_id_ends_the_agent() {
             agent_id,
             ping_timeout_ms: 0,
         });
-        assert!(matches!(agent.effect(), Effect::Exit(_)), "{given}");
+        assert!(matches!(agent.effect(), Effect::Fail(_)), "{given}");
     }
 }
 
