@@ -272,7 +272,7 @@ pub fn encode(encoding: Encoding, call: &Value) -> Vec<u8> {
 }
 
 /// One chunk, which must be exactly one RecordIO record holding one event.
-fn decode(encoding: Encoding, chunk: &[u8]) -> Value {
+pub fn decode(encoding: Encoding, chunk: &[u8]) -> Value {
     let newline = chunk
         .iter()
         .position(|byte| *byte == b'\n')

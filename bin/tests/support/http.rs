@@ -79,9 +79,22 @@ pub fn try_request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Response> {
+    request_within(PATIENCE, to, method, path, headers, body)
+}
+
+/// As [`try_request`], but gives up when a part of the answer takes longer than `patience`.
+pub fn request_within(
+    patience: Duration,
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Response> {
     let mut all = headers.to_vec();
     all.push(("Connection", "close"));
-    let mut reader = BufReader::new(send(to, method, path, &all, body)?);
+    let socket = send_within(patience, to, method, path, &all, body)?;
+    let mut reader = BufReader::new(socket);
     let (status, headers) = read_head(&mut reader)?;
     let body = read_body(&mut reader, &headers)?;
     Ok(Response {
@@ -98,18 +111,30 @@ pub fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Stream, Response> {
-    let socket = send(to, "POST", path, headers, body).expect("connect");
-    let mut reader = BufReader::new(socket.try_clone().expect("clone"));
-    let (status, headers) = read_head(&mut reader).expect("head of the answer");
+    open_within(PATIENCE, to, path, headers, body).expect("an answer")
+}
+
+/// As [`open`], but a failing connection, or one that is silent for longer than `patience` before
+/// the answer begins, is an error.
+pub fn open_within(
+    patience: Duration,
+    to: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Result<Stream, Response>> {
+    let socket = send_within(patience, to, "POST", path, headers, body)?;
+    let mut reader = BufReader::new(socket.try_clone()?);
+    let (status, headers) = read_head(&mut reader)?;
     if status != 200 {
-        let body = read_body(&mut reader, &headers).expect("body of the answer");
-        return Err(Response {
+        let body = read_body(&mut reader, &headers)?;
+        return Ok(Err(Response {
             status,
             headers,
             body,
-        });
+        }));
     }
-    socket.set_read_timeout(None).expect("timeout");
+    socket.set_read_timeout(None)?;
     let (sender, chunks) = mpsc::channel();
     std::thread::spawn(move || {
         while let Ok(Some(chunk)) = read_chunk(&mut reader) {
@@ -118,12 +143,12 @@ pub fn open(
             }
         }
     });
-    Ok(Stream {
+    Ok(Ok(Stream {
         status,
         headers,
         chunks,
         socket,
-    })
+    }))
 }
 
 /// Connects and sends a request as given.
@@ -134,8 +159,19 @@ pub fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<TcpStream> {
-    let mut socket = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    send_within(PATIENCE, to, method, path, headers, body)
+}
+
+fn send_within(
+    patience: Duration,
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<TcpStream> {
+    let mut socket = TcpStream::connect_timeout(&to, patience.min(Duration::from_secs(5)))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.set_nodelay(true)?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\n");
     for (name, value) in headers {

@@ -23,10 +23,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use zookeeper_client::Client;
 
-const JAR: &str = "/usr/share/java/zookeeper.jar";
+pub const JAR: &str = "/usr/share/java/zookeeper.jar";
 
 /// With it the server says why it does not start.
-const CLASS_PATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
+pub const CLASS_PATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
 
 /// Longest wait for anything; only a failing test reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
