@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools build release run test unit doctest sim bench envelope fmt lint doc clean
+.PHONY: help setup tools build release run test unit doctest chaos sim bench envelope fmt lint doc clean
 
 CARGO ?= cargo
 # Arguments of `make run`, such as ARGS="--agents 3 --port 6060".
@@ -37,6 +37,8 @@ tools: setup
 	@$(call install,python3,python3)
 	@$(call install,java,default-jre-headless)
 	@$(call install,/usr/share/java/zookeeper.jar,zookeeper)
+	@$(call install,ip,iproute2)
+	@$(call install,unshare,util-linux)
 
 test: build tools ## Check everything: programs, format, lints, tests, documentation
 	$(CARGO) fmt --all --check
@@ -51,6 +53,14 @@ unit: build ## Run all tests, with nextest where it is installed
 
 doctest: setup ## Run the examples in the documentation
 	$(CARGO) test $(LOCKED) --workspace --doc
+
+# Length of `make chaos`, and what its faults are chosen by.
+MINUTES ?= 10
+SEED ?= 1
+
+chaos: build tools ## Kill, stop and cut off real masters, agents and ZooKeeper for MINUTES from SEED; needs root
+	TEPUI_CHAOS_MINUTES=$(MINUTES) TEPUI_CHAOS_SEED=$(SEED) \
+	  $(CARGO) test $(LOCKED) -p tepui --test chaos -- --nocapture
 
 # Runs of `make sim`, and the first of their seeds.
 SEEDS ?= 1000

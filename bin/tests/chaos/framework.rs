@@ -331,18 +331,20 @@ impl Framework {
 
     fn kill(&mut self) {
         let (all, now) = (self.orders.at_least(Phase::KillAll), Instant::now());
-        let due: Vec<String> = {
+        let due: Vec<(String, String)> = {
             let ledger = self.ledger();
             let open = ledger.tasks.iter().filter(|(_, task)| !task.is_over());
             let due = open.filter(|(_, task)| match task.plan {
                 Plan::Kill(at) => at <= now,
                 Plan::Finish | Plan::Fail | Plan::Keep => all,
             });
-            due.map(|(id, _)| id.clone()).collect()
+            due.map(|(id, task)| (id.clone(), task.agent.clone()))
+                .collect()
         };
-        for id in due {
+        for (id, agent) in due {
             self.ledger().killed(&id, Instant::now());
-            self.call(json!({"type": "KILL", "kill": {"task_id": {"value": id}}}));
+            self.call(json!({"type": "KILL", "kill": {
+                "task_id": {"value": id}, "agent_id": {"value": agent}}}));
             if self.session.is_none() {
                 return;
             }

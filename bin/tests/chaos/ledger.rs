@@ -357,3 +357,98 @@ fn is_terminal(state: &str) -> bool {
 pub fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A ledger with one accepted task.
+    fn ledger() -> Ledger {
+        let now = Instant::now();
+        let mut ledger = Ledger::new("test", now);
+        let master = SocketAddr::from(([10, 0, 0, 1], 5050));
+        ledger.subscribed("f", "m1", master);
+        ledger.launching("t", Plan::Finish, "t", "a", now);
+        ledger.answered("t", Answer::Accepted, now, "");
+        ledger
+    }
+
+    fn hear(ledger: &mut Ledger, state: &str, source: &str, reason: &str, uuid: Option<&str>) {
+        let mut status = json!({
+            "task_id": {"value": "t"}, "agent_id": {"value": "a"},
+            "state": state, "source": source, "reason": reason,
+        });
+        if let Some(uuid) = uuid {
+            status["uuid"] = json!(uuid);
+        }
+        ledger.heard(&status, Instant::now());
+    }
+
+    fn executor_says(ledger: &mut Ledger, state: &str, uuid: &str) {
+        hear(ledger, state, "SOURCE_EXECUTOR", "", Some(uuid));
+    }
+
+    fn master_says(ledger: &mut Ledger, state: &str, reason: &str) {
+        hear(ledger, state, "SOURCE_MASTER", reason, None);
+    }
+
+    #[test]
+    fn an_end_may_be_repeated_but_not_followed_by_another() {
+        let mut ledger = ledger();
+        executor_says(&mut ledger, "TASK_RUNNING", "1");
+        executor_says(&mut ledger, "TASK_FINISHED", "2");
+        executor_says(&mut ledger, "TASK_FINISHED", "2");
+        master_says(&mut ledger, "TASK_FINISHED", "REASON_RECONCILIATION");
+        assert!(ledger.violations.is_empty(), "{:?}", ledger.violations);
+        executor_says(&mut ledger, "TASK_FINISHED", "3");
+        assert_eq!(ledger.violations.len(), 1);
+    }
+
+    #[test]
+    fn what_has_ended_runs_no_more() {
+        let mut first = ledger();
+        executor_says(&mut first, "TASK_FINISHED", "1");
+        executor_says(&mut first, "TASK_RUNNING", "2");
+        assert_eq!(first.violations.len(), 1);
+        let mut second = ledger();
+        executor_says(&mut second, "TASK_FINISHED", "1");
+        master_says(&mut second, "TASK_RUNNING", "REASON_RECONCILIATION");
+        assert_eq!(second.violations.len(), 1);
+    }
+
+    #[test]
+    fn a_task_may_be_lost_and_come_back() {
+        let mut ledger = ledger();
+        executor_says(&mut ledger, "TASK_RUNNING", "1");
+        master_says(&mut ledger, "TASK_LOST", "REASON_AGENT_REMOVED");
+        assert!(!ledger.tasks["t"].is_over());
+        master_says(&mut ledger, "TASK_RUNNING", "REASON_AGENT_REREGISTERED");
+        executor_says(&mut ledger, "TASK_FINISHED", "2");
+        assert!(ledger.violations.is_empty(), "{:?}", ledger.violations);
+        assert!(ledger.tasks["t"].is_over());
+    }
+
+    #[test]
+    fn a_master_may_not_forget_what_it_has_accepted_but_another_one_may_not_know_it() {
+        let mut first = ledger();
+        master_says(&mut first, "TASK_GONE", "REASON_RECONCILIATION");
+        assert_eq!(first.violations.len(), 1);
+        let mut second = ledger();
+        let master = SocketAddr::from(([10, 0, 0, 2], 5050));
+        second.subscribed("f", "m2", master);
+        master_says(&mut second, "TASK_GONE", "REASON_RECONCILIATION");
+        assert!(second.violations.is_empty(), "{:?}", second.violations);
+        assert!(second.tasks["t"].never_ran());
+    }
+
+    #[test]
+    fn what_was_dropped_never_runs() {
+        let mut ledger = ledger();
+        master_says(&mut ledger, "TASK_DROPPED", "REASON_INVALID_OFFERS");
+        assert!(ledger.tasks["t"].never_ran());
+        executor_says(&mut ledger, "TASK_RUNNING", "1");
+        assert_eq!(ledger.violations.len(), 1);
+    }
+}

@@ -60,7 +60,7 @@ impl Causes<'_> {
                     || self.was_hit(&task.executor, task, end, Hit::ExecutorKilled)
             }
             // It never came to its executor.
-            ("TASK_DROPPED" | "TASK_LOST", "REASON_SLAVE_RESTARTED") => {
+            ("TASK_DROPPED" | "TASK_LOST", "REASON_AGENT_RESTARTED") => {
                 !task.has_run && self.was_restarted(task, end)
             }
             // It never came to its agent.
