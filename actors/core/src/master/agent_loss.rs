@@ -73,9 +73,9 @@ impl Master {
     }
 
     /// The agent at the other end answers again, after all.
-    pub(super) fn link_responsive(&mut self, link: LinkId) {
+    pub(super) fn link_responsive(&mut self, now: Now, link: LinkId) {
         if let Some(agent) = self.agent_of_link(link) {
-            self.spare(&agent);
+            self.spare(now, &agent);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) enum Deadline {
     RecoveredAgents,
     /// The next agent may be marked unreachable.
     Removal,
+    /// Nobody of those that are held has come back lately.
+    Held,
     /// The registry may hold agents that have been away for too long.
     RegistryGc,
 }

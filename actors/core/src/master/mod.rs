@@ -191,7 +191,7 @@ impl Master {
             }
             Input::LinkClosed { link } => self.link_closed(now, link, out),
             Input::LinkUnresponsive { link } => self.link_unresponsive(now, link, out),
-            Input::LinkResponsive { link } => self.link_responsive(link),
+            Input::LinkResponsive { link } => self.link_responsive(now, link),
             Input::FromAgent { link, message } => self.agent_said(now, link, *message, out),
             Input::Subscribe {
                 stream,
@@ -265,6 +265,7 @@ impl Master {
                 Deadline::Framework(id) => self.remove_framework(now, &id, out),
                 Deadline::RecoveredAgents => self.recovered_agents_stayed_away(now, out),
                 Deadline::Removal => self.remove_next(now, out),
+                Deadline::Held => self.look_at_held_again(now, out),
                 Deadline::RegistryGc => self.collect_registry_garbage(now, out),
             }
         }

@@ -10,6 +10,7 @@ use std::mem;
 use std::time::Duration;
 
 use imbl::OrdMap;
+use tepui_protocol::v1::AgentInfo;
 use tracing::{error, info};
 
 use super::messages::{Answer, Effect, Token};
@@ -83,9 +84,13 @@ impl Removals {
 
     /// Every agent that is to be marked unreachable.
     pub(super) fn condemned(&self) -> impl Iterator<Item = &AgentId> {
+        self.queued.keys().chain(self.held_removals())
+    }
+
+    fn held_removals(&self) -> impl Iterator<Item = &AgentId> {
         let held = self.held.iter();
         let held = held.filter(|(_, held)| held.from == HeldFrom::Removal);
-        self.queued.keys().chain(held.map(|(id, _)| id))
+        held.map(|(id, _)| id)
     }
 
     pub(super) fn start(&mut self, now: Now) {
@@ -175,32 +180,47 @@ impl Master {
         }
         self.counters.slave_unreachable_scheduled += ids.len() as u64;
         self.removals.forget_old(now.mono);
-        if self.would_be_a_mass(&ids) {
-            for id in ids {
-                self.hold(now, id, HeldFrom::Removal, why);
+        let (replaced, lost) = self.tell_replaced(ids);
+        let is_mass = self.would_be_a_mass(&lost);
+        for id in lost {
+            match is_mass {
+                true => self.hold(now, id, HeldFrom::Removal, why),
+                false => self.removals.queue(id, why.to_string()),
             }
-            return;
         }
-        for id in ids {
+        for id in replaced {
             self.removals.queue(id, why.to_string());
         }
         self.remove_next(now, out);
     }
 
-    /// Whether giving these agents up beside the others would go beyond the limit.
+    /// Agents of the registry in whose places others have registered since, and the rest: who was
+    /// installed anew is not cut off.
+    fn tell_replaced(&self, ids: Vec<AgentId>) -> (Vec<AgentId>, Vec<AgentId>) {
+        let place = |info: &AgentInfo| (info.hostname.clone(), info.port);
+        let taken: BTreeSet<_> = match self.recovered_agents.is_empty() {
+            true => BTreeSet::new(),
+            false => self
+                .agents
+                .values()
+                .map(|agent| place(&agent.info))
+                .collect(),
+        };
+        ids.into_iter().partition(|id| {
+            let info = self.recovered_agents.get(id);
+            info.is_some_and(|info| taken.contains(&place(info)))
+        })
+    }
+
+    /// Whether giving these agents up beside the others would go beyond the limit. While some are
+    /// held, nobody else is given up.
     fn would_be_a_mass(&self, ids: &[AgentId]) -> bool {
         let limit = self.settings.mass_removal_limit;
-        if limit >= 100.0 {
-            return false;
-        }
-        if self
-            .removals
-            .held
-            .values()
-            .any(|held| held.from == HeldFrom::Removal)
-        {
-            return true;
-        }
+        let are_held = self.removals.held_removals().next().is_some();
+        limit < 100.0 && !ids.is_empty() && (are_held || self.is_mass(ids, limit))
+    }
+
+    fn is_mass(&self, ids: &[AgentId], limit: f64) -> bool {
         let (recent, queued) = (&self.removals.recent, &self.removals.queued);
         let lost = recent.len() + queued.len() + ids.len();
         if lost <= FEW {
@@ -264,11 +284,32 @@ impl Master {
     }
 
     /// An agent answers: it is not given up.
-    pub(super) fn spare(&mut self, id: &AgentId) {
-        if self.removals.forget(id) {
-            self.counters.slave_unreachable_canceled += 1;
-            info!(agent = %id, "agent is back; it is not marked unreachable");
+    pub(super) fn spare(&mut self, now: Now, id: &AgentId) {
+        if !self.removals.forget(id) {
+            return;
         }
+        self.counters.slave_unreachable_canceled += 1;
+        info!(agent = %id, "agent is back; it is not marked unreachable");
+        if self.removals.held_removals().next().is_some() {
+            let timeout = self.settings.agent_reregister_timeout;
+            self.deadlines.set(Deadline::Held, now.mono + timeout);
+        }
+    }
+
+    /// Agents that were held have come back, and for a while now nobody else has: if those that
+    /// are left are no mass any more, they are given up like others.
+    pub(super) fn look_at_held_again(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let held: Vec<AgentId> = self.removals.held_removals().cloned().collect();
+        self.removals.forget_old(now.mono);
+        if self.is_mass(&held, self.settings.mass_removal_limit) {
+            return;
+        }
+        for id in held {
+            if let Some(held) = self.removals.held.remove(&id) {
+                self.removals.queue(id, held.why);
+            }
+        }
+        self.remove_next(now, out);
     }
 
     /// Whether an agent that comes back may be shut down, which ends its tasks.

@@ -53,7 +53,7 @@ impl Master {
                 return self.turn_away(now, link, id.as_ref(), unwelcome, out);
             }
         };
-        self.spare(&id);
+        self.spare(now, &id);
         if let Some(transition) = self.transitions.get_mut(&id) {
             if transition.link == Some(link) {
                 self.counters.dropped_messages += 1;

@@ -254,7 +254,7 @@ fn what_is_cut_off_a_volume_comes_back_and_so_does_what_was_there() {
         wanted.contains("[v:data]:1") && wanted.contains(&cut_off),
         "{wanted}"
     );
-    assert_eq!(test.released(), (format!("{stack}:4"), NO_FILTER));
+    assert_eq!(test.released(), (format!("{stack}:4"), None));
 }
 
 /// An agent with a shared volume `s`, not offered.

@@ -179,6 +179,48 @@ fn many_agents_that_stay_away_are_kept_until_an_operator_gives_them_up() {
 }
 
 #[test]
+fn the_few_that_are_left_when_most_are_back_are_given_up_like_others() {
+    let mut test = started(MasterSettings::default(), admitted(9));
+    test.pass(10 * MINUTE);
+    assert_eq!(held(&test.master).len(), 9);
+    for port in 1..=3 {
+        comes_back(&mut test, &earlier(port));
+        test.pass(6 * MINUTE);
+    }
+    test.skip();
+    // Six of nine are still missing: for nobody's sake is that looked at again.
+    test.pass(10 * MINUTE);
+    test.done();
+    for port in 4..=7 {
+        comes_back(&mut test, &earlier(port));
+    }
+    test.skip();
+    test.pass(9 * MINUTE);
+    test.done();
+    test.pass(MINUTE);
+    assert_eq!(marked(&mut test), earlier(8).id);
+    assert_eq!(marked(&mut test), earlier(9).id);
+    assert!(held(&test.master).is_empty());
+}
+
+#[test]
+fn agents_that_were_installed_anew_are_no_mass() {
+    let mut test = started(MasterSettings::default(), admitted(6));
+    for port in 1..=5 {
+        let link = test.open_link();
+        let register = AgentToMaster::Register(Box::new(register(port)));
+        test.agent_says(link, register);
+        test.store();
+    }
+    test.skip();
+    test.pass(10 * MINUTE);
+    for port in [6, 1, 2, 3, 4, 5] {
+        assert_eq!(marked(&mut test), earlier(port).id);
+    }
+    assert!(held(&test.master).is_empty());
+}
+
+#[test]
 fn agents_that_fall_silent_together_are_kept_and_one_that_answers_is_released() {
     let mut test = TestMaster::new();
     let agents: Vec<TestAgent> = (1..=10).map(|port| test.agent(port)).collect();
