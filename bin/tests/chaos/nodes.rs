@@ -80,7 +80,8 @@ impl Node {
             "--zk_session_timeout=4secs",
             "--agent_ping_timeout=1secs",
             "--max_agent_ping_timeouts=5",
-            "--agent_reregister_timeout=10mins",
+            // Agents are given up again and again, which is not to be held up.
+            "--mass_removal_limit=100%",
         ];
         Node::new(
             Role::Master,

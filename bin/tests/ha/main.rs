@@ -58,7 +58,7 @@ impl Elected {
     }
 
     fn add_master(&mut self) {
-        let master = start_master_at_zk(self.dir.path(), &self.zk, SESSION);
+        let master = start_master_at_zk(self.dir.path(), &self.zk, SESSION, &[]);
         self.masters.push(master);
     }
 
@@ -195,6 +195,28 @@ fn a_leader_out_of_reach_of_zookeeper_ends_and_nobody_leads_meanwhile() {
     elected.masters.remove(leader);
     let next = elected.leader();
     elected.wait_for_agents(next);
+}
+
+#[test]
+fn a_leader_that_is_writing_its_registry_ends_too_when_zookeeper_is_out_of_reach() {
+    let mut elected = Elected::start(1, 0, 0);
+    let (dir, zk) = (elected.dir.path().to_owned(), elected.zk.clone());
+    let flags = ["--registry_store_timeout=12secs"];
+    let master = start_master_at_zk(&dir, &zk, SESSION, &flags);
+    let address = master.address;
+    elected.masters.push(master);
+    elected.leader();
+    elected.ensemble.server(0).pause();
+    // That this agent is admitted cannot be stored.
+    let _agent = start_agent_of(&dir.join("agent"), &address.to_string(), &[]);
+    until("a write that has begun", || {
+        (metric(address, "registrar/queued_operations") == 1.0).then_some(())
+    });
+    let status = elected.masters[0].wait();
+    assert!(!status.success(), "a supervisor must start it again");
+    let log = elected.masters[0].log_text();
+    assert!(log.contains("lost leadership"), "{log}");
+    elected.ensemble.server(0).resume();
 }
 
 #[test]

@@ -163,7 +163,7 @@ pub fn start_master_at(port: u16, dir: &Path, flags: &[&str]) -> Program {
 }
 
 /// Starts a master that is elected with others.
-pub fn start_master_at_zk(dir: &Path, zk: &str, session: Duration) -> Program {
+pub fn start_master_at_zk(dir: &Path, zk: &str, session: Duration, flags: &[&str]) -> Program {
     let port = free_port();
     let mut command = Command::new(binary("tepui-master"));
     command
@@ -171,7 +171,8 @@ pub fn start_master_at_zk(dir: &Path, zk: &str, session: Duration) -> Program {
         .arg(format!("--port={port}"))
         .arg("--hostname=localhost")
         .arg(format!("--zk={zk}"))
-        .arg(format!("--zk_session_timeout={}secs", session.as_secs()));
+        .arg(format!("--zk_session_timeout={}secs", session.as_secs()))
+        .args(flags);
     start(command, port, dir, "master")
 }
 
