@@ -266,7 +266,7 @@ async fn serve_on_system(
     actors.master.send(ToMaster::Stop);
     // Whoever was deposed has nothing left to say.
     http.stop(result.is_ok()).await;
-    actors.stop();
+    actors.stop().await;
     if let (Ok(()), Some(elected)) = (&result, elected) {
         // Another one may lead at once.
         elected.election.withdraw().await;
@@ -523,15 +523,21 @@ impl Setup {
 }
 
 impl Actors {
-    /// Ends the threads; a write of the registry that has begun is finished first.
-    fn stop(self) {
+    /// Ends the threads; a write of the registry that has begun is finished first. This thread goes
+    /// on meanwhile: to be finished, or given up, a write to ZooKeeper needs the session it keeps.
+    async fn stop(self) {
         for thread in &self.threads {
             thread.stop();
         }
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("an actor's thread panicked");
+        let join = move || {
+            for thread in self.threads {
+                if thread.join().is_err() {
+                    tracing::error!("an actor's thread panicked");
+                }
             }
+        };
+        if let Err(error) = actix_web::rt::task::spawn_blocking(join).await {
+            tracing::error!(%error, "cannot wait for the actors' threads");
         }
     }
 }
