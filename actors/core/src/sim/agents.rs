@@ -266,6 +266,13 @@ impl World {
         }
     }
 
+    /// Something from its helpers, which were those of this life.
+    pub(super) fn agent_gets(&mut self, agent: usize, life: u64, input: Input) {
+        if self.is_alive(agent, life) {
+            self.agent_input(agent, input);
+        }
+    }
+
     /// Hands an agent an input, does what it wants, and looks at what is cheap to look at.
     pub(super) fn agent_input(&mut self, agent: usize, input: Input) {
         let Some(clock) = self.agent_process(agent).map(|process| process.clock) else {
@@ -444,6 +451,8 @@ impl World {
         if self.agent_process(agent).is_none() {
             return;
         }
+        let shown = super::view::order(&message);
+        self.note(format_args!("agent {agent} < {link:?}: {shown}"));
         self.notice_acknowledgement(agent, link, &message);
         self.agent_input(agent, Input::FromMaster { link, message });
     }

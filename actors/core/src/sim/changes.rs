@@ -86,8 +86,15 @@ impl Pool {
     }
 }
 
+/// How often a change is looked for that fits.
+const ATTEMPTS: usize = 4;
+
 /// Some change of what is in the pool, if any fits.
 pub(super) fn change(random: &mut Random, pool: &mut Pool) -> Option<Operation> {
+    (0..ATTEMPTS).find_map(|_| attempt(random, pool))
+}
+
+fn attempt(random: &mut Random, pool: &mut Pool) -> Option<Operation> {
     match random.below(12) {
         0..=3 => reserve(random, pool),
         4 => unreserve(random, pool),

@@ -98,10 +98,11 @@ impl World {
                 let is_counted = owner.tasks.get(id.as_str()).is_some_and(|own| !own.is_over);
                 let used = Resources::from_v1(&task.info.resources).unwrap_or_default();
                 let volumes = used.persistent_volumes();
-                let paths = volumes
+                let mut paths = volumes
                     .iter()
                     .filter_map(|it| volume_path(WORK_DIR, it).ok());
-                for path in paths.filter(|path| is_counted && destroyed.contains(path.as_str())) {
+                let gone = paths.find(|path| is_counted && destroyed.contains(path.as_str()));
+                if let Some(path) = gone {
                     return Some(format!("volume {path} is destroyed under task {id}"));
                 }
             }
@@ -206,14 +207,18 @@ impl World {
             .then(|| format!("framework {framework} is shut down without need"))
     }
 
-    /// An agent is shut down only when its machine is down.
+    /// An agent is shut down only when its machine is down, or an operator has given it up.
     fn may_stay(&self, life: u64, link: LinkId, why: &str) -> Option<String> {
         let conn = self.masters.get(&life)?.links.get(&link)?.conn;
         let Kind::Link { agent, .. } = self.net.get(conn)?.kind else {
             return None;
         };
-        let is_down = self.is_machine_down(life, agent);
-        (!is_down).then(|| format!("agent {agent} is shut down without need: {why}"))
+        let process = self.agents.get(agent)?.process.as_ref();
+        let id = process.and_then(|process| process.core.snapshot().agent_id);
+        let gone = self.masters.get(&life)?.core.snapshot().gone_agents;
+        let is_gone = id.is_none_or(|id| gone.contains_key(&id));
+        (!is_gone && !self.is_machine_down(life, agent))
+            .then(|| format!("agent {agent} is shut down without need: {why}"))
     }
 
     /// A task is killed only when its framework wants it.

@@ -67,6 +67,9 @@ counts! {
     /// Calls that arrived after later ones, and that were made again for want of an answer.
     overtaken_calls,
     repeated_calls,
+    /// Agents that operators marked gone, and those they gave up of too many.
+    agents_gone,
+    agents_released,
     teardowns,
     schedules,
     machines_down,
@@ -93,6 +96,8 @@ counts! {
     agent_exits,
     framework_crashes,
     unresponsive,
+    /// Agents that answered after all.
+    responsive,
     broken_connections,
     held_connections,
     pauses,

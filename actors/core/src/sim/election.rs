@@ -51,6 +51,7 @@ impl World {
         if self.masters.len() > 1 {
             self.counts.overlaps += 1;
             self.note(format_args!("master {life} is not the only one"));
+            self.strain();
         }
         let agents = (0..self.agents.len()).map(Node::Agent);
         let frameworks = (0..self.frameworks.len()).map(Node::Framework);
@@ -61,6 +62,17 @@ impl World {
                 _ => self.random.below(SECOND / 5),
             };
             self.after(delay, Event::Detect { node, leader: life });
+        }
+    }
+
+    /// What makes two masters at a time interesting: an operator asks one of them for something,
+    /// and agents and frameworks that lose a connection meet the older one again.
+    fn strain(&mut self) {
+        self.soon(OVERLAP_US, Event::Ask);
+        for conn in self.net.which(|conn| !conn.is_broken) {
+            if self.options.has_faults && self.random.per_mille(150) {
+                self.break_conn(conn);
+            }
         }
     }
 

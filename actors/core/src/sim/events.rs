@@ -166,6 +166,8 @@ pub(super) enum Event {
     },
     /// Something goes wrong.
     Fault,
-    /// An operator changes something.
+    /// An operator changes something, and will again.
     Operate,
+    /// An operator changes something.
+    Ask,
 }

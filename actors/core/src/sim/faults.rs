@@ -18,7 +18,7 @@ impl World {
             return;
         }
         self.soon(self.fault_us, Event::Fault);
-        match self.random.below(21) {
+        match self.random.below(22) {
             0..=3 => self.break_some(),
             4..=7 => self.hold_some(),
             8 => {

@@ -40,8 +40,8 @@ impl World {
             can_share: self.is_capable(framework, Capability::SharedResources),
         };
         let mut operations = Vec::new();
-        for _ in 0..self.random.between(0, 2) {
-            let operation = match self.random.below(12) {
+        for _ in 0..self.random.between(0, 3) {
+            let operation = match self.random.below(16) {
                 0..=4 => self.launch_tasks(framework, &agent, &mut pool),
                 5 | 6 => self.launch_group(framework, &agent, &mut pool),
                 7 | 8 => self.launch_own(framework, &agent, &mut pool),

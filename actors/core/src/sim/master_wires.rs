@@ -66,6 +66,7 @@ impl World {
         let ping = Ping {
             conn,
             unanswered: 0,
+            is_given_up: false,
             registered: false,
         };
         master.links.insert(link, ping);
@@ -101,6 +102,12 @@ impl World {
             return;
         };
         ping.unanswered = 0;
+        let is_back = std::mem::take(&mut ping.is_given_up);
+        if is_back {
+            self.counts.responsive += 1;
+            self.note(format_args!("{link:?} of M{life} answers after all"));
+            self.master_input(life, Input::LinkResponsive { link });
+        }
         if frame.epoch != link.0 || frame.body == AgentToMaster::Pong {
             return;
         }
@@ -127,6 +134,7 @@ impl World {
         };
         let is_unresponsive = ping.unanswered > 0 && ping.unanswered == most;
         ping.unanswered += 1;
+        ping.is_given_up |= is_unresponsive;
         let (conn, connected) = (ping.conn, ping.registered);
         let message = Box::new(MasterToAgent::Ping { connected });
         self.send(conn, Side::Client, Parcel::ToAgent(message));

@@ -52,6 +52,10 @@ impl Store {
             agent_reregister_timeout: seconds(*random.pick(&[60, 120, 600]).unwrap_or(&600)),
             max_unreachable_tasks_per_framework: 1000,
             max_completed_frameworks: 50,
+            agent_removal_rate_limit: random
+                .per_mille(300)
+                .then(|| seconds(random.between(1, 60))),
+            mass_removal_limit: *random.pick(&[10.0, 50.0, 100.0]).unwrap_or(&50.0),
             ..MasterSettings::default()
         };
         Store {
@@ -70,6 +74,8 @@ impl Store {
 pub(super) struct Ping {
     pub(super) conn: ConnId,
     pub(super) unanswered: u32,
+    /// The master was told that it does not answer.
+    pub(super) is_given_up: bool,
     /// The agent was told that it is registered on this link.
     pub(super) registered: bool,
 }

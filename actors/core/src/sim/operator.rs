@@ -9,7 +9,8 @@ use tepui_protocol::v1::{WeightInfo, value};
 
 use super::changes::{self, Pool};
 use super::events::Event;
-use super::world::{SECOND, World};
+use super::maintenance::CALM_US;
+use super::world::World;
 use crate::ids::AgentId;
 use crate::master::messages::Input;
 use crate::master::operator::Request;
@@ -30,11 +31,21 @@ impl World {
             return self.operate_last();
         }
         self.soon(self.operate_us, Event::Operate);
+        self.ask_once();
+    }
+
+    /// An operator asks some master for something.
+    pub(super) fn ask_once(&mut self) {
+        if self.is_calm {
+            return;
+        }
         let request = match self.random.below(10) {
             0 => self.new_quota(),
             1 => self.no_quota(),
             2 => self.new_weight(),
             3..=5 => self.maintain(),
+            6 if self.random.per_mille(300) => self.mark_gone(),
+            6 => self.release_held(),
             _ => self.change(),
         };
         if let Some(request) = request {
@@ -42,20 +53,44 @@ impl World {
         }
     }
 
+    /// An agent is said to be gone for good, which it hardly ever is.
+    fn mark_gone(&mut self) -> Option<Request> {
+        let life = self.some_master()?;
+        let snapshot = self.masters.get(&life)?.core.snapshot();
+        let known = snapshot.agents.keys();
+        let known: Vec<&AgentId> = known.chain(snapshot.unreachable_agents.keys()).collect();
+        let agent = (*self.random.pick(&known)?).clone();
+        self.counts.agents_gone += 1;
+        Some(Request::MarkAgentGone(agent))
+    }
+
+    /// Agents that a master does not give up by itself, being too many, are given up, if any.
+    fn release_held(&mut self) -> Option<Request> {
+        let life = self.some_master()?;
+        let held = self.masters.get(&life)?.core.snapshot().held_agents;
+        (!held.is_empty()).then(|| {
+            self.counts.agents_released += 1;
+            Request::ReleaseHeld
+        })
+    }
+
     /// What would keep the cluster from being whole ends; some of the rest stays in some runs.
     fn operate_last(&mut self) {
-        match self.end_maintenance() {
-            Some(request) => {
-                self.ask(request);
-                self.after(10 * SECOND, Event::Operate);
-            }
-            None if self.random.per_mille(500) => {
+        self.after(CALM_US / 2, Event::Operate);
+        if let Some(request) = self.release_held() {
+            self.ask(request);
+        }
+        if let Some(request) = self.end_maintenance() {
+            self.ask(request);
+        }
+        self.calm_steps += 1;
+        match self.calm_steps {
+            1 if self.random.per_mille(800) => self.end_quotas(),
+            // By now no machine is down, so nothing needs to be in the schedule.
+            2 if self.random.per_mille(500) => {
                 self.ask(Request::UpdateMaintenanceSchedule(Schedule::default()));
             }
-            None => {}
-        }
-        if self.random.per_mille(800) {
-            self.end_quotas();
+            _ => {}
         }
     }
 

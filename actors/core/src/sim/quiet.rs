@@ -116,6 +116,12 @@ impl World {
                 stored.unreachable
             ));
         }
+        if !stored.gone.iter().eq(snapshot.gone_agents.iter()) {
+            return Err(format!("the registry has gone {:?}", stored.gone));
+        }
+        if let Some(id) = snapshot.held_agents.keys().next() {
+            return Err(format!("agent {id} waits for an operator's word"));
+        }
         if stored.maintenance != snapshot.maintenance {
             return Err("the registry has another schedule".to_owned());
         }

@@ -124,6 +124,14 @@ impl World {
             return None;
         };
         let framework_id = run.framework.id.as_ref()?.value.clone();
+        // Others may be given up at any time.
+        let is_patient = self.frameworks.iter().any(|host| {
+            let id = host.id.as_ref();
+            host.wanted.is_patient() && id.is_some_and(|id| id.as_str() == framework_id)
+        });
+        if !is_patient {
+            return None;
+        }
         let task_id = run.task.task_id.value.clone();
         let forged = match self.options.sabotage {
             Some(Sabotage::ShutFrameworkDown) => MasterToAgent::ShutdownFramework { framework_id },

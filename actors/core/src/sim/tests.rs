@@ -8,8 +8,18 @@ use super::{Counts, Failure, Options, Report, Sabotage, run};
 /// Seeds of one test; they run in parallel.
 const SEEDS: u64 = 50;
 
-/// Seeds of a test that breaks something.
-const SABOTAGED: u64 = 12;
+/// Most seeds of a test that breaks something, and how many findings are enough.
+const SABOTAGED: u64 = 40;
+const ENOUGH: usize = 6;
+
+/// What does not happen in every fifty runs.
+const RARE: &[&str] = &[
+    "task_errors",
+    "executors_refused",
+    "agents_released",
+    "unresponsive",
+    "responsive",
+];
 
 /// Short runs, whose cores are checked now and then: unoptimised, the checks take most of the time.
 fn short() -> Options {
@@ -44,7 +54,7 @@ fn many(first: u64) {
     let never: Vec<&str> = all
         .list()
         .into_iter()
-        .filter(|(_, count)| *count == 0)
+        .filter(|(name, count)| *count == 0 && !RARE.contains(name))
         .map(|(name, _)| name)
         .collect();
     assert!(never.is_empty(), "never: {never:?}, but {all:?}");
@@ -111,12 +121,18 @@ fn found(what: Sabotage) -> Vec<String> {
         ..short()
     };
     let failures = (0..SABOTAGED).filter_map(|seed| run(seed, &options).err());
-    failures.map(|failure| failure.what).collect()
+    let findings = failures.map(|failure| failure.what);
+    findings.take(ENOUGH).collect()
 }
 
+/// The first of these is what the checker says that is meant for it; the others are what else may
+/// be noticed before.
 fn assert_found(what: Sabotage, by: &[&str]) {
     let found = found(what);
-    assert!(found.len() > 3, "{what:?} is found in {found:?} only");
+    assert!(found.len() == ENOUGH, "{what:?} is found in {found:?} only");
+    let meant = by.iter().take(1);
+    let is_meant = |finding: &String| meant.clone().any(|text| finding.contains(text));
+    assert!(found.iter().any(is_meant), "{what:?} leads to {found:?}");
     for finding in found {
         let expected = by.iter().any(|text| finding.contains(text));
         assert!(expected, "{what:?} leads to: {finding}");
@@ -128,10 +144,10 @@ fn lost_acknowledgements_are_found() {
     assert_found(
         Sabotage::LoseAcknowledgements,
         &[
+            "for the master",
             "still reports the end of task",
             "is not acknowledged",
             "for its agent",
-            "for the master",
             "but it is over",
         ],
     );
@@ -157,9 +173,9 @@ fn a_lost_update_is_found() {
     assert_found(
         Sabotage::LoseUpdate,
         &[
+            "for its agent",
             "the master has no task",
             "is not acknowledged",
-            "for its agent",
             "for the master",
         ],
     );
@@ -182,7 +198,11 @@ fn a_lost_write_is_found() {
 fn a_master_that_writes_when_it_leads_no_more_is_found() {
     assert_found(
         Sabotage::OpenFence,
-        &["what was stored is lost", "the registry reads"],
+        &[
+            "what was stored is lost",
+            "the registry reads",
+            "not in the registry",
+        ],
     );
 }
 
@@ -216,7 +236,11 @@ fn lost_checkpoints_are_found() {
 
 #[test]
 fn a_volume_destroyed_under_its_task_is_found() {
-    assert_found(Sabotage::DestroyUnderTask, &["is destroyed under task"]);
+    // The master does not know of it, so its books are wrong, too.
+    assert_found(
+        Sabotage::DestroyUnderTask,
+        &["is destroyed under task", "total of"],
+    );
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub(super) struct World {
     pub(super) history: History,
     /// Faults have stopped: frameworks start nothing new.
     pub(super) is_calm: bool,
+    /// What operators have done since.
+    pub(super) calm_steps: u64,
     /// Numbers for whatever needs one.
     numbers: u64,
     /// Inputs after which the cores' state could have been checked.
@@ -119,6 +121,7 @@ impl World {
             frameworks: Vec::new(),
             history: History::default(),
             is_calm: false,
+            calm_steps: 0,
             numbers: 0,
             checks: 0,
             chances: 0,
@@ -277,6 +280,7 @@ impl World {
             | Event::StartFramework(_)
             | Event::Executor { .. }
             | Event::Fault
+            | Event::Ask
             | Event::Operate => None,
         }
     }
@@ -312,11 +316,7 @@ impl World {
             Event::Ping { life, link } => self.ping(life, link),
             Event::StartAgent(agent) => self.start_agent(agent),
             Event::AgentTimer { agent, life } => self.agent_timer(agent, life),
-            Event::ToAgent { agent, life, input } => {
-                if self.is_alive(agent, life) {
-                    self.agent_input(agent, *input);
-                }
-            }
+            Event::ToAgent { agent, life, input } => self.agent_gets(agent, life, *input),
             Event::DiskDone { agent, life } => self.disk_done(agent, life),
             Event::Spawn {
                 agent,
@@ -348,6 +348,7 @@ impl World {
                 }
             }
             Event::Fault => self.fault(),
+            Event::Ask => self.ask_once(),
             Event::Operate => self.operate(),
         }
     }
