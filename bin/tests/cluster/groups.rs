@@ -1,9 +1,10 @@
 //! Task groups under the default executor.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
-use crate::support::framework::{Framework, scalar, task};
+use crate::support::framework::{Encoding, Framework, info, scalar, task};
 
 fn launch_group(framework: &Framework, offer: &Value, tasks: &[Value]) {
     let executor = json!({
@@ -52,6 +53,30 @@ fn a_failing_member_takes_its_group_along() {
     let failed = framework.await_state("short", "TASK_FAILED");
     assert_eq!(failed["message"], "Command exited with status 4");
     framework.await_state("long", "TASK_KILLED");
+}
+
+#[test]
+fn a_group_outlives_the_agents_crash() {
+    let mut cluster = Cluster::start(1);
+    let mut info = info("group", &["PARTITION_AWARE"]);
+    info["checkpoint"] = json!(true);
+    let mut framework = Framework::subscribe(cluster.master.address, Encoding::Json, info);
+    let offer = framework.offer();
+    let go = cluster.dir.path().join("go");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.1; done", go.display());
+    let tasks = [task("one", &offer, &wait), task("two", &offer, &wait)];
+    launch_group(&framework, &offer, &tasks);
+    for name in ["one", "two"] {
+        framework.await_state(name, "TASK_RUNNING");
+    }
+    cluster.agents[0].signal(Signal::SIGKILL);
+    cluster.agents[0].wait();
+    cluster.restart_agent(0, &["--executor_reregistration_timeout=15secs"]);
+    cluster.wait_for_agents(1);
+    std::fs::write(&go, "").expect("file");
+    for name in ["one", "two"] {
+        framework.await_state(name, "TASK_FINISHED");
+    }
 }
 
 #[test]

@@ -56,7 +56,9 @@ pub fn sort(processes: &[Process], expected: &[Survivor]) -> Found {
         let own = by_sandbox.get(directory).map_or(&[][..], Vec::as_slice);
         match leader(own, survivor.pid) {
             Some(pid) => {
-                by_sandbox.remove(directory);
+                for sandbox in within(&by_sandbox, directory) {
+                    by_sandbox.remove(sandbox);
+                }
                 found.running.insert(survivor.container.clone(), pid);
             }
             None => found.ended.push(survivor.container.clone()),
@@ -65,6 +67,14 @@ pub fn sort(processes: &[Process], expected: &[Survivor]) -> Found {
     let orphans = by_sandbox.into_values().flatten();
     found.orphans = orphans.map(|process| process.group).collect();
     found
+}
+
+/// A container's own sandbox, and those its executor has made in it for the tasks of a group.
+fn within<'a, T>(by_sandbox: &BTreeMap<&'a str, T>, directory: &'a str) -> Vec<&'a str> {
+    let from_there = by_sandbox.range(directory..).map(|(sandbox, _)| *sandbox);
+    let rests = from_there.map_while(|sandbox| Some((sandbox, sandbox.strip_prefix(directory)?)));
+    let own = rests.filter(|(_, rest)| rest.is_empty() || rest.starts_with('/'));
+    own.map(|(sandbox, _)| sandbox).collect()
 }
 
 /// The one among a container's processes that leads it: the one that was recorded, or, when the
@@ -129,6 +139,22 @@ mod tests {
         assert_eq!(found.running, running.into());
         assert_eq!(found.ended, ["b", "e"].map(ContainerId::from));
         assert_eq!(found.orphans, [21, 40].into());
+    }
+
+    #[test]
+    fn tasks_of_a_group_belong_to_their_executor() {
+        let processes = [
+            process(10, 1, "a"),
+            process(11, 10, "a/containers/1"),
+            process(12, 10, "a/containers/2"),
+            // One whose executor has ended.
+            process(21, 1, "b/containers/1"),
+            process(31, 1, "a-b/containers/1"),
+        ];
+        let expected = [survivor("a", Some(10)), survivor("b", Some(20))];
+        let found = sort(&processes, &expected);
+        assert_eq!(found.running, [(ContainerId::from("a"), 10)].into());
+        assert_eq!(found.orphans, [21, 31].into());
     }
 
     #[test]
