@@ -1,6 +1,7 @@
 //! Makes a `MasterConfig` of the flags.
 //! Reads no source itself; `values` has done that.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::FlagError;
@@ -27,14 +28,7 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         ),
     };
     let registry = registry(&mut values, zk.is_some())?;
-    let work_dir = values.path("work_dir")?;
-    if work_dir.is_none() && registry == RegistryStore::File {
-        return Err(FlagError::Required {
-            name: "work_dir",
-            why: "the registry is kept below it; give --work_dir=DIR, or --registry=in_memory to \
-                  keep nothing",
-        });
-    }
+    let work_dir = work_dir(&values, &registry)?;
     let roles = roles(&values);
     let listed = roles.as_ref().map(|roles| roles.iter().cloned().collect());
     let config = MasterConfig {
@@ -89,6 +83,18 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
             log_level,
         },
     ))
+}
+
+fn work_dir(values: &Values, registry: &RegistryStore) -> Result<Option<PathBuf>, FlagError> {
+    let work_dir = values.path("work_dir")?;
+    if work_dir.is_none() && *registry == RegistryStore::File {
+        return Err(FlagError::Required {
+            name: "work_dir",
+            why: "the registry is kept below it; give --work_dir=DIR, or --registry=in_memory to \
+                  keep nothing",
+        });
+    }
+    Ok(work_dir)
 }
 
 /// The flag `registry`. Mesos's replicated log becomes the store that several masters share, or

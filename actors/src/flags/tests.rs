@@ -3,6 +3,7 @@
 
 mod allocation;
 mod reference;
+mod removals;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -433,23 +434,6 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             assert!(error.contains(part), "{args:?}: {error:?} lacks {part:?}");
         }
     }
-}
-
-#[test]
-fn agents_are_given_up_at_the_pace_and_share_that_flags_say() {
-    let config = master_with(&[], &[]);
-    assert_eq!(config.agent_removal_rate_limit, None);
-    assert_eq!(config.mass_removal_limit, 50.0);
-    let config = master_with(
-        &[
-            "--slave_removal_rate_limit=4/1mins",
-            "--mass_removal_limit=12.5%",
-        ],
-        &[],
-    );
-    let pace = std::time::Duration::from_secs(15);
-    assert_eq!(config.agent_removal_rate_limit, Some(pace));
-    assert_eq!(config.mass_removal_limit, 12.5);
 }
 
 #[test]

@@ -108,8 +108,9 @@ impl Restored {
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
             Record::Agent { info, boot_id } => {
+                let info = Some(info.0);
                 *self = Restored {
-                    info: Some(info.0),
+                    info,
                     boot_id,
                     ..Restored::default()
                 };
@@ -152,9 +153,7 @@ impl Restored {
                 status,
             } => {
                 let framework = self.frameworks.get_mut(framework_id.as_str())?;
-                let task = TaskId::from(&status.task_id);
-                let stream = framework.updates.entry(task).or_default();
-                stream.pending.push_back(status.0);
+                framework.take_update(status.0);
             }
             Record::UpdatesForgotten { framework_id } => {
                 // Said of one that is gone, it says nothing new.
@@ -211,6 +210,12 @@ impl Restored {
 }
 
 impl RestoredFramework {
+    fn take_update(&mut self, status: v1::TaskStatus) {
+        let task = TaskId::from(&status.task_id);
+        let stream = self.updates.entry(task).or_default();
+        stream.pending.push_back(status);
+    }
+
     /// A completed executor has nothing left to do, nor has what was still queued for it.
     fn executor_is_gone(&mut self, id: &str) -> Option<()> {
         let executor = self.executors.remove(id)?;
