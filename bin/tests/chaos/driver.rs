@@ -193,7 +193,7 @@ impl Driver {
     fn undo(&mut self, active: Active) {
         match active.undo {
             Undo::Start(at) => self.start(at),
-            Undo::StartAfterEnd(at, pause) => return self.start_after_end(at, pause, active),
+            Undo::StartAfterEnd(at, pause) => self.start_after_end(at, pause, active),
             Undo::ContinueNode(at) => {
                 self.nodes[at].signal(Signal::SIGCONT);
                 self.log(format!("{} continued", self.nodes[at].name()));

@@ -4,6 +4,10 @@
     clippy::disallowed_methods,
     reason = "process tests wait in real time for real programs"
 )]
+#![allow(
+    clippy::print_stdout,
+    reason = "the seed and what was done must be seen when a run fails"
+)]
 
 mod driver;
 mod faults;

@@ -108,9 +108,8 @@ impl Restored {
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
             Record::Agent { info, boot_id } => {
-                let info = Some(info.0);
                 *self = Restored {
-                    info,
+                    info: Some(info.0),
                     boot_id,
                     ..Restored::default()
                 };
