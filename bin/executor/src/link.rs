@@ -186,6 +186,10 @@ impl Link {
             200..300 => {}
             // The agent knows the executor but is not ready: subscribing again repeats the call.
             403 | 500.. => return self.lost(format!("it answered a call with {status}: {text}")),
+            408 | 429 => {
+                self.drop_all();
+                return Some(Input::Busy(format!("{status} {text}")));
+            }
             _ => {
                 self.drop_all();
                 let text = format!("it refused a call with {status}: {text}");
@@ -277,7 +281,8 @@ impl Stream {
         let text = String::from_utf8_lossy(&self.error);
         match self.status {
             None | Some(200) => Input::Lost("it closed the connection".into()),
-            Some(503) => Input::Busy(format!("503 {text}")),
+            // An agent that was stopped for a while finds that the request has come too slowly.
+            Some(status @ (408 | 429 | 503)) => Input::Busy(format!("{status} {text}")),
             Some(status) => {
                 Input::Garbage(format!("it refused the subscription with {status}: {text}"))
             }

@@ -69,6 +69,22 @@ fn with_checkpoint_it_comes_back_and_repeats_what_was_not_acknowledged() {
 }
 
 #[test]
+fn an_agent_that_finds_a_request_too_slow_is_asked_again() {
+    let mut run = Run::start(&[("MESOS_SUBSCRIPTION_BACKOFF_MAX", "10ms")]);
+    run.accept_subscribe();
+    let too_slow =
+        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    run.send_raw(too_slow);
+    run.accept_subscribe();
+    run.send_subscribed();
+    run.launch(shell("t1", "exit 0"));
+    run.expect("t1", TaskState::TaskStarting);
+    run.expect("t1", TaskState::TaskRunning);
+    run.expect("t1", TaskState::TaskFinished);
+    assert_eq!(run.exit_code(), Some(0));
+}
+
+#[test]
 fn with_checkpoint_it_gives_up_after_the_recovery_timeout() {
     let mut run = Run::subscribed(&[
         ("MESOS_CHECKPOINT", "1"),

@@ -65,7 +65,7 @@ pub enum Input {
     Event(Box<Event>),
     /// The connection to the agent ended or could not be opened.
     Lost(String),
-    /// The agent asks to come again later (503).
+    /// The agent is there, but asks to come again later (503) or had no time (408, 429).
     Busy(String),
     /// The agent refused the subscription or speaks another protocol.
     Garbage(String),
