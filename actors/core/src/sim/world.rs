@@ -96,7 +96,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, options: Options) -> Self {
         let mut random = Random::new(seed);
-        let agents = random.pick(&[2, 3, 3, 4, 4, 7]).copied().unwrap_or(3);
+        let agents = random.between(2, 4);
         let frameworks = random.between(1, 4);
         let fault_us = SECOND * random.pick(&[3, 10, 60]).copied().unwrap_or(60);
         let operate_us = SECOND * random.pick(&[10, 30, 120]).copied().unwrap_or(120);
