@@ -77,7 +77,7 @@ pub struct Task {
     /// When the master has said last that it does not know it to run.
     pub word: Option<Instant>,
     /// Dropped for good by the master.
-    is_dropped: bool,
+    pub is_dropped: bool,
     pub history: Vec<String>,
 }
 

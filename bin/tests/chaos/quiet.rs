@@ -139,7 +139,7 @@ impl View {
                     running.insert(id.clone(), task.agent.clone());
                     task.plan == Plan::Keep
                 }
-                None if task.answer == Answer::Refused => shown.is_none(),
+                None if task.answer == Answer::Refused || task.is_dropped => shown.is_none(),
                 None => !task.is_known && told_since && shown.is_none(),
             };
             if !fits {
