@@ -34,7 +34,8 @@ pub(super) fn running(task: &str, number: u8) -> Value {
 impl Fixture {
     /// Subscribes once the agent has been told of the executor.
     pub(super) async fn subscribe_when_started(&mut self) -> Events {
-        self.settle().await;
+        // A launch waits for what is being checkpointed, which a ping does not.
+        while self.json("/state").await["frameworks"] == json!([]) {}
         self.subscribe().await
     }
 }

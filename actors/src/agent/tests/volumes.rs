@@ -59,10 +59,13 @@ async fn a_task_finds_its_volume_in_its_sandbox_until_it_ends() {
 #[actix_web::test]
 async fn a_later_task_of_an_executor_gets_its_volume_before_it_starts() {
     let mut fixture = Fixture::with_volume("data").await;
-    fixture.run_using(shell("exec sleep 20"), Vec::new()).await;
+    let script = "mkfifo ready; echo > ready; exec sleep 20";
+    fixture.run_using(shell(script), Vec::new()).await;
     let mut events = fixture.subscribe_when_started().await;
     events.expect("SUBSCRIBED").await;
     events.expect("LAUNCH").await;
+    // The test may be quicker than the process whose sandbox it looks into.
+    fixture.read_pipe("ready").await;
     let link = fixture.sandbox().join("data");
     assert!(fs::symlink_metadata(&link).is_err());
     fixture.run_another("t2", vec![volume("v1", "data")]).await;
