@@ -41,6 +41,7 @@ use crate::advertise;
 use crate::clock::Clock;
 use crate::election::{Finder, Leader};
 use crate::http::body::Memory;
+use crate::http::serve;
 use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
@@ -245,7 +246,7 @@ fn listen(config: &AgentConfig, restored: &Restored) -> Result<TcpListener, RunE
         (port, _) => port,
     };
     let address = SocketAddr::new(config.ip, port);
-    TcpListener::bind(address).map_err(|error| RunError::Listen(address, error))
+    serve::bind(address).map_err(|error| RunError::Listen(address, error))
 }
 
 /// Sees to it that no other agent uses the work directory: it would end this one's tasks as

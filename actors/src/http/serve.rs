@@ -2,7 +2,7 @@
 //! Knows no routes.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, Error};
-use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{
     KeepAlive as KeepAliveOn, TcpKeepIdle, TcpKeepInterval, TcpUserTimeout,
 };
+use nix::sys::socket::{Backlog, listen, setsockopt};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
@@ -36,6 +36,9 @@ const PEER_ASKED_AGAIN_SECS: u32 = 15;
 /// What a client is told whose request does not come.
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Connections that may wait to be accepted, as when all agents or executors come back at once.
+const BACKLOG: i32 = 4096;
 
 /// A connection whose requests are paced.
 pub type Connection = Paced<TcpStream>;
@@ -83,6 +86,18 @@ impl Admission for OnlyHttp {
     }
 
     fn take(&self, _: Connection) {}
+}
+
+/// Takes an address; port 0 takes a free one. Peers that come before anybody serves wait.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    // The standard library asks for a short queue; asking again lengthens it.
+    let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
+    listen(&listener, backlog)?;
+    Ok(listener)
 }
 
 /// Serves a listener; `routes` is called once for each worker.
@@ -140,7 +155,7 @@ async fn admit(
     stream: TcpStream,
     admission: impl Admission,
     limit: Duration,
-) -> Result<(Connection, Option<std::net::SocketAddr>), DispatchError> {
+) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
     prepare(&stream);
     let peer = stream.peer_addr().ok();
     let mut connection = Paced::new(stream, limit);
@@ -180,4 +195,24 @@ fn keep_alive(stream: &TcpStream) -> nix::Result<()> {
     setsockopt(stream, KeepAliveOn, &true)?;
     setsockopt(stream, TcpKeepIdle, &PEER_ASKED_AFTER_SECS)?;
     setsockopt(stream, TcpKeepInterval, &PEER_ASKED_AGAIN_SECS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn many_peers_may_wait_until_they_are_served() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // More than the standard library has wait, if the kernel lets us.
+        let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let count = limit.trim().parse::<usize>().unwrap().min(300);
+        let patience = Duration::from_secs(10);
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, patience);
+        let waiting: Result<Vec<_>, _> = (0..count).map(connect).collect();
+        assert_eq!(waiting.unwrap().len(), count);
+    }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use actix_server::Server;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
-use nix::sys::socket::{Backlog, listen};
 
 use super::run::RunError;
 use crate::http::master::{Face, Links, Standby, answer_standby, dispatch};
@@ -19,9 +18,6 @@ const MAX_WORKERS: usize = 16;
 
 /// Threads per worker for what would hold a worker up, such as writing `/state`.
 const BLOCKING_THREADS: usize = 2;
-
-/// Connections that may wait to be accepted, as when all agents come back at once.
-const BACKLOG: i32 = 4096;
 
 /// Connections open at a time.
 const MAX_CONNECTIONS: usize = 100_000;
@@ -49,10 +45,7 @@ fn limits() -> Limits {
 /// When the address cannot be had.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
     let failed = |source| RunError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    // The standard library asks for a short queue; asking again lengthens it.
-    let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
-    listen(&listener, backlog).map_err(|error| failed(error.into()))?;
+    let listener = serve::bind(address).map_err(failed)?;
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,

@@ -28,12 +28,20 @@ impl Agent {
         let Some((framework, id)) = self.containers.get(container).cloned() else {
             return;
         };
+        let again = self.settings.executor_reregistration_timeout;
         let Some(executor) = self.executor_mut(&framework, &id) else {
             return;
         };
         match result {
             Ok(pid) => {
                 executor.pid = Some(pid);
+                // It cannot come back before the agent that looks for it is there.
+                if executor.recovered && executor.state == ExecutorState::Registering {
+                    let limit = now.mono + again;
+                    let timer = Timer::Subscribe(container.clone());
+                    self.timers.set(timer, limit);
+                    return;
+                }
                 // It was told to end before there was a process to tell.
                 if matches!(executor.state, ExecutorState::Terminating(_)) {
                     out.push(Effect::Kill(container.clone()));

@@ -131,6 +131,23 @@ fn an_executor_that_does_not_come_back_is_killed() {
 }
 
 #[test]
+fn an_executor_has_its_time_from_when_it_was_found() {
+    let (agent, container) = Fixture::with_running_executor("t");
+    let mut agent = agent.crashed(settings());
+    // So long it took to find out what is left.
+    agent.pass(Duration::from_millis(1_500));
+    assert!(matches!(agent.effect(), Effect::Connect(_)));
+    agent.input(Input::Launched {
+        container: container.clone(),
+        result: Ok(4711),
+    });
+    agent.pass(Duration::from_secs(1));
+    agent.nothing();
+    agent.pass(Duration::from_secs(1));
+    assert_eq!(agent.effect(), Effect::Kill(container));
+}
+
+#[test]
 fn a_task_the_executor_never_got_is_dropped() {
     let (agent, _) = Fixture::with_running_executor("t");
     let mut agent = agent.crashed(settings());
