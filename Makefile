@@ -111,6 +111,7 @@ envelope: release ## Measure the tested envelope anew and write docs/performance
 	$(call measure,23,quota --agents 1000 --roles 1000)
 	$(call measure,24,flap)
 	$(call measure,25,bounds)
+	$(call measure,26,agent-restart --tasks 500)
 	target/release/tepui-loadtest report --markdown docs/performance.md $(ENVELOPE_DIR)/*.json >/dev/null
 
 fmt: setup ## Format the code

@@ -10,7 +10,8 @@ use crate::framework::Error;
 use crate::machine;
 use crate::report::{Report, Run};
 use crate::scenario::{
-    bench, bounds, failover, flap, launch, offers, quota, register, soak, state, steady, tasks,
+    agent_restart, bench, bounds, failover, flap, launch, offers, quota, register, soak, state,
+    steady, tasks,
 };
 
 /// First words of the generated page about performance.
@@ -58,6 +59,7 @@ enum Command {
     Soak(soak::Soak),
     Bounds(bounds::Bounds),
     Tasks(tasks::Tasks),
+    AgentRestart(agent_restart::AgentRestart),
     Bench(bench::Bench),
 }
 
@@ -115,6 +117,7 @@ async fn play(clock: Clock, command: &Command) -> Result<Vec<Run>, Error> {
         Command::Soak(arguments) => vec![soak::run(clock, arguments).await?],
         Command::Bounds(arguments) => vec![bounds::run(clock, arguments).await?],
         Command::Tasks(arguments) => tasks::run(clock, arguments).await?,
+        Command::AgentRestart(arguments) => vec![agent_restart::run(clock, arguments).await?],
         Command::Bench(arguments) => bench::run(clock, arguments).await?,
     })
 }
@@ -239,8 +242,19 @@ mod tests {
     fn the_list_explains_every_scenario() {
         let text = list();
         for name in [
-            "register", "offers", "launch", "steady", "failover", "state", "flap", "quota", "soak",
-            "bounds", "tasks", "bench",
+            "register",
+            "offers",
+            "launch",
+            "steady",
+            "failover",
+            "state",
+            "flap",
+            "quota",
+            "soak",
+            "bounds",
+            "tasks",
+            "agent-restart",
+            "bench",
         ] {
             let at = text.find(&format!("{name}\n    ")).unwrap();
             assert!(text[at..].lines().nth(1).unwrap().len() > 30, "{name}");

@@ -18,6 +18,9 @@ use crate::framework::Error;
 /// Time the programs have to come up.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// A real agent's flag for resources that never hold a launch back.
+pub const RESOURCES: &str = "--resources=cpus:10000;mem:10000000;disk:10000000;ports:[31000-32000]";
+
 /// Time between two looks whether a program answers.
 const START_POLL: Duration = Duration::from_millis(5);
 
@@ -131,28 +134,46 @@ fn spawn_master(directory: &TempDir, port: u16, flags: &[String]) -> Result<Chil
 /// A real agent.
 pub struct Agent {
     directory: TempDir,
+    port: u16,
+    arguments: Vec<String>,
     child: Child,
 }
 
 impl Agent {
-    /// Starts an agent and waits until it answers.
+    /// Starts an agent with these flags beside those it needs, and waits until it answers.
     ///
     /// # Errors
     /// When the program is missing or does not come up.
-    pub async fn start(master: SocketAddr, resources: &str) -> Result<Self, Error> {
+    pub async fn start(master: SocketAddr, flags: &[String]) -> Result<Self, Error> {
         let directory = tempfile::tempdir()?;
         let port = free_port()?;
-        let arguments = [
+        let mut arguments = vec![
             format!("--master={master}"),
             "--ip=127.0.0.1".into(),
             format!("--port={port}"),
-            format!("--work_dir={}", directory.path().join("agent").display()),
+            format!("--work_dir={}", work_dir(&directory).display()),
             format!("--launcher_dir={}", own_directory()?.display()),
-            format!("--resources={resources}"),
         ];
-        let mut child = spawn(directory.path(), "tepui-agent", &arguments)?;
-        answers(&format!("127.0.0.1:{port}"), &mut child).await?;
-        Ok(Agent { directory, child })
+        arguments.extend_from_slice(flags);
+        let child = spawn(directory.path(), "tepui-agent", &arguments)?;
+        let mut agent = Agent {
+            directory,
+            port,
+            arguments,
+            child,
+        };
+        agent.answers().await?;
+        Ok(agent)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Directory of its sandboxes.
+    pub fn work_dir(&self) -> PathBuf {
+        work_dir(&self.directory)
     }
 
     /// Its process id.
@@ -161,6 +182,38 @@ impl Agent {
     /// When it has ended.
     pub fn pid(&self) -> Result<u32, Error> {
         Ok(self.child.id().ok_or("the agent has ended")?)
+    }
+
+    /// Kills it alone, as a crash would; what it has started stays.
+    ///
+    /// # Errors
+    /// When it had ended before.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        self.child.start_kill()?;
+        let status = self.child.wait().await?;
+        match status.signal() {
+            Some(9) => Ok(()),
+            _ => Err(format!("the agent had ended before: {status}").into()),
+        }
+    }
+
+    /// Starts it again after [`Self::kill`], as it was.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_again(&mut self) -> Result<(), Error> {
+        self.child = spawn(self.directory.path(), "tepui-agent", &self.arguments)?;
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn answers(&mut self) -> Result<(), Error> {
+        let address = self.address().to_string();
+        let result = answers(&address, &mut self.child).await;
+        result.map_err(|error| format!("{error}\n{}", self.last_lines()).into())
     }
 
     /// The end of its log.
@@ -172,6 +225,10 @@ impl Agent {
     pub async fn end(mut self) {
         end(&mut self.child).await;
     }
+}
+
+fn work_dir(directory: &TempDir) -> PathBuf {
+    directory.path().join("agent")
 }
 
 fn spawn(directory: &Path, name: &str, arguments: &[String]) -> Result<Child, Error> {

@@ -1,7 +1,10 @@
 //! Memory and CPU time of processes, from `/proc`.
 //! Measures no process of its own accord.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::framework::Error;
@@ -36,6 +39,55 @@ pub fn cpu(pid: u32) -> Result<Duration, Error> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     parse_cpu(&text).ok_or_else(|| format!("{path} has no times").into())
+}
+
+/// Time that a process's first thread has run, more exact than [`cpu`].
+///
+/// # Errors
+/// When there is no such process.
+pub fn run_time(pid: u32) -> Result<Duration, Error> {
+    let path = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let nanos = text.split_ascii_whitespace().next();
+    let nanos = nanos.and_then(|nanos| nanos.parse().ok());
+    let nanos = nanos.ok_or_else(|| format!("{path} has no times"))?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// A process, told from an earlier one of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in clock ticks since the boot.
+    started: u64,
+}
+
+/// All processes whose sandbox is below an agent's work directory, by their environment.
+///
+/// # Errors
+/// When `/proc` cannot be listed.
+pub fn below(work_dir: &Path) -> Result<BTreeSet<Process>, Error> {
+    let mut found = BTreeSet::new();
+    let sandbox = [b"\0MESOS_SANDBOX=", work_dir.as_os_str().as_bytes(), b"/"].concat();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let (Some(pid), Ok(environment)) = (pid, fs::read(entry.path().join("environ"))) else {
+            continue;
+        };
+        let environment = [b"\0", &environment[..]].concat();
+        let is_below = environment
+            .windows(sandbox.len())
+            .any(|window| window == sandbox);
+        // One that has ended meanwhile is not there.
+        if is_below && let Ok(stat) = fs::read_to_string(entry.path().join("stat")) {
+            found.extend(parse_start(&stat).map(|started| Process { pid, started }));
+        }
+    }
+    Ok(found)
 }
 
 /// Resident memory of a process in KiB; far cheaper to ask for than [`memory`].
@@ -82,6 +134,12 @@ fn parse_cpu(text: &str) -> Option<Duration> {
         .then(|| Duration::from_millis(ticks.iter().sum::<u64>() * 1000 / TICKS_PER_SECOND))
 }
 
+/// When a process was started: field 22.
+fn parse_start(text: &str) -> Option<u64> {
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +158,25 @@ mod tests {
         let text = "7 (a) b) S 1 7 7 0 -1 0 1 2 3 4 10 20 30 40 20 0 1";
         assert_eq!(parse_cpu(text), Some(Duration::from_millis(1000)));
         assert_eq!(parse_cpu("7 (a) S 1 7 7"), None);
+        let text = "7 (a b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23";
+        assert_eq!(parse_start(text), Some(22));
+    }
+
+    #[test]
+    fn finds_processes_by_their_sandbox() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(below(directory.path()).unwrap().is_empty());
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .env("MESOS_SANDBOX", directory.path().join("sandbox"))
+            .spawn()
+            .unwrap();
+        let found = below(directory.path()).unwrap();
+        let pids: Vec<u32> = found.iter().map(|process| process.pid).collect();
+        assert_eq!(pids, [child.id()]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(below(directory.path()).unwrap().is_empty());
     }
 
     #[test]
@@ -107,6 +184,7 @@ mod tests {
         let own = memory(std::process::id()).unwrap();
         assert!(own.rss_kib >= own.pss_kib && own.pss_kib > 0);
         assert!(cpu(std::process::id()).is_ok());
+        assert!(run_time(std::process::id()).unwrap() > Duration::ZERO);
         assert!(rss_kib(std::process::id()).unwrap() > 0);
         assert!(open_files(std::process::id()).unwrap() >= 3);
         assert!(memory(u32::MAX).is_err());

@@ -10,14 +10,11 @@ use tepui_protocol::v1::{TaskId, TaskStatus};
 use super::tasks::tell_memory;
 use super::{Common, FOREVER, Outcome, Stage, failover, launch, offers, register, state, steady};
 use crate::clock::Clock;
-use crate::cluster::{Agent, START_LIMIT};
+use crate::cluster::{Agent, RESOURCES, START_LIMIT};
 use crate::framework::{Error, Framework, of_type};
 use crate::ledger::{Goal, Plan, acknowledge, is_terminal};
 use crate::proc;
 use crate::report::Run;
-
-/// Resources of the real agent: enough that they never hold a launch back.
-const RESOURCES: &str = "cpus:10000;mem:10000000;disk:10000000;ports:[31000-32000]";
 
 /// Time processes have to give back what they only needed at their start.
 const REST: Duration = Duration::from_secs(1);
@@ -131,7 +128,7 @@ async fn real(stage: &mut Stage, mode: &str, tasks: u64, concurrency: u64) -> Re
         .parameter("concurrency", concurrency);
     let master = stage.own_master()?;
     let pid = master.pid()?;
-    let agent = Agent::start(master.address(), RESOURCES).await?;
+    let agent = Agent::start(master.address(), &[RESOURCES.into()]).await?;
     let played = real_on(stage, &agent, &mut run, pid, (mode, tasks, concurrency)).await;
     let log = agent.last_lines();
     agent.end().await;

@@ -131,7 +131,10 @@ fn tell_memory(run: &mut Run, stage: &Stage, when: &str, tasks: u64) -> Result<(
 }
 
 /// Asks what has become of all tasks, and waits until each was told to run.
-async fn reconcile(framework: &mut Framework, tasks: usize) -> Result<(), Error> {
+///
+/// # Errors
+/// When one does not run.
+pub(super) async fn reconcile(framework: &mut Framework, tasks: usize) -> Result<(), Error> {
     let mut reconcile = of_type(call::Type::Reconcile);
     reconcile.reconcile = Some(call::Reconcile::default());
     framework.send(reconcile).await?;

@@ -1,6 +1,7 @@
 //! The scenarios, and what they share: a master, fleets, frameworks, watches.
 //! Each scenario is one file; nothing here measures by itself.
 
+pub mod agent_restart;
 pub mod bench;
 pub mod bounds;
 pub mod failover;

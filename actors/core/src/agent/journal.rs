@@ -5,6 +5,7 @@
 //! Mesos; executors of others end with the agent. What is gone belongs to the history, and was
 //! recorded before.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -194,31 +195,66 @@ fn compare_framework(old: &Frameworks, new: &Framework, out: &mut Vec<Record>) {
 }
 
 fn compare_executors(old: Option<&Framework>, new: &Framework, out: &mut Vec<Record>) {
-    let before = |executor: &Executor| {
-        let before = old?.executors.get(&executor.id)?;
-        // Another run of the same executor is another executor.
-        (before.container == executor.container).then_some(before)
+    let none = OrdMap::new();
+    let before = old.map_or(&none, |old| &old.executors);
+    // Another run of the same executor is another executor.
+    let same_run = |before: Option<&Arc<Executor>>, now: &Executor| {
+        before
+            .filter(|before| before.container == now.container)
+            .cloned()
     };
-    let ended: Vec<_> = added(
+    let changed = changed(before, &new.executors);
+    let ended = added(
         old.map(|old| &old.completed_executors),
         &new.completed_executors,
-    )
-    .collect();
+    );
+    let ended: Vec<&Arc<Executor>> = ended.collect();
     let completed: BTreeSet<&ContainerId> = ended.iter().map(|it| &it.container).collect();
-    for executor in old.iter().flat_map(|old| old.executors.values()) {
+    for gone in changed.iter().filter(|change| change.now.is_none()) {
         // It was so many others ago that it is remembered no more.
-        if !new.executors.contains_key(&executor.id) && !completed.contains(&executor.container) {
-            out.push(executor_gone(new, executor));
+        let forgotten = |gone: &&Arc<Executor>| !completed.contains(&gone.container);
+        if let Some(gone) = gone.before.filter(forgotten) {
+            out.push(executor_gone(new, gone));
         }
     }
     for executor in ended {
-        compare_executor(new, before(executor).map(|before| &**before), executor, out);
+        let before = same_run(before.get(&executor.id), executor);
+        compare_executor(new, before.as_deref(), executor, out);
         out.push(executor_gone(new, executor));
     }
-    for executor in new.executors.values() {
-        let before = before(executor);
-        if !before.is_some_and(|before| Arc::ptr_eq(before, executor)) {
-            compare_executor(new, before.map(|before| &**before), executor, out);
+    for Changed { before, now } in changed {
+        if let Some(now) = now {
+            compare_executor(new, same_run(before, now).as_deref(), now, out);
+        }
+    }
+}
+
+/// What has changed: as it was, and as it is.
+struct Changed<'a, T> {
+    before: Option<&'a Arc<T>>,
+    now: Option<&'a Arc<T>>,
+}
+
+/// What has changed of two maps that share most of what they hold. Looks at no more than the keys
+/// of what they share.
+fn changed<'a, K: Ord, T>(
+    old: &'a OrdMap<K, Arc<T>>,
+    new: &'a OrdMap<K, Arc<T>>,
+) -> Vec<Changed<'a, T>> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut changed = Vec::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return changed,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((before, _)), Some((now, _))) => before.cmp(now),
+        };
+        let before = old.next_if(|_| order.is_le()).map(|(_, before)| before);
+        let now = new.next_if(|_| order.is_ge()).map(|(_, now)| now);
+        let same = before.zip(now).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
+        if !same {
+            changed.push(Changed { before, now });
         }
     }
 }

@@ -104,16 +104,19 @@ impl Restored {
             .collect()
     }
 
+    /// Nothing is known of it yet but that it was admitted.
+    fn admitted(info: v1::AgentInfo, boot_id: Option<String>) -> Restored {
+        Restored {
+            info: Some(info),
+            boot_id,
+            ..Restored::default()
+        }
+    }
+
     /// None when the record fits to nothing.
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
-            Record::Agent { info, boot_id } => {
-                *self = Restored {
-                    info: Some(info.0),
-                    boot_id,
-                    ..Restored::default()
-                };
-            }
+            Record::Agent { info, boot_id } => *self = Restored::admitted(info.0, boot_id),
             Record::Left => *self = Restored::default(),
             Record::Framework { info } => {
                 let id = FrameworkId::from(info.id.as_ref()?);
