@@ -260,9 +260,18 @@ impl World {
         link: LinkNumber,
         message: &MasterToAgent,
     ) {
-        let MasterToAgent::AcknowledgeStatus { uuid, .. } = message else {
+        let MasterToAgent::AcknowledgeStatus {
+            framework_id,
+            task_id,
+            uuid,
+        } = message
+        else {
             return;
         };
+        // A framework that has got a new id acknowledges in vain what it heard before.
+        if !self.history.is_of(framework_id, task_id) {
+            return;
+        }
         let Some(host) = self.agents.get(agent) else {
             return;
         };

@@ -52,6 +52,12 @@ impl History {
         self.tasks.insert(key, story);
     }
 
+    /// Whether a framework of this id has launched a task.
+    pub(super) fn is_of(&self, framework: &str, task: &str) -> bool {
+        let key = (FrameworkId::from(framework), TaskId::from(task));
+        self.tasks.contains_key(&key)
+    }
+
     /// An executor was handed a task.
     pub(super) fn started(
         &mut self,
