@@ -65,7 +65,7 @@ impl View {
         Ok(view)
     }
 
-    /// The master knows these agents by these ids, all are connected, and it waits for no others.
+    /// The master knows these agents by these ids, and all are connected.
     fn agents_are_registered(&self, count: usize) -> Look {
         let slaves = list(&self.state["slaves"]);
         let active = slaves.iter().filter(|slave| slave["active"] == true);
@@ -77,20 +77,36 @@ impl View {
                 slaves.len()
             ));
         }
-        let (recovered, unreachable) = (
-            list(&self.state["recovered_slaves"]).len(),
-            self.state["unreachable_slaves"].as_f64(),
-        );
-        match recovered == 0 && unreachable == Some(0.0) {
+        Ok(())
+    }
+
+    /// Agents in the registry that are not connected.
+    pub fn missing(&self) -> BTreeSet<String> {
+        let recovered = list(&self.state["recovered_slaves"]).iter();
+        recovered.map(|slave| text(&slave["id"])).collect()
+    }
+
+    /// The master waits for no agent, but for those in whose stead others have come: a master that
+    /// ends after it has admitted an agent, and before the agent knows, leaves such an id.
+    fn nobody_is_missing(&self, replaced: &BTreeSet<String>) -> Look {
+        let missing = self.missing();
+        // They become unreachable when they have not come back for long.
+        let unreachable = self.state["unreachable_slaves"].as_f64();
+        let gone = replaced.difference(&missing).count() as f64;
+        match missing.is_subset(replaced) && unreachable.is_some_and(|count| count <= gone) {
             true => Ok(()),
             false => Err(format!(
-                "the master waits for {recovered} agents, {unreachable:?} are unreachable"
+                "the master waits for {missing:?}, {unreachable:?} are unreachable"
             )),
         }
     }
 
     /// All is quiet, and everybody agrees on what runs.
-    pub fn check(&self, driver: &Driver, since: Instant) -> Look {
+    ///
+    /// What the master says of tasks it does not know counts from `since`; `replaced` are ids that no
+    /// agent has.
+    pub fn check(&self, driver: &Driver, since: Instant, replaced: &BTreeSet<String>) -> Look {
+        self.nobody_is_missing(replaced)?;
         let mut running = BTreeMap::new();
         for ledger in &driver.ledgers {
             let ledger = ledger.lock().expect("a ledger");

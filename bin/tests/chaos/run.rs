@@ -1,7 +1,7 @@
 //! One run from start to end: the cluster, the disturbed time, the quiet afterwards, the leaving.
 //! What may go wrong is judged elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -72,6 +72,8 @@ struct Run {
     driver: Driver,
     orders: Arc<Orders>,
     threads: Vec<JoinHandle<()>>,
+    /// Ids of agents that were admitted, but never told.
+    replaced: BTreeSet<String>,
     _report: Report,
 }
 
@@ -83,6 +85,8 @@ pub fn run(seed: u64, length: Duration) {
         let enough = |ledger: &Ledger| ledger.tasks.values().filter(|it| it.has_run).count() >= 10;
         run.each_ledger(enough)
     });
+    let view = run.wait_for("all agents", |run| View::read(&run.driver));
+    run.replaced = view.missing();
     let schedule = faults::schedule(seed, length);
     run.driver.disturb(&schedule, length);
     run.driver.heal();
@@ -145,6 +149,7 @@ impl Run {
             driver: Driver::new(all, frameworks.to_vec(), ledgers, record, dir),
             orders: Arc::new(Orders::new()),
             threads: Vec::new(),
+            replaced: BTreeSet::new(),
             _report: report,
         };
         run.start_programs(servers);
@@ -253,7 +258,7 @@ impl Run {
     fn quiet(&mut self, since: Instant) -> View {
         self.wait_for("quiet", |run| {
             let view = View::read(&run.driver)?;
-            view.check(&run.driver, since)?;
+            view.check(&run.driver, since, &run.replaced)?;
             Ok(view)
         })
     }
