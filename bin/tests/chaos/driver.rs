@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -214,7 +215,8 @@ impl Driver {
         let node = &mut self.nodes[at];
         let now = Instant::now();
         match node.take_end() {
-            Some(status) if status.success() => {
+            // One that had just been started was not listening for signals yet.
+            Some(status) if status.success() || status.signal() == Some(Signal::SIGTERM as i32) => {
                 let undo = Undo::Start(at);
                 let victims = active.victims;
                 let at = now + pause;
