@@ -41,16 +41,16 @@ const KINDS: &[(Kind, usize, (u64, u64))] = &[
     (Kind::KillMaster, 1, (300, 5_000)),
     (Kind::StopMaster, 1, (500, 10_000)),
     (Kind::CutMaster, 1, (500, 10_000)),
-    (Kind::KillAgent, 2, (300, 6_000)),
-    (Kind::EndAgent, 1, (300, 3_000)),
-    (Kind::StopAgent, 1, (500, 12_000)),
-    (Kind::CutAgent, 2, (1_000, 14_000)),
-    (Kind::CutAgentFromMaster, 1, (1_000, 14_000)),
+    (Kind::KillAgent, 3, (300, 6_000)),
+    (Kind::EndAgent, 2, (300, 3_000)),
+    (Kind::StopAgent, 2, (500, 12_000)),
+    (Kind::CutAgent, 3, (1_000, 14_000)),
+    (Kind::CutAgentFromMaster, 2, (1_000, 14_000)),
     (Kind::CutFramework, 1, (500, 8_000)),
-    (Kind::KillExecutor, 2, (0, 0)),
-    (Kind::StopExecutor, 1, (500, 15_000)),
-    (Kind::KillTask, 1, (0, 0)),
-    (Kind::StopTask, 1, (500, 8_000)),
+    (Kind::KillExecutor, 4, (0, 0)),
+    (Kind::StopExecutor, 2, (500, 15_000)),
+    (Kind::KillTask, 2, (0, 0)),
+    (Kind::StopTask, 2, (500, 8_000)),
     (Kind::KillServer, 1, (300, 5_000)),
     (Kind::StopServer, 1, (500, 8_000)),
     (Kind::CutServer, 1, (500, 8_000)),
@@ -58,7 +58,7 @@ const KINDS: &[(Kind, usize, (u64, u64))] = &[
 ];
 
 /// Longest time between two faults, in milliseconds.
-const MAX_PAUSE_MS: u64 = 2_400;
+const MAX_PAUSE_MS: u64 = 2_000;
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,6 +78,8 @@ pub struct Task {
     pub word: Option<Instant>,
     /// Dropped for good by the master.
     pub is_dropped: bool,
+    /// Whether it was given up, and then heard of again.
+    pub was_back: bool,
     pub history: Vec<String>,
 }
 
@@ -159,6 +161,7 @@ impl Ledger {
             end: None,
             word: None,
             is_dropped: false,
+            was_back: false,
             history: Vec::new(),
         };
         let before = self.tasks.insert(id.to_owned(), task);
@@ -262,7 +265,7 @@ impl Task {
         };
         self.is_known = true;
         self.has_run |= by_executor;
-        self.word = None;
+        self.was_back |= self.word.take().is_some();
         if self.is_dropped || self.answer == Answer::Refused {
             return Err("it runs though the master had refused it".to_owned());
         }
@@ -323,6 +326,7 @@ impl Task {
         }
         let is_away = is_terminal(&state) || matches!(&*state, "TASK_UNREACHABLE" | "TASK_UNKNOWN");
         let is_new = self.word.is_none();
+        self.was_back |= !is_new && !is_away;
         self.word = is_away.then_some(now);
         let owes_a_word =
             self.answer == Answer::Accepted && self.subscription == subscription && is_new;

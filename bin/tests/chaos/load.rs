@@ -12,7 +12,7 @@ use crate::processes::MARK;
 use crate::support::framework::scalar;
 
 /// Tasks of a framework that run, or may, beside those that stay.
-const MAX_IN_FLIGHT: usize = 14;
+const MAX_IN_FLIGHT: usize = 24;
 
 /// Most tasks launched by one ACCEPT.
 const MAX_AT_ONCE: u64 = 3;

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::driver::{Driver, Record};
 use crate::faults::{self, Kind};
 use crate::framework::{self, Orders, Phase, Setup};
-use crate::ledger::{Ledger, Plan};
+use crate::ledger::{Ledger, Plan, Task};
 use crate::network::{self, Host};
 use crate::nodes::{self, Node, Role};
 use crate::processes;
@@ -308,7 +308,7 @@ impl Run {
             let ledger = ledger.lock().expect("a ledger");
             let masters = ledger.masters.len();
             assert!(masters >= 2, "{}: {masters} leaders", ledger.name);
-            let kept = |task: &&crate::ledger::Task| task.plan == Plan::Keep && task.end.is_none();
+            let kept = |task: &&Task| task.plan == Plan::Keep && task.end.is_none();
             let kept = ledger.tasks.values().filter(kept).count();
             assert!(kept >= 1, "{}: no task has outlived it all", ledger.name);
         }
@@ -321,7 +321,7 @@ impl Run {
     fn leave(&mut self) {
         self.orders.set(Phase::KillAll);
         self.wait_for("the end of all tasks", |run| {
-            run.each_ledger(|ledger| ledger.tasks.values().all(crate::ledger::Task::is_over))
+            run.each_ledger(|ledger| ledger.tasks.values().all(Task::is_over))
         });
         self.orders.set(Phase::TearDown);
         self.wait_for("the frameworks' leaving", |run| {
@@ -371,10 +371,13 @@ impl Run {
         println!("{faults} faults: {:?}", record.counts);
         for ledger in &self.driver.ledgers {
             let ledger = ledger.lock().expect("a ledger");
-            let never = ledger.tasks.values().filter(|task| task.never_ran());
+            let count = |holds: fn(&Task) -> bool| {
+                let tasks = ledger.tasks.values();
+                tasks.filter(|task| holds(task)).count()
+            };
             println!(
-                "{}: {} leaders, {} tasks, {} finished, {} failed, {} killed, {} dropped or lost, \
-                 {} never ran",
+                "{}: {} leaders, {} tasks: {} finished, {} failed, {} killed, {} dropped or lost, \
+                 {} never ran; {} were given up and came back",
                 ledger.name,
                 ledger.masters.len(),
                 ledger.tasks.len(),
@@ -382,7 +385,8 @@ impl Run {
                 ledger.count("TASK_FAILED"),
                 ledger.count("TASK_KILLED"),
                 ledger.count("TASK_DROPPED") + ledger.count("TASK_LOST"),
-                never.count(),
+                count(Task::never_ran),
+                count(|task| task.was_back),
             );
         }
     }
