@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod journal;
 pub mod json;
 pub mod link;
+pub mod marathon;
 pub mod media;
 pub mod packed;
 pub mod pb;
