@@ -5,6 +5,7 @@ pub mod agent;
 pub mod allocator;
 pub mod ids;
 pub mod maintenance;
+pub mod marathon;
 pub mod master;
 pub mod memo;
 pub mod quota;
