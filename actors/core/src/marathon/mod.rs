@@ -2,3 +2,4 @@
 //! Keeps nothing, probes nothing, sends nothing: it returns effects.
 
 pub mod ids;
+pub mod place;
