@@ -122,7 +122,7 @@ impl Agent {
             .get(framework_id)
             .is_some_and(|framework| framework.state == FrameworkState::Running);
         let serving = framework_runs && self.life == Life::Active;
-        let stays = self.life == Life::Stopping && self.is_recorded(framework_id);
+        let stays = framework_runs && self.is_recorded(framework_id);
         let Some(executor) = self.executor_mut(framework_id, executor_id) else {
             return;
         };
@@ -131,8 +131,8 @@ impl Agent {
             ExecutorState::Terminating(_) | ExecutorState::Terminated
         );
         if ending || !serving {
-            // One that outlives the agent finds the next one.
-            if !stays {
+            // One that outlives the agent finds the next one, until the very end of this one.
+            if ending || !stays {
                 out.push(Effect::ToExecutor(connection, Box::new(shutdown_event())));
             }
             out.push(Effect::CloseConnection(connection));

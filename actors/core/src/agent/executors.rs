@@ -130,6 +130,7 @@ impl Agent {
                 format!("Executor did not reregister within {again}"),
             ),
         };
+        tracing::warn!(%framework, executor = %id, %container, "{message}; it is killed");
         executor.termination = Some(Termination {
             state: TaskState::TaskFailed,
             reason,

@@ -198,6 +198,10 @@ fn an_agent_that_stops_leaves_what_outlives_it() {
     let (mut agent, _) = Fixture::with_running_executor("t");
     agent.input(Input::Stop);
     assert_eq!(agent.effect(), Effect::Exit("stopped".into()));
+    // Its process is still there for a moment: who comes back now is not told to end.
+    agent.subscribe("ex", 2);
+    assert_eq!(agent.effect(), Effect::CloseConnection(ConnectionId(2)));
+    agent.nothing();
     let mut agent = agent.crashed(settings());
     assert_eq!(back(&mut agent).tasks.len(), 1);
 }
