@@ -89,6 +89,15 @@ fn agents_that_fall_silent_together_are_kept_until_they_answer_or_an_operator_sp
     ] {
         assert_eq!(post(master, GUARD, &body).status, 400, "{body}");
     }
+    let release = br#"{"release": true}"#;
+    for (headers, status) in [
+        (&[][..], 400),
+        (&[("Content-Type", "text/plain")], 415),
+        (&[("Content-Type", "application/x-protobuf")], 400),
+    ] {
+        let answer = http::request(master, "POST", GUARD, headers, release);
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.text());
+    }
     assert_eq!(http::request(master, "PUT", GUARD, &[], &[]).status, 405);
     assert_eq!(held(master).len(), 2);
     assert_eq!(post(master, GUARD, &json!({"release": true})).status, 200);

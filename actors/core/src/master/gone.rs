@@ -48,13 +48,14 @@ impl Master {
 
     /// The registry holds that the agent is gone; Mesos's `markGone`.
     pub(super) fn became_gone(&mut self, now: Now, id: &AgentId, at: Wall, out: &mut Vec<Effect>) {
-        self.counters.slave_removals += 1;
         self.removals.forget(id);
         self.gone_agents.insert(id.clone(), at);
         self.schedule_registry_gc(now);
         if self.recovered_agents.remove(id).is_some() {
+            self.counters.slave_removals += 1;
             return self.tell_agent_lost(id, out);
         }
+        // One that was unreachable has been counted as removed then.
         if self.unreachable_agents.remove(id).is_some() {
             return self.end_unreachable_tasks(now, id, out);
         }
@@ -66,6 +67,7 @@ impl Master {
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };
+        self.counters.slave_removals += 1;
         for (framework, task) in &agent.tasks {
             let loss = self.gone_loss(framework);
             self.lose_task(now, framework, task, &loss, out);

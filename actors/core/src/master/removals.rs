@@ -42,10 +42,12 @@ pub(super) enum Word {
 /// Agents that are given up.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
-    /// Those to be marked unreachable, and why.
-    queued: BTreeMap<AgentId, String>,
+    /// Those to be marked unreachable, why, and how many tasks they had when that was decided.
+    queued: BTreeMap<AgentId, (String, usize)>,
+    /// All tasks of the queued ones.
+    pub(super) queued_tasks: usize,
     /// In which order; also names some that are no longer queued.
-    order: VecDeque<AgentId>,
+    pub(super) order: VecDeque<AgentId>,
     /// When the next of them may be.
     next: Mono,
     /// Those marked unreachable lately, when, and with how many tasks.
@@ -100,7 +102,7 @@ impl Removals {
     /// An agent lives, or is no longer known; true when it was to be marked unreachable.
     pub(super) fn forget(&mut self, id: &AgentId) -> bool {
         let had = self.has(id);
-        self.queued.remove(id);
+        self.unqueue(id);
         self.held.remove(id);
         self.unwanted.remove(id);
         self.released.remove(id);
@@ -114,15 +116,26 @@ impl Removals {
         }
     }
 
-    fn queue(&mut self, id: AgentId, why: String) {
+    fn queue(&mut self, id: AgentId, why: String, tasks: usize) {
         self.order.push_back(id.clone());
-        self.queued.insert(id, why);
+        self.queued.insert(id, (why, tasks));
+        self.queued_tasks += tasks;
+    }
+
+    fn unqueue(&mut self, id: &AgentId) -> Option<String> {
+        let (why, tasks) = self.queued.remove(id)?;
+        self.queued_tasks -= tasks;
+        // Agents that come and go before their turn must not make it grow for ever.
+        if self.queued.is_empty() {
+            self.order.clear();
+        }
+        Some(why)
     }
 
     /// The next in the queue.
     fn pop(&mut self) -> Option<(AgentId, String)> {
         while let Some(id) = self.order.pop_front() {
-            if let Some(why) = self.queued.remove(&id) {
+            if let Some(why) = self.unqueue(&id) {
                 return Some((id, why));
             }
         }
@@ -185,27 +198,29 @@ impl Master {
         for id in lost {
             match is_mass {
                 true => self.hold(now, id, HeldFrom::Removal, why),
-                false => self.removals.queue(id, why.to_string()),
+                false => self.queue_removal(id, why.to_string()),
             }
         }
         for id in replaced {
-            self.removals.queue(id, why.to_string());
+            self.queue_removal(id, why.to_string());
         }
         self.remove_next(now, out);
+    }
+
+    fn queue_removal(&mut self, id: AgentId, why: String) {
+        let tasks = self.tasks_on(&id);
+        self.removals.queue(id, why, tasks);
     }
 
     /// Agents of the registry in whose places others have registered since, and the rest: who was
     /// installed anew is not cut off.
     fn tell_replaced(&self, ids: Vec<AgentId>) -> (Vec<AgentId>, Vec<AgentId>) {
         let place = |info: &AgentInfo| (info.hostname.clone(), info.port);
-        let taken: BTreeSet<_> = match self.recovered_agents.is_empty() {
-            true => BTreeSet::new(),
-            false => self
-                .agents
-                .values()
-                .map(|agent| place(&agent.info))
-                .collect(),
-        };
+        if !ids.iter().any(|id| self.recovered_agents.contains_key(id)) {
+            return (Vec::new(), ids);
+        }
+        let registered = self.agents.values();
+        let taken: BTreeSet<_> = registered.map(|agent| place(&agent.info)).collect();
         ids.into_iter().partition(|id| {
             let info = self.recovered_agents.get(id);
             info.is_some_and(|info| taken.contains(&place(info)))
@@ -229,8 +244,8 @@ impl Master {
         let gone = recent.len().saturating_sub(self.removals.unstored);
         let all = self.agents.len() + self.recovered_agents.len() + gone;
         let recent_tasks = self.removals.recent_tasks;
-        let leaving = queued.keys().chain(ids).map(|id| self.tasks_on(id));
-        let lost_tasks = recent_tasks + leaving.sum::<usize>();
+        let leaving = ids.iter().map(|id| self.tasks_on(id));
+        let lost_tasks = recent_tasks + self.removals.queued_tasks + leaving.sum::<usize>();
         let frameworks = self.frameworks.values();
         let all_tasks: usize = frameworks.map(|f| f.tasks.len()).sum::<usize>() + recent_tasks;
         share(lost, all) > limit || share(lost_tasks, all_tasks) > limit
@@ -306,7 +321,7 @@ impl Master {
         }
         for id in held {
             if let Some(held) = self.removals.held.remove(&id) {
-                self.removals.queue(id, held.why);
+                self.queue_removal(id, held.why);
             }
         }
         self.remove_next(now, out);
@@ -342,7 +357,7 @@ impl Master {
         );
         for (id, held) in held {
             match held.from {
-                HeldFrom::Removal => self.removals.queue(id, held.why),
+                HeldFrom::Removal => self.queue_removal(id, held.why),
                 HeldFrom::ShutDown => {
                     self.removals.released.insert(id);
                 }

@@ -9,6 +9,7 @@ use tepui_core::master::model::{Held, HeldFrom};
 use tepui_core::master::operator::Request;
 
 use super::{Face, bad_request, operator};
+use crate::http::media::{self, MediaType};
 use crate::http::{body, json, method_not_allowed};
 
 /// What GET answers.
@@ -77,6 +78,12 @@ async fn release(
     payload: Payload,
     face: &Face,
 ) -> Result<HttpResponse, HttpResponse> {
+    // Browsers do not send JSON to another site unasked, so no page can speak for an operator.
+    if media::content_type(request.headers())? != MediaType::JSON {
+        return Err(bad_request(
+            "expected 'Content-Type: application/json'".to_string(),
+        ));
+    }
     let body = body::read(request, payload, &face.memory).await?;
     let word: Result<Word, _> = serde_json::from_slice(&body.bytes);
     if !word.is_ok_and(|word| word.release) {

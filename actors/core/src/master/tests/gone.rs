@@ -134,6 +134,7 @@ fn tasks_on_an_unreachable_agent_end_when_it_is_gone() {
     assert!(framework.unreachable_tasks.is_empty());
     assert_eq!(framework.completed_tasks.len(), 1);
     assert!(view.unreachable_agents.is_empty());
+    assert_eq!(view.counters.slave_removals, 1);
 }
 
 #[test]

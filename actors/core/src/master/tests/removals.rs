@@ -69,6 +69,30 @@ fn unresponsive(test: &mut TestMaster, agent: &TestAgent) {
     test.input(Input::LinkUnresponsive { link: agent.link });
 }
 
+#[test]
+fn agents_that_are_spared_again_and_again_leave_nothing_behind() {
+    let mut test = TestMaster::with(MasterSettings {
+        agent_removal_rate_limit: Some(MINUTE),
+        ..MasterSettings::default()
+    });
+    let agents: Vec<TestAgent> = (1..=2).map(|port| test.agent(port)).collect();
+    unresponsive(&mut test, &agents[0]);
+    assert_eq!(marked(&mut test), agents[0].id);
+    test.skip();
+    for _ in 0..10 {
+        unresponsive(&mut test, &agents[1]);
+        test.input(Input::LinkResponsive {
+            link: agents[1].link,
+        });
+    }
+    test.done();
+    assert!(test.master.removals.order.is_empty());
+    assert_eq!(test.master.removals.queued_tasks, 0);
+    let counters = test.master.snapshot().counters;
+    assert_eq!(counters.slave_unreachable_scheduled, 11);
+    assert_eq!(counters.slave_unreachable_canceled, 10);
+}
+
 fn comes_back(test: &mut TestMaster, agent: &TestAgent) -> super::super::messages::LinkId {
     let link = test.open_link();
     let report = reregister(agent);
