@@ -61,10 +61,13 @@ impl Checks {
     /// Ends a look with all its processes.
     pub fn stop(&mut self, processes: &Processes, run: u64) {
         self.probes.remove(&run);
-        let of_run = |running: &Running| running.run == run;
-        for (pid, _) in self.processes.extract_if(.., |_, running| of_run(running)) {
-            processes.signal(pid, Signal::SIGKILL);
-        }
+        self.processes.retain(|pid, running| {
+            let stopped = running.run == run;
+            if stopped {
+                processes.signal(*pid, Signal::SIGKILL);
+            }
+            !stopped
+        });
     }
 
     /// The open connections and the numbers of their looks.

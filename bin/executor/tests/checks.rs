@@ -1,6 +1,11 @@
 //! The real program checks tasks: commands, connections and HTTP servers of all manners.
 //! When checks are due and what results mean is tested with the state machine.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is test code, which clippy only sees in #[test]"
+)]
+
 mod support;
 
 use std::fs;
@@ -11,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{Backlog, listen};
+use nix::unistd::{User, geteuid};
 use support::{Run, shell};
 use tepui_protocol::v1::network_info::Protocol;
 use tepui_protocol::v1::task_status::Reason;
@@ -308,6 +314,27 @@ fn a_command_looks_from_the_place_of_its_task() {
     run.expect_health(true);
     assert!(run.read("stderr").contains("seen by the task 1\n"));
     assert_eq!(run.read("stdout"), "");
+}
+
+#[test]
+fn a_command_looks_as_the_user_of_its_task() {
+    let user = match geteuid().is_root() {
+        true => "nobody".to_owned(),
+        false => User::from_uid(geteuid()).unwrap().unwrap().name,
+    };
+    let mut run = Run::subscribed(&[]);
+    fs::set_permissions(run.sandbox.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut check = command("echo looked at by $(id -un)");
+    // What the check asks for is not what the task may do.
+    check.command.as_mut().unwrap().user = Some("root".into());
+    let mut task = sleeper(check);
+    task.command.as_mut().unwrap().user = Some(user.clone());
+    run.begin(task);
+    run.expect_health(true);
+    assert!(
+        run.read("stderr")
+            .contains(&format!("looked at by {user}\n"))
+    );
 }
 
 #[test]

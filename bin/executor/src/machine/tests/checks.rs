@@ -87,11 +87,14 @@ enum Told {
     Kill,
 }
 
+/// A result, and what the agent hears of it.
+type Step = (Found, Told);
+
 #[test]
 fn health_follows_results_as_in_mesos() {
     use Told::{Healthy, Kill, Nothing, Unhealthy};
     // Looks end 2, 5, 8, 11, ... seconds after the start.
-    let cases: &[(f64, u32, &[(Found, Told)])] = &[
+    let cases: &[(f64, u32, &[Step])] = &[
         (0.0, 3, &[(BAD, Unhealthy), (BAD, Unhealthy), (BAD, Kill)]),
         (0.0, 1, &[(BAD, Kill)]),
         (0.0, 0, &[(GOOD, Healthy), (GOOD, Nothing), (BAD, Kill)]),
