@@ -12,6 +12,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -176,6 +178,25 @@ fn a_server_that_turns_unhealthy_has_its_task_killed() {
         let text = "HTTP health check failed: Unexpected HTTP response code: 503";
         assert_eq!(run.expect_health(false).message(), text);
     }
+    run.expect_kill();
+}
+
+#[test]
+fn a_task_is_looked_at_again_once_the_agent_is_back() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&broken);
+    let port = serve("127.0.0.1:0", move |_, stream| match now.load(SeqCst) {
+        false => write(stream, OK),
+        true => write(stream, b"HTTP/1.1 500 Broken\r\n\r\n"),
+    });
+    let mut run = Run::subscribed(&[("MESOS_CHECKPOINT", "1")]);
+    run.begin(sleeper(http(port)));
+    run.expect_health(true);
+    run.cut();
+    run.accept_subscribe();
+    broken.store(true, SeqCst);
+    run.send_subscribed();
+    run.expect_health(false);
     run.expect_kill();
 }
 
