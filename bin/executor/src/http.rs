@@ -12,7 +12,7 @@ const MAX_HEADERS: usize = 64;
 /// Longest line that announces a chunk, in bytes.
 const MAX_CHUNK_LINE_BYTES: usize = 1024;
 
-/// Why bytes are no answer of an agent.
+/// Why bytes are no HTTP answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
