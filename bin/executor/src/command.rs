@@ -10,7 +10,7 @@ use tepui_protocol::v1::{CommandInfo, ContainerInfo, TaskInfo, container_info};
 use crate::config::Environment;
 
 /// Where programs are looked for when nothing else says.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program to execute.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,9 +52,37 @@ pub fn for_task(task: &TaskInfo, place: Place<'_>) -> Result<Command, String> {
     Ok(Command {
         program,
         arguments,
-        environment: environment(task, command, place)?,
-        user: command.user.clone().filter(|user| !user.is_empty()),
+        environment: environment(task, &[command], place)?,
+        user: user(command),
     })
+}
+
+/// Works out what to execute for a command that checks a task: it runs as the task's user, in the
+/// task's environment with its own variables on top.
+///
+/// The user that the check's command may name is ignored, as Mesos's command executor does: only
+/// the task's own was judged by whoever admitted the task.
+///
+/// # Errors
+/// What is missing or not supported, for the failure of the check.
+pub fn for_check(
+    task: &TaskInfo,
+    check: &CommandInfo,
+    place: Place<'_>,
+) -> Result<Command, String> {
+    let command = task.command.as_deref().ok_or("the task has no command")?;
+    let (program, arguments) = program(check)?;
+    Ok(Command {
+        program,
+        arguments,
+        environment: environment(task, &[command, check], place)?,
+        user: user(command),
+    })
+}
+
+/// The user a command names.
+fn user(command: &CommandInfo) -> Option<String> {
+    command.user.clone().filter(|user| !user.is_empty())
 }
 
 fn program(command: &CommandInfo) -> Result<(String, Vec<String>), String> {
@@ -71,10 +99,10 @@ fn program(command: &CommandInfo) -> Result<(String, Vec<String>), String> {
     Ok((program, arguments))
 }
 
-/// The executor's environment, what Mesos adds, then the command's own on top.
+/// The executor's environment, what Mesos adds, then the commands' own on top, the last one's last.
 fn environment(
     task: &TaskInfo,
-    command: &CommandInfo,
+    commands: &[&CommandInfo],
     place: Place<'_>,
 ) -> Result<Environment, String> {
     let mut all = match place.group_ip {
@@ -93,9 +121,9 @@ fn environment(
     all.insert("MESOS_SANDBOX".into(), place.sandbox.into());
     all.entry("PATH".into())
         .or_insert_with(|| DEFAULT_PATH.into());
-    let own = command
-        .environment
+    let own = commands
         .iter()
+        .filter_map(|command| command.environment.as_ref())
         .flat_map(|environment| &environment.variables);
     for variable in own {
         if variable.r#type() == variable::Type::Secret || variable.secret.is_some() {
@@ -165,12 +193,16 @@ mod tests {
         }
     }
 
-    fn plan(task: &TaskInfo, group_ip: Option<&str>) -> Result<Command, String> {
-        let inherited = Environment::from([
+    fn inherited() -> Environment {
+        Environment::from([
             ("PATH".into(), "/bin".into()),
             ("MESOS_EXECUTOR_ID".into(), "e1".into()),
             ("A".into(), "executor".into()),
-        ]);
+        ])
+    }
+
+    fn plan(task: &TaskInfo, group_ip: Option<&str>) -> Result<Command, String> {
+        let inherited = inherited();
         for_task(
             task,
             Place {
@@ -238,6 +270,37 @@ mod tests {
         assert_eq!(value("MESOS_EXECUTOR_ID"), None);
         assert_eq!(value("MESOS_CONTAINER_IP"), Some("10.0.0.1".into()));
         assert_eq!(value("PATH"), Some("/bin".into()));
+    }
+
+    #[test]
+    fn a_check_runs_as_its_task_with_its_own_variables_on_top() {
+        let command = |value: &str, user: &str, variables| CommandInfo {
+            value: Some(value.into()),
+            user: Some(user.into()),
+            environment: Some(v1::Environment { variables }),
+            ..Default::default()
+        };
+        let own = vec![variable("A", "task"), variable("B", "task")];
+        let task = task(command("true", "nobody", own));
+        let check = command("exit 3", "root", vec![variable("B", "check")]);
+        let inherited = inherited();
+        let place = Place {
+            sandbox: Path::new("/box"),
+            inherited: &inherited,
+            group_ip: None,
+        };
+        let planned = for_check(&task, &check, place).unwrap();
+        assert_eq!(planned.user.as_deref(), Some("nobody"));
+        assert_eq!(planned.arguments, ["sh", "-c", "exit 3"]);
+        let value = |name: &str| planned.environment.get(&OsString::from(name)).cloned();
+        assert_eq!(value("A"), Some("task".into()));
+        assert_eq!(value("B"), Some("check".into()));
+        assert_eq!(value("MESOS_SANDBOX"), Some("/box".into()));
+        let nothing = for_check(&task, &CommandInfo::default(), place).unwrap_err();
+        assert_eq!(
+            nothing,
+            "'CommandInfo.value' is empty, expected a shell command"
+        );
     }
 
     #[test]

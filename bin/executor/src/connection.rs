@@ -30,19 +30,7 @@ impl Connection {
     /// # Errors
     /// When no connection can be attempted or it is refused at once.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let family = match address {
-            SocketAddr::V4(_) => AddressFamily::Inet,
-            SocketAddr::V6(_) => AddressFamily::Inet6,
-        };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd: OwnedFd = socket(family, SockType::Stream, flags, None)?;
-        let connecting = match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
-            Ok(()) => false,
-            Err(Errno::EINPROGRESS) => true,
-            Err(error) => return Err(error.into()),
-        };
-        let stream = TcpStream::from(fd);
-        stream.set_nodelay(true)?;
+        let (stream, connecting) = open_stream(address)?;
         Ok(Connection {
             stream,
             connecting,
@@ -78,14 +66,10 @@ impl Connection {
     /// When the connection is broken or could not be opened.
     pub fn progress(&mut self) -> io::Result<bool> {
         if self.connecting {
-            if let Some(error) = self.stream.take_error()? {
-                return Err(error);
+            if !is_connected(&self.stream)? {
+                return Ok(true);
             }
-            match self.stream.peer_addr() {
-                Ok(_) => self.connecting = false,
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(true),
-                Err(error) => return Err(error),
-            }
+            self.connecting = false;
         }
         self.flush()?;
         let mut bytes = [0; READ_BYTES];
@@ -111,6 +95,42 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+/// Starts to open a non-blocking connection; the flag tells whether that still goes on.
+///
+/// # Errors
+/// When no connection can be attempted or it is refused at once.
+pub fn open_stream(address: SocketAddr) -> io::Result<(TcpStream, bool)> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd: OwnedFd = socket(family, SockType::Stream, flags, None)?;
+    let connecting = match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) => false,
+        Err(Errno::EINPROGRESS) => true,
+        Err(error) => return Err(error.into()),
+    };
+    let stream = TcpStream::from(fd);
+    stream.set_nodelay(true)?;
+    Ok((stream, connecting))
+}
+
+/// Whether a connection that was being opened is open now.
+///
+/// # Errors
+/// When it could not be opened.
+pub fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,7 +12,7 @@ const MAX_HEADERS: usize = 64;
 /// Longest line that announces a chunk, in bytes.
 const MAX_CHUNK_LINE_BYTES: usize = 1024;
 
-/// Why bytes are no answer of an agent.
+/// Why bytes are no HTTP answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
@@ -123,7 +123,24 @@ impl ResponseReader {
         }
     }
 
+    /// Whether the body that is being read ends with the connection.
+    pub fn ends_with_connection(&self) -> bool {
+        self.state == State::UntilClose
+    }
+
+    /// The next head that is not an interim one.
     fn head(&mut self) -> Result<Option<Piece>, Malformed> {
+        loop {
+            match self.any_head()? {
+                Some(Piece::Head { status, .. }) if (100..200).contains(&status) => {
+                    self.state = State::Head;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn any_head(&mut self) -> Result<Option<Piece>, Malformed> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         let parsed = response.parse(&self.buffer);
@@ -158,9 +175,6 @@ impl ResponseReader {
             }
         }
         self.buffer.drain(..length);
-        if (100..200).contains(&status) {
-            return self.head();
-        }
         if status == 204 || status == 304 {
             body = State::Length(0);
         }

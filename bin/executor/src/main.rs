@@ -1,6 +1,7 @@
 //! `tepui-executor`: runs the commands of tasks and task groups for an agent.
 //! Decides nothing here: this file carries inputs to the state machine and performs its actions.
 
+mod checks;
 mod clock;
 mod command;
 mod config;
@@ -9,6 +10,7 @@ mod http;
 mod ids;
 mod link;
 mod machine;
+mod probe;
 mod process;
 mod spawn;
 
@@ -24,6 +26,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Config, USAGE};
 use crate::link::Link;
@@ -69,6 +72,7 @@ fn run(switch_user: bool) -> Result<u8, String> {
         machine,
         link,
         processes,
+        checks: Checks::default(),
         inputs: VecDeque::new(),
     };
     let code = executor.run(&signals, actions)?;
@@ -83,6 +87,7 @@ struct Executor {
     machine: Machine,
     link: Link,
     processes: Processes,
+    checks: Checks,
     inputs: VecDeque<Input>,
 }
 
@@ -123,6 +128,12 @@ impl Executor {
                 }
                 Action::Terminate(pid) => self.processes.signal(pid, Signal::SIGTERM),
                 Action::Kill(pid) => self.processes.signal(pid, Signal::SIGKILL),
+                Action::Check(check) => {
+                    let (config, processes) = (&self.config, &mut self.processes);
+                    self.inputs
+                        .extend(self.checks.start(config, processes, &check));
+                }
+                Action::StopCheck(run) => self.checks.stop(&self.processes, run),
                 Action::Log(text) => log(&text),
                 Action::Exit(code) => return Some(code),
             }
@@ -140,6 +151,9 @@ impl Executor {
                 .chain(&calls)
                 .map(|it| PollFd::new(it.as_fd(), it.interest())),
         );
+        let probes = self.checks.probes();
+        let first_probe = watched.len();
+        watched.extend(probes.map(|(_, it)| PollFd::new(it.as_fd(), it.interest())));
         match poll(&mut watched, self.timeout()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(format!("cannot wait for events: {error}")),
@@ -148,6 +162,10 @@ impl Executor {
         let stream_ready = stream.is_some() && ready(1);
         let calls_ready = calls.is_some() && ready(1 + usize::from(stream.is_some()));
         let signalled = ready(0);
+        let probes_ready: Vec<u64> = (first_probe..)
+            .zip(self.checks.probes())
+            .filter_map(|(index, (run, _))| ready(index).then_some(run))
+            .collect();
 
         let mut inputs = Vec::new();
         if signalled {
@@ -159,6 +177,11 @@ impl Executor {
         if calls_ready {
             self.link.on_calls(&mut inputs);
         }
+        inputs.extend(
+            probes_ready
+                .into_iter()
+                .filter_map(|run| self.checks.on_ready(run)),
+        );
         if self
             .machine
             .next_deadline()
@@ -180,11 +203,10 @@ impl Executor {
             }
         }
         let ended = self.processes.reap();
-        inputs.extend(
-            ended
-                .into_iter()
-                .map(|(pid, ended)| Input::Exited { pid, ended }),
-        );
+        inputs.extend(ended.into_iter().map(|(pid, ended)| {
+            let checked = self.checks.on_exited(pid, ended);
+            checked.unwrap_or(Input::Exited { pid, ended })
+        }));
         if asked_to_end {
             inputs.push(Input::Terminate);
         }

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, chown, getpgid, getpid, getsid};
-use tepui_protocol::v1::TaskInfo;
+use tepui_protocol::v1::{CommandInfo, TaskInfo};
 
 use crate::command::{self, Place};
 use crate::config::Config;
@@ -53,31 +53,9 @@ impl Processes {
     /// # Errors
     /// Why it could not be started.
     pub fn start(&mut self, config: &Config, start: &Start) -> Result<i32, StartError> {
-        let sandbox = match &start.container {
-            Some(container) => config.sandbox.join("containers").join(container),
-            None => config.sandbox.clone(),
-        };
-        let place = Place {
-            sandbox: &sandbox,
-            inherited: &config.inherited,
-            group_ip: start
-                .container
-                .as_ref()
-                .map(|_| config.container_ip.as_str()),
-        };
-        let planned = command::for_task(&start.task, place)?;
-        let identity = match planned.user.as_deref().filter(|_| config.switch_user) {
-            Some(user) => spawn::identity(user)?,
-            None => None,
-        };
-        let mut command = Command::new(&planned.program);
-        if let Some((name, rest)) = planned.arguments.split_first() {
-            command.arg0(name).args(rest);
-        }
-        command
-            .env_clear()
-            .envs(&planned.environment)
-            .current_dir(&sandbox);
+        let sandbox = sandbox_of(config, start);
+        let planned = command::for_task(&start.task, place(config, start, &sandbox))?;
+        let (mut command, identity) = prepare(config, &planned, &sandbox)?;
         if start.container.is_some() {
             let id = &start.task.task_id.value;
             make_sandbox(
@@ -90,10 +68,41 @@ impl Processes {
             .map_err(|error| format!("Failed to make the sandbox of task '{id}': {error}"))?;
             show_volumes(&config.sandbox, &sandbox, &start.task)?;
         }
-        let child = spawn::spawn(&mut command, identity).map_err(|error| {
-            StartError::Execute(format!("Failed to execute '{}': {error}", planned.program))
-        })?;
-        let pid = i32::try_from(child.id()).map_err(|_| "process id out of range".to_owned())?;
+        let child = spawn::spawn(&mut command, identity)
+            .map_err(|error| StartError::Execute(not_executed(&planned, &error)))?;
+        Ok(self.adopt(child)?)
+    }
+
+    /// Starts a command that checks a task and tells its process id.
+    ///
+    /// Its output goes to the executor's `stderr`, as in Mesos.
+    ///
+    /// # Errors
+    /// Why it could not be started.
+    pub fn start_check(
+        &mut self,
+        config: &Config,
+        of: &Start,
+        check: &CommandInfo,
+    ) -> Result<i32, String> {
+        let sandbox = sandbox_of(config, of);
+        let planned = command::for_check(&of.task, check, place(config, of, &sandbox))?;
+        let (mut command, identity) = prepare(config, &planned, &sandbox)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(io::stderr())
+            .stderr(Stdio::inherit());
+        let child =
+            spawn::spawn(&mut command, identity).map_err(|error| not_executed(&planned, &error))?;
+        self.adopt(child)
+    }
+
+    /// Takes charge of a process that leads a session of its own, and tells its id.
+    ///
+    /// # Errors
+    /// When the system gives ids that it cannot have given.
+    pub fn adopt(&mut self, child: Child) -> Result<i32, String> {
+        let pid = i32::try_from(child.id()).map_err(|_| "process id out of range")?;
         self.children.insert(pid, child);
         Ok(pid)
     }
@@ -171,6 +180,50 @@ impl Processes {
             }
         }
     }
+}
+
+/// The sandbox of a task: the executor's own, or one below it for the task of a group.
+fn sandbox_of(config: &Config, start: &Start) -> PathBuf {
+    match &start.container {
+        Some(container) => config.sandbox.join("containers").join(container),
+        None => config.sandbox.clone(),
+    }
+}
+
+fn place<'a>(config: &'a Config, start: &Start, sandbox: &'a Path) -> Place<'a> {
+    Place {
+        sandbox,
+        inherited: &config.inherited,
+        group_ip: start
+            .container
+            .as_ref()
+            .map(|_| config.container_ip.as_str()),
+    }
+}
+
+/// What starts a planned program, and as whom.
+fn prepare(
+    config: &Config,
+    planned: &command::Command,
+    sandbox: &Path,
+) -> Result<(Command, Option<Identity>), String> {
+    let identity = match planned.user.as_deref().filter(|_| config.switch_user) {
+        Some(user) => spawn::identity(user)?,
+        None => None,
+    };
+    let mut command = Command::new(&planned.program);
+    if let Some((name, rest)) = planned.arguments.split_first() {
+        command.arg0(name).args(rest);
+    }
+    command
+        .env_clear()
+        .envs(&planned.environment)
+        .current_dir(sandbox);
+    Ok((command, identity))
+}
+
+fn not_executed(planned: &command::Command, error: &io::Error) -> String {
+    format!("Failed to execute '{}': {error}", planned.program)
 }
 
 fn ended_by(status: ExitStatus) -> Ended {

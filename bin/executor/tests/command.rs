@@ -295,17 +295,3 @@ fn shutdown_and_sigterm_kill_the_command() {
         assert_eq!(run.exit_code(), Some(0));
     }
 }
-
-#[test]
-fn a_check_is_not_dropped_in_silence() {
-    let mut run = Run::subscribed(&[]);
-    let mut task = shell("t1", "true");
-    task.health_check = Some(Box::default());
-    run.launch(task);
-    run.expect("t1", TaskState::TaskStarting);
-    run.expect("t1", TaskState::TaskRunning);
-    run.expect("t1", TaskState::TaskFinished);
-    assert_eq!(run.exit_code(), Some(0));
-    let line = "tepui-executor: task 't1' has a check, but this version does not run checks\n";
-    assert_eq!(run.read("stderr"), line);
-}

@@ -12,6 +12,7 @@ mod agent_journal;
 mod agent_reboot;
 mod agent_restart;
 mod bad_input;
+mod checks;
 mod executors;
 mod failover;
 mod groups;

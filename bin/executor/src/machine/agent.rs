@@ -21,6 +21,7 @@ impl Machine {
         self.give_up_at = None;
         self.exit_at = None;
         self.heartbeat_at = Some(now.mono + HEARTBEAT);
+        self.resume_checks(now);
         // What was reported after the SUBSCRIBE had been written.
         let mut late = Vec::new();
         for known in self.unacknowledged.iter_mut().filter(|known| !known.sent) {
@@ -62,14 +63,15 @@ impl Machine {
                     "lost the agent ({why}), trying to reach it again"
                 )));
             }
-            self.retry(now);
+            self.retry(now, out);
             return;
         }
         out.push(Action::Log(format!("lost the agent ({why}), ending")));
         self.give_up(now, out);
     }
 
-    pub(super) fn retry(&mut self, now: Now) {
+    pub(super) fn retry(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.pause_checks(out);
         self.give_up_at
             .get_or_insert(now.mono + self.settings.recovery_timeout);
         self.exit_at = None;

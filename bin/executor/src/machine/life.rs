@@ -6,6 +6,7 @@ use std::time::Duration;
 use tepui_protocol::v1::framework_info::capability;
 use tepui_protocol::v1::{ContainerId, KillPolicy, TaskGroupInfo, TaskInfo, TaskState};
 
+use super::checker::Checker;
 use super::status::{Ended, Report};
 use super::task::{Cause, Life, Task};
 use super::{Action, DEFAULT_KILL_GRACE, MAX_TASKS, Machine, Mode, SHUTDOWN_RESERVE, Start};
@@ -97,12 +98,6 @@ impl Machine {
         container: Option<ContainerId>,
         out: &mut Vec<Action>,
     ) {
-        if info.check.is_some() || info.health_check.is_some() {
-            out.push(Action::Log(format!(
-                "task '{}' has a check, but this version does not run checks",
-                info.task_id.value
-            )));
-        }
         let task = Task::new(now, info, group, container);
         self.report(now, task.report(TaskState::TaskStarting), out);
         self.tasks.push(task);
@@ -129,8 +124,9 @@ impl Machine {
         task.life = Life::Running { pid };
         let report = task.report(TaskState::TaskRunning);
         self.report(now, report, out);
-        if let Some(grace) = doomed {
-            self.kill(now, id, Cause::Asked, grace, out);
+        match doomed {
+            Some(grace) => self.kill(now, id, Cause::Asked, grace, out),
+            None => self.start_checks(now, id, out),
         }
     }
 
@@ -176,7 +172,8 @@ impl Machine {
         else {
             return;
         };
-        let task = self.tasks.remove(index);
+        let mut task = self.tasks.remove(index);
+        stop_checks(&mut task, out);
         let report = task.final_report(ended);
         let failed = report.state != TaskState::TaskFinished;
         self.report(now, report, out);
@@ -208,21 +205,25 @@ impl Machine {
         policy: Option<&KillPolicy>,
         out: &mut Vec<Action>,
     ) {
-        let Some(task) = self.tasks.iter().find(|task| task.info.task_id.value == id) else {
+        let Some(task) = self.task_mut(id) else {
             out.push(Action::Log(format!(
                 "ignoring the kill of task '{id}', which is not active"
             )));
             return;
         };
-        let own = task.info.kill_policy.as_ref();
-        let grace = grace_of(policy)
-            .or_else(|| grace_of(own))
-            .unwrap_or(DEFAULT_KILL_GRACE);
+        let grace = task.kill_grace(policy);
         self.kill(now, id, Cause::Asked, grace, out);
     }
 
     /// Starts or hastens the end of a task.
-    fn kill(&mut self, now: Now, id: &str, cause: Cause, grace: Duration, out: &mut Vec<Action>) {
+    pub(super) fn kill(
+        &mut self,
+        now: Now,
+        id: &str,
+        cause: Cause,
+        grace: Duration,
+        out: &mut Vec<Action>,
+    ) {
         let Some(task) = self
             .tasks
             .iter_mut()
@@ -244,6 +245,7 @@ impl Machine {
                     escalate_at,
                 };
                 task.complete_at = None;
+                stop_checks(task, out);
                 let report = task.report(TaskState::TaskKilling);
                 if cause == Cause::Asked && self.knows_task_killing() {
                     self.report(now, report, out);
@@ -315,6 +317,11 @@ impl Machine {
         }
     }
 
+    /// The task of that id, unless it ended.
+    pub(super) fn task_mut(&mut self, id: &str) -> Option<&mut Task> {
+        self.tasks.iter_mut().find(|task| task.is(id))
+    }
+
     fn knows_task_killing(&self) -> bool {
         let wanted = capability::Type::TaskKillingState;
         self.framework
@@ -324,8 +331,9 @@ impl Machine {
     }
 }
 
-/// The grace period of a policy; a negative one counts as zero.
-fn grace_of(policy: Option<&KillPolicy>) -> Option<Duration> {
-    let nanos = policy?.grace_period.as_ref()?.nanoseconds;
-    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+/// A task that ends is not looked at any more.
+fn stop_checks(task: &mut Task, out: &mut Vec<Action>) {
+    let checkers = std::mem::take(&mut task.checkers);
+    let runs = checkers.iter().filter_map(Checker::run);
+    out.extend(runs.map(Action::StopCheck));
 }

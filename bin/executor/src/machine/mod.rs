@@ -2,6 +2,8 @@
 //! Performs nothing: no socket, process or clock.
 
 mod agent;
+mod checker;
+mod checks;
 mod life;
 mod status;
 mod task;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use tepui_protocol::v1::executor::{Call, Event, call, event};
 use tepui_protocol::v1::{ContainerId, FrameworkInfo, TaskInfo};
 
+pub use self::checker::{Finding, Found, Probe};
 pub use self::status::Ended;
 use self::task::Task;
 use crate::clock::Now;
@@ -97,6 +100,13 @@ pub enum Input {
         /// How.
         ended: Ended,
     },
+    /// A look at a task ended; comes once for each `Check` unless it was stopped.
+    Checked {
+        /// The number of the look.
+        run: u64,
+        /// What it found.
+        found: Found,
+    },
     /// The executor itself was asked to end by a signal.
     Terminate,
     /// A deadline may have passed.
@@ -116,6 +126,10 @@ pub enum Action {
     Terminate(i32),
     /// Send SIGKILL to them.
     Kill(i32),
+    /// Look at a task and answer with `Checked`.
+    Check(Box<Check>),
+    /// End the look of this number, with all its processes; no answer is wanted.
+    StopCheck(u64),
     /// Tell whoever reads the sandbox.
     Log(String),
     /// End with this code; whatever still runs is killed.
@@ -129,6 +143,17 @@ pub struct Start {
     pub task: TaskInfo,
     /// Name of the task's own sandbox below `containers/`; `None` uses the executor's sandbox.
     pub container: Option<String>,
+}
+
+/// A look at a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Its number.
+    pub run: u64,
+    /// What to do.
+    pub probe: Probe,
+    /// How the task's own process was started: a command looks from its place.
+    pub of: Start,
 }
 
 /// What the executor was started for; the first launch decides.
@@ -173,6 +198,8 @@ pub struct Machine {
     container: Option<ContainerId>,
     tasks: Vec<Task>,
     groups: u64,
+    /// The number of the next look at a task.
+    runs: u64,
     unacknowledged: VecDeque<Unacknowledged>,
     give_up_at: Option<Duration>,
     exit_at: Option<Duration>,
@@ -192,6 +219,7 @@ impl Machine {
             container: None,
             tasks: Vec::new(),
             groups: 0,
+            runs: 0,
             unacknowledged: VecDeque::new(),
             give_up_at: Some(now.mono + settings.recovery_timeout),
             exit_at: None,
@@ -210,7 +238,7 @@ impl Machine {
             Input::Lost(why) => self.on_lost(now, &why, out),
             Input::Busy(why) => {
                 out.push(Action::Log(format!("the agent is not ready: {why}")));
-                self.retry(now);
+                self.retry(now, out);
             }
             Input::Garbage(why) => {
                 out.push(Action::Log(format!("cannot go on with this agent: {why}")));
@@ -225,6 +253,7 @@ impl Machine {
                 self.on_start_failed(now, &task, message, out);
             }
             Input::Exited { pid, ended } => self.on_exited(now, pid, ended, out),
+            Input::Checked { run, found } => self.on_checked(now, run, &found, out),
             Input::Terminate => self.shut_down(now, out),
             Input::Tick => self.on_tick(now, out),
         }
@@ -310,6 +339,7 @@ impl Machine {
             out.push(Action::Send(self.call(call::Type::Heartbeat)));
         }
         self.tick_tasks(now, out);
+        self.tick_checks(now, out);
     }
 
     /// Ends the executor when there is nothing left to do or to tell.

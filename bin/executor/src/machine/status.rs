@@ -106,6 +106,7 @@ pub(super) struct Report {
     pub(super) text: Option<String>,
     pub(super) container: Option<ContainerId>,
     pub(super) check: Option<CheckStatusInfo>,
+    pub(super) healthy: Option<bool>,
 }
 
 impl Report {
@@ -118,6 +119,7 @@ impl Report {
             text: None,
             container: None,
             check: task.check.as_deref().map(empty_result),
+            healthy: None,
         }
     }
 
@@ -140,6 +142,7 @@ impl Report {
             executor_id: Some(ExecutorId {
                 value: executor.to_owned(),
             }),
+            healthy: self.healthy,
             timestamp: Some(now.wall.as_secs_f64()),
             uuid: Some(uuid),
             check_status: self.check.map(Box::new),
@@ -155,7 +158,7 @@ impl Report {
 }
 
 /// A check's status before its first result; Mesos wants one in every update of a checked task.
-fn empty_result(check: &CheckInfo) -> CheckStatusInfo {
+pub(super) fn empty_result(check: &CheckInfo) -> CheckStatusInfo {
     let mut status = CheckStatusInfo {
         r#type: check.r#type,
         ..CheckStatusInfo::default()

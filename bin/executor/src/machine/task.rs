@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use tepui_protocol::v1::task_status::Reason;
-use tepui_protocol::v1::{ContainerId, TaskInfo, TaskState};
+use tepui_protocol::v1::{ContainerId, KillPolicy, TaskInfo, TaskState};
 
+use super::DEFAULT_KILL_GRACE;
+use super::checker::Checker;
 use super::status::{Ended, Report};
 use crate::clock::Now;
 
@@ -67,6 +69,12 @@ pub(super) struct Task {
     pub(super) acknowledged: bool,
     /// When its `max_completion_time` is over.
     pub(super) complete_at: Option<Duration>,
+    /// Its checks, while its process runs and is not being killed.
+    pub(super) checkers: Vec<Checker>,
+    /// What its health check last said.
+    pub(super) healthy: Option<bool>,
+    /// Whether its health check, or that of a member of its group, had it killed.
+    pub(super) unhealthy: bool,
 }
 
 impl Task {
@@ -89,12 +97,20 @@ impl Task {
             life: Life::Starting,
             doomed: None,
             acknowledged: false,
+            checkers: Vec::new(),
+            healthy: None,
+            unhealthy: false,
         }
+    }
+
+    /// Whether this is the task of that id.
+    pub(super) fn is(&self, id: &str) -> bool {
+        self.info.task_id.value == id
     }
 
     /// Whether this is the task of that id and its process has not been started.
     pub(super) fn waits_for_start(&self, id: &str) -> bool {
-        self.life == Life::Starting && self.info.task_id.value == id
+        self.life == Life::Starting && self.is(id)
     }
 
     /// When the task needs attention without anything happening to it.
@@ -102,7 +118,10 @@ impl Task {
         match self.life {
             // Its start is reported before the next wait.
             Life::Starting => None,
-            Life::Running { .. } => self.complete_at,
+            Life::Running { .. } => {
+                let checks = self.checkers.iter().filter_map(Checker::deadline);
+                checks.chain(self.complete_at).min()
+            }
             Life::Killing { escalate_at, .. } => escalate_at,
         }
     }
@@ -113,6 +132,24 @@ impl Task {
             container: self.container.clone(),
             ..Report::of(&self.info, state)
         }
+    }
+
+    /// A report that the task runs, with all that its checks said last.
+    pub(super) fn checked_report(&self) -> Report {
+        let report = self.report(TaskState::TaskRunning);
+        let last = self.checkers.iter().find_map(Checker::last_result);
+        Report {
+            healthy: self.healthy,
+            check: last.cloned().or(report.check),
+            ..report
+        }
+    }
+
+    /// Time between SIGTERM and SIGKILL: what a kill asks for, else what the task says.
+    pub(super) fn kill_grace(&self, asked: Option<&KillPolicy>) -> Duration {
+        grace_of(asked)
+            .or_else(|| grace_of(self.info.kill_policy.as_ref()))
+            .unwrap_or(DEFAULT_KILL_GRACE)
     }
 
     /// The last report of the task, after its process ended.
@@ -136,8 +173,15 @@ impl Task {
         };
         Report {
             reason,
+            healthy: self.unhealthy.then_some(false),
             ..self.report(state)
         }
         .message(&format!("Command {ended}"))
     }
+}
+
+/// The grace period of a policy; a negative one counts as zero.
+fn grace_of(policy: Option<&KillPolicy>) -> Option<Duration> {
+    let nanos = policy?.grace_period.as_ref()?.nanoseconds;
+    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
 }

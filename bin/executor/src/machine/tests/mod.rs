@@ -1,6 +1,7 @@
 //! A machine under test, and what every executor does.
 
 mod agent;
+mod checks;
 mod group;
 mod kill;
 
@@ -9,8 +10,7 @@ use super::*;
 use tepui_protocol::v1::framework_info::{Capability, capability};
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{
-    CheckInfo, DurationInfo, HealthCheck, KillPolicy, TaskGroupInfo, TaskId, TaskState, TaskStatus,
-    check_info,
+    CheckInfo, DurationInfo, KillPolicy, TaskGroupInfo, TaskId, TaskState, TaskStatus, check_info,
 };
 
 /// A machine, its clock, and what it did and nobody looked at yet.
@@ -117,7 +117,10 @@ impl Fixture {
     }
 
     fn launch_group(&mut self, ids: &[&str]) {
-        let tasks = ids.iter().map(|id| task(id)).collect();
+        self.launch_group_of(ids.iter().map(|id| task(id)).collect());
+    }
+
+    fn launch_group_of(&mut self, tasks: Vec<TaskInfo>) {
         let launch_group = Some(event::LaunchGroup {
             task_group: TaskGroupInfo { tasks },
         });
@@ -313,13 +316,10 @@ fn checked_tasks_always_carry_a_check_status() {
         r#type: Some(check_info::Type::Tcp as i32),
         ..Default::default()
     };
-    let health = HealthCheck::default();
     fixture.launch(TaskInfo {
         check: Some(Box::new(check)),
-        health_check: Some(Box::new(health)),
         ..task("t")
     });
-    fixture.expect_log("does not run checks");
     let starting = fixture.expect_update("t", TaskState::TaskStarting);
     let status = starting.check_status.unwrap_or_default();
     assert_eq!(status.r#type(), check_info::Type::Tcp);
