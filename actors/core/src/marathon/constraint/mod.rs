@@ -47,7 +47,8 @@ enum Test {
     Like(Regex),
     Unlike(Regex),
     MaxPer(u32),
-    Is(String),
+    /// As it is, and as a scalar attribute would be written.
+    Is(String, String),
     /// The value cannot be used; validation lets no such constraint in.
     Unusable,
 }
@@ -154,7 +155,7 @@ impl Test {
             (Operator::MaxPer, _) => number().map_or(Test::Unusable, Test::MaxPer),
             (Operator::Like, _) => regex().map_or(Test::Unusable, Test::Like),
             (Operator::Unlike, _) => regex().map_or(Test::Unusable, Test::Unlike),
-            (Operator::Is, Some(value)) => Test::Is(places::normalised(value)),
+            (Operator::Is, Some(value)) => Test::Is(value.to_owned(), places::normalised(value)),
             (Operator::Is, None) => Test::Unusable,
         }
     }
@@ -176,7 +177,7 @@ impl Test {
             Test::Like(regex) => regex.is_match(value),
             Test::Unlike(regex) => !regex.is_match(value),
             Test::MaxPer(most) => there < *most,
-            Test::Is(only) => value == only,
+            Test::Is(text, number) => value == text || value == number,
             Test::Unusable => false,
         }
     }

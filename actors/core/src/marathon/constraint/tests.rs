@@ -61,6 +61,8 @@ fn every_operator_judges_as_marathon_does() {
         (&["rack", "IS", "a"], "", 1, "b", false),
         (&["rack", "IS", "1.5000"], "", 1, "1.5", true),
         (&["rack", "IS", "+2"], "", 1, "2", true),
+        (&["rack", "IS", "2.0"], "", 1, "2.0", true),
+        (&["rack", "IS", "2.0"], "", 1, "2.1", false),
         (&["rack", "IS", "infinity"], "", 1, "infinity", true),
         // Five over two racks: two each and one more somewhere.
         (&["rack", "GROUP_BY", "2"], "", 5, "a", true),

@@ -422,6 +422,31 @@ fn some_app() -> impl Strategy<Value = App> {
     })
 }
 
+/// An attribute with any type and any values, fitting or not.
+fn some_attribute() -> impl Strategy<Value = v1::Attribute> {
+    let range = (any::<u64>(), any::<u64>());
+    let values = (
+        prop::option::of(prop_oneof![any::<f64>(), Just(f64::NAN)]),
+        prop::option::of(prop::collection::vec(range, 0..3)),
+        prop::option::of("[a-z]{0,3}"),
+        prop::option::of(prop::collection::vec("[a-z]{0,3}", 0..3)),
+    );
+    let name = prop_oneof![Just("rack"), Just("other")];
+    (name, -1..5_i32, values).prop_map(|(name, kind, (scalar, ranges, text, items))| {
+        let range = |(begin, end)| v1::value::Range { begin, end };
+        v1::Attribute {
+            name: name.into(),
+            r#type: kind,
+            scalar: scalar.map(|value| v1::value::Scalar { value }),
+            ranges: ranges.map(|ranges| v1::value::Ranges {
+                range: ranges.into_iter().map(range).collect(),
+            }),
+            text: text.map(|value| v1::value::Text { value }),
+            set: items.map(|item| v1::value::Set { item }),
+        }
+    })
+}
+
 proptest! {
     #[test]
     fn launches_never_take_more_than_was_offered(
@@ -482,8 +507,10 @@ proptest! {
         start in any::<i64>(),
         duration in any::<i64>(),
         now in any::<u64>(),
+        attributes in prop::collection::vec(some_attribute(), 0..4),
     ) {
         let mut offer = offer("", "");
+        offer.attributes = attributes;
         offer.resources = resources;
         offer.unavailability = Some(v1::Unavailability {
             start: v1::TimeInfo { nanoseconds: start },
