@@ -1,5 +1,9 @@
 //! The app manager's decisions: definitions, deployments, placement, life cycles.
 //! Keeps nothing, probes nothing, sends nothing: it returns effects.
 
+pub mod constraint;
 pub mod ids;
+pub mod matching;
 pub mod place;
+pub mod ports;
+pub mod task;
