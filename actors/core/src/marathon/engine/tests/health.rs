@@ -3,7 +3,6 @@
 use tepui_protocol::marathon::{HealthProtocol, ReadinessCheckResult};
 use tepui_protocol::v1::TaskState;
 
-use super::super::*;
 use super::fixture::*;
 
 fn checked(instances: u32) -> tepui_protocol::marathon::App {
@@ -154,5 +153,4 @@ fn checks_of_a_version_end_with_its_last_instance() {
         f.some(&["unprobe", "remove"]),
         ["unprobe a#1", "remove_health_check /a"]
     );
-    let _: &Engine = &f.engine;
 }

@@ -187,7 +187,7 @@ impl World {
             }
             2 => {
                 let plan = self.f.deployments.first().map(|d| d.plan.id.clone());
-                if let Some(plan) = plan.filter(|_| self.random.next_u64() % 3 == 0) {
+                if let Some(plan) = plan.filter(|_| self.random.next_u64().is_multiple_of(3)) {
                     self.f.engine.cancel(&plan, self.f.now, &mut self.f.out);
                 }
             }

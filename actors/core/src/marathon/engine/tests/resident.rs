@@ -97,7 +97,10 @@ fn a_reservation_that_does_not_come_is_given_up() {
     f.engine
         .reserved(launch, f.now, &mut f.out)
         .expect("wanted");
-    assert_eq!(f.engine.waiting(f.now)[0].relaunch, [id.clone()]);
+    assert_eq!(
+        f.engine.waiting(f.now)[0].relaunch,
+        std::slice::from_ref(&id)
+    );
     f.skip();
     f.seconds(20);
     assert_eq!(f.some(&["forget"]), ["forget a#1"]);
