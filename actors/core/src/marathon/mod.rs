@@ -2,8 +2,12 @@
 //! Keeps nothing, probes nothing, sends nothing: it returns effects.
 
 pub mod constraint;
+pub mod deployment;
+pub mod engine;
 pub mod ids;
+pub mod instance;
 pub mod matching;
 pub mod place;
 pub mod ports;
+pub mod queue;
 pub mod task;

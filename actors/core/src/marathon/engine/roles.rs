@@ -1,0 +1,109 @@
+//! When offers of a role are asked for again, and when they are not wanted.
+//! Matches no offers.
+
+use std::collections::BTreeSet;
+
+use tepui_protocol::marathon::PathId;
+
+use super::{Effect, Engine, Timer};
+use crate::time::{Mono, Now};
+
+/// A revival is repeated so often, in case it came too early or was lost.
+const REVIVE_REPETITIONS: u32 = 1;
+
+/// What the master was asked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Asked {
+    /// Nothing since the scheduler connected.
+    #[default]
+    Nothing,
+    /// To offer.
+    Revive,
+    /// Not to offer.
+    Suppress,
+}
+
+/// One role.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RoleState {
+    /// Apps with something to launch now.
+    apps: BTreeSet<PathId>,
+    asked: Asked,
+    /// Whether something came to wait since the last revival.
+    is_fresh: bool,
+    repeat: u32,
+    next_revive: Mono,
+}
+
+impl RoleState {
+    /// Something of `app` may be launched; `more` than before, perhaps.
+    pub(super) fn want(&mut self, app: &PathId, more: bool) {
+        let is_new = self.apps.insert(app.clone());
+        self.is_fresh |= is_new || more;
+    }
+
+    /// The master knows nothing of what it was asked.
+    pub(super) fn forget(&mut self) {
+        self.asked = Asked::Nothing;
+    }
+}
+
+impl Engine {
+    /// Nothing of `app` waits for offers of any role but `stays`.
+    pub(super) fn leave_roles(&mut self, app: &PathId, stays: Option<&str>) {
+        for (role, state) in &mut self.roles {
+            if Some(&**role) != stays {
+                state.apps.remove(app);
+            }
+        }
+    }
+
+    /// Makes sure that a role is known, so that its offers are suppressed while nothing waits.
+    pub(super) fn know_role(&mut self, role: &str) {
+        if !self.roles.contains_key(role) {
+            self.roles.insert(role.into(), RoleState::default());
+        }
+    }
+
+    /// Asks for offers of the roles that need some, and for none of those that do not.
+    pub(super) fn update_roles(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if !self.connected {
+            return;
+        }
+        self.tokens.refresh(now.mono);
+        let has_token = self.tokens.left() > 0;
+        for (name, role) in &mut self.roles {
+            if !role.apps.is_empty() && !has_token {
+                self.timers.add(self.tokens.refill_at(), Timer::Tokens);
+            }
+            if role.apps.is_empty() || !has_token {
+                if role.asked != Asked::Suppress && self.settings.suppress_offers {
+                    role.asked = Asked::Suppress;
+                    out.push(Effect::Suppress(name.clone()));
+                }
+                continue;
+            }
+            let is_new = role.is_fresh || role.asked != Asked::Revive;
+            if !is_new && role.repeat == 0 {
+                continue;
+            }
+            if now.mono < role.next_revive {
+                self.timers
+                    .add(role.next_revive, Timer::Revive(name.clone()));
+                continue;
+            }
+            role.repeat = match is_new {
+                true => REVIVE_REPETITIONS,
+                false => role.repeat - 1,
+            };
+            role.is_fresh = false;
+            role.asked = Asked::Revive;
+            role.next_revive = now.mono + self.settings.min_revive_offers_interval;
+            out.push(Effect::Revive(name.clone()));
+            if role.repeat > 0 {
+                self.timers
+                    .add(role.next_revive, Timer::Revive(name.clone()));
+            }
+        }
+    }
+}
