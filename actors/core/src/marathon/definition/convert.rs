@@ -46,6 +46,7 @@ pub(crate) fn convert(
     version: Timestamp,
     findings: &mut Findings,
 ) -> App {
+    let (upgrade_strategy, unreachable_strategy, residency) = strategies_of(&body);
     let networks = networks_of(body.networks, settings);
     let host = networks
         .iter()
@@ -56,23 +57,6 @@ pub(crate) fn convert(
     let mapped = mapped.is_some_and(|mappings| !mappings.is_empty());
     let health_checks = body.health_checks.unwrap_or_default().into_iter();
     let health_checks = health_checks.map(|check| health_check(check, indices, mapped));
-    let volumes = container
-        .as_ref()
-        .map_or(&[][..], |container| &container.volumes);
-    let resident = volumes
-        .iter()
-        .any(|volume| matches!(volume, Volume::Persistent { .. }));
-    let external = volumes
-        .iter()
-        .any(|volume| matches!(volume, Volume::External { .. }));
-    let labels = body.labels.unwrap_or_default();
-    let single = labels
-        .get(SINGLE_INSTANCE_LABEL)
-        .is_some_and(|label| label == "true");
-    let upgrade = body.upgrade_strategy;
-    let unreachable = body
-        .unreachable_strategy
-        .unwrap_or_else(|| default_unreachable(resident));
     let dependencies = body.dependencies.unwrap_or_default();
     App {
         accepted_resource_roles: body.accepted_resource_roles,
@@ -96,26 +80,53 @@ pub(crate) fn convert(
         gpus: body.gpus.unwrap_or(0),
         port_definitions,
         readiness_checks: body.readiness_checks.unwrap_or_default(),
-        residency: resident.then(|| residency_of(body.residency, &unreachable)),
+        residency,
         resource_limits: body
             .resource_limits
             .map(|limits| limits_of(limits, findings)),
         require_ports: host && body.require_ports.unwrap_or(false),
         secrets: body.secrets.unwrap_or_default(),
         task_kill_grace_period_seconds: body.task_kill_grace_period_seconds,
-        upgrade_strategy: upgrade.unwrap_or_else(|| default_upgrade(resident || external, single)),
+        upgrade_strategy,
         user: body.user,
         version,
         version_info: None,
         kill_selection: body.kill_selection.unwrap_or_default(),
-        unreachable_strategy: unreachable,
+        unreachable_strategy,
         tty: body.tty,
         role: body.role.unwrap_or_else(|| roles.default.clone()),
         container,
-        labels,
+        labels: body.labels.unwrap_or_default(),
         networks,
         id,
     }
+}
+
+/// Strategies and residency, whose defaults depend on the volumes and a label.
+fn strategies_of(body: &AppBody) -> (UpgradeStrategy, UnreachableStrategy, Option<Residency>) {
+    let volumes = body
+        .container
+        .iter()
+        .flat_map(|container| &container.volumes);
+    let (mut resident, mut external) = (false, false);
+    for volume in volumes {
+        match volume {
+            Volume::Persistent { .. } => resident = true,
+            Volume::External { .. } => external = true,
+            Volume::Secret { .. } | Volume::Host { .. } => {}
+        }
+    }
+    let label = body
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(SINGLE_INSTANCE_LABEL));
+    let single = label.is_some_and(|label| label == "true");
+    let upgrade = body.upgrade_strategy;
+    let upgrade = upgrade.unwrap_or_else(|| default_upgrade(resident || external, single));
+    let unreachable = body.unreachable_strategy;
+    let unreachable = unreachable.unwrap_or_else(|| default_unreachable(resident));
+    let residency = resident.then(|| residency_of(body.residency, &unreachable));
+    (upgrade, unreachable, residency)
 }
 
 /// What starts with `..` climbs from the app itself, as in Marathon; other relative ids are looked

@@ -115,7 +115,7 @@ pub(crate) fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> bool {
 }
 
 fn check_roles(app: &App, roles: &Roles, findings: &mut Findings) {
-    let allowed = roles.allowed.iter().any(|role| *role == app.role);
+    let allowed = roles.allowed.contains(&app.role);
     let text = format!(
         "got {}, expected one of: [{}]",
         app.role,

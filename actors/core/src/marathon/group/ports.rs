@@ -62,7 +62,7 @@ impl ServicePorts {
         while port <= max {
             let word = usize::from(port) / 64;
             let taken = self.taken[word] | other.taken[word];
-            if port % 64 == 0 && taken == u64::MAX {
+            if port.is_multiple_of(64) && taken == u64::MAX {
                 port = port.checked_add(64)?;
                 continue;
             }
