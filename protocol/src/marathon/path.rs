@@ -81,6 +81,12 @@ impl PathId {
     }
 }
 
+impl std::borrow::Borrow<str> for PathId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<String> for PathId {
     fn from(text: String) -> PathId {
         PathId::new(&text)
