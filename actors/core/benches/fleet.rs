@@ -5,10 +5,7 @@
     clippy::print_stdout,
     reason = "the figures are what this program is for"
 )]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a benchmark looks at the clock"
-)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
 
 use std::time::{Duration, Instant};
 
@@ -126,9 +123,7 @@ fn info(number: usize) -> v1::AgentInfo {
     v1::AgentInfo {
         hostname: format!("host{number}.example.org"),
         port: Some(5051),
-        resources: resources
-            .expect("resources")
-            .to_v1(Format::PostRefinement),
+        resources: resources.expect("resources").to_v1(Format::PostRefinement),
         id: Some(v1::AgentId {
             value: format!("00000000-0000-0000-0000-000000000000-S{number}"),
         }),

@@ -8,7 +8,8 @@ use tepui_protocol::marathon::{App, PathId, Timestamp, VersionInfo};
 
 use super::{Group, RootGroup, dependencies, empty_group, is_top_level, ports};
 use crate::marathon::definition::{Findings, Rejection, Settings, check_id};
-use crate::marathon::plan::{config_version, is_config_change};
+use crate::marathon::instance::config_version;
+use crate::marathon::plan::is_config_change;
 
 /// A change of the tree in the making.
 pub(crate) struct Edit<'a> {

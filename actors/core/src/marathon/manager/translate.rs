@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::messages::{Effect, Event};
 use super::records::Change;
-use super::{AppView, Manager};
+use super::Manager;
 use crate::marathon::deployment::DeploymentOutcome;
 use crate::marathon::engine::{self, EventKind};
 use crate::marathon::ids::InstanceId;
@@ -108,7 +108,7 @@ impl Manager {
 
     fn show(&mut self, instance: &Arc<Instance>) {
         let view = self.views.entry(instance.app.clone());
-        let view = view.or_insert_with(AppView::default);
+        let view = view.or_default();
         let before = view.instances.insert(instance.id.clone(), instance.clone());
         view.counts = self.engine.task_counts(&instance.app);
         self.placements.changed(before.as_ref(), Some(instance));

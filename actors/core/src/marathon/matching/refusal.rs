@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::marathon::constraint::Violation;
 use crate::marathon::ports::PortsLacking;
 use crate::resources::format_milli;
@@ -10,7 +12,7 @@ use crate::resources::format_milli;
 use super::scalars::Scalar;
 
 /// Marathon's reasons, in the order in which its queue shows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Reason {
     /// Nothing in the offer is for a role that the app accepts.
     UnfulfilledRole,

@@ -1,15 +1,7 @@
 //! What counts as a change of an app's configuration, for which its instances are replaced.
 //! Compares two definitions and nothing else.
 
-use tepui_protocol::marathon::{App, Timestamp};
-
-/// The version that instances must have to be up to date: that of the last configuration change.
-pub fn config_version(app: &App) -> Timestamp {
-    match app.version_info {
-        Some(info) => info.last_config_change_at,
-        None => app.version,
-    }
-}
+use tepui_protocol::marathon::App;
 
 /// Whether instances of `old` must be replaced for `new`. The number of instances, executor
 /// resources and versions do not count; nor does the order of lists that Marathon keeps as sets.

@@ -6,7 +6,7 @@ mod revert;
 #[cfg(test)]
 mod tests;
 
-pub use change::{config_version, is_config_change};
+pub use change::is_config_change;
 pub use revert::revert;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +17,7 @@ use tepui_protocol::marathon::{
 };
 
 use super::group::{RootGroup, levels};
+use super::instance::config_version;
 
 /// The plan from `old` to `new`, as in Marathon: one step stops what is gone, one starts what is new
 /// without instances, then one step for each level of dependencies, the lowest first. Empty steps

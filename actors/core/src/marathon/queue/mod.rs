@@ -6,7 +6,7 @@ mod offers;
 mod tokens;
 
 pub use backoff::Backoffs;
-pub use offers::{OfferStats, RejectReason, RejectStep, UnusedOffer};
+pub use offers::{OfferStats, RejectStep, UnusedOffer};
 pub use tokens::LaunchTokens;
 
 #[cfg(test)]

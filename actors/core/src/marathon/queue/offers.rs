@@ -8,55 +8,16 @@ use serde::Serialize;
 use tepui_protocol::marathon::Timestamp;
 use tepui_protocol::v1;
 
+use crate::marathon::matching::Reason;
+
 /// So many unused offers are remembered per app, one per agent.
 const LAST_UNUSED_OFFERS: usize = 10;
-
-/// Why an offer was not used, in the order in which offers are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum RejectReason {
-    /// It is for another role.
-    UnfulfilledRole,
-    /// A constraint refuses the agent.
-    UnfulfilledConstraint,
-    /// The reservation of a resident instance is not in it.
-    NoCorrespondingReservationFound,
-    /// The agent is or will be under maintenance.
-    AgentMaintenance,
-    /// Too few CPUs.
-    InsufficientCpus,
-    /// Too little memory.
-    InsufficientMemory,
-    /// Too little disk.
-    InsufficientDisk,
-    /// Too few GPUs.
-    InsufficientGpus,
-    /// The wanted ports are not in it.
-    InsufficientPorts,
-    /// GPUs are kept for those who need them.
-    DeclinedScarceResources,
-}
-
-impl RejectReason {
-    /// All of them, in order.
-    pub const ALL: [RejectReason; 10] = [
-        RejectReason::UnfulfilledRole,
-        RejectReason::UnfulfilledConstraint,
-        RejectReason::NoCorrespondingReservationFound,
-        RejectReason::AgentMaintenance,
-        RejectReason::InsufficientCpus,
-        RejectReason::InsufficientMemory,
-        RejectReason::InsufficientDisk,
-        RejectReason::InsufficientGpus,
-        RejectReason::InsufficientPorts,
-        RejectReason::DeclinedScarceResources,
-    ];
-}
 
 /// One line of a reject summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RejectStep {
     /// The reason.
-    pub reason: RejectReason,
+    pub reason: Reason,
     /// Offers that failed here.
     pub declined: u32,
     /// Offers that came this far.
@@ -69,7 +30,7 @@ pub struct UnusedOffer {
     /// The offer.
     pub offer: Arc<v1::Offer>,
     /// All reasons, in order.
-    pub reasons: Vec<RejectReason>,
+    pub reasons: Vec<Reason>,
     /// When it was looked at.
     pub timestamp: Timestamp,
 }
@@ -85,7 +46,7 @@ pub struct OfferStats {
     pub last_unused_at: Option<Timestamp>,
     /// When one was last used.
     pub last_used_at: Option<Timestamp>,
-    declined: BTreeMap<RejectReason, u32>,
+    declined: BTreeMap<Reason, u32>,
     last: VecDeque<UnusedOffer>,
 }
 
@@ -135,7 +96,7 @@ impl OfferStats {
     }
 }
 
-fn funnel(processed: u32, declined: &BTreeMap<RejectReason, u32>) -> Vec<RejectStep> {
+fn funnel(processed: u32, declined: &BTreeMap<Reason, u32>) -> Vec<RejectStep> {
     let mut left = processed;
     let step = |reason| {
         let declined = declined.get(&reason).copied().unwrap_or(0);
@@ -147,5 +108,5 @@ fn funnel(processed: u32, declined: &BTreeMap<RejectReason, u32>) -> Vec<RejectS
         left = left.saturating_sub(declined);
         step
     };
-    RejectReason::ALL.into_iter().map(step).collect()
+    Reason::ALL.into_iter().map(step).collect()
 }

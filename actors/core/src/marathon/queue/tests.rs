@@ -8,6 +8,7 @@ use tepui_protocol::v1;
 
 use super::*;
 use crate::marathon::instance::config_version;
+use crate::marathon::matching::Reason;
 use crate::time::Mono;
 
 fn app() -> App {
@@ -79,7 +80,7 @@ fn tokens_are_taken_given_back_and_refilled() {
     assert_eq!((tokens.left(), tokens.refill_at()), (2, at(60)));
 }
 
-fn unused(agent: &str, reasons: &[RejectReason]) -> UnusedOffer {
+fn unused(agent: &str, reasons: &[Reason]) -> UnusedOffer {
     let mut offer = v1::Offer::default();
     offer.agent_id.value = agent.to_owned();
     UnusedOffer {
@@ -93,7 +94,7 @@ fn unused(agent: &str, reasons: &[RejectReason]) -> UnusedOffer {
 fn the_summary_is_a_funnel() {
     let mut stats = OfferStats::default();
     stats.used(Timestamp::from_millis(2));
-    use RejectReason::*;
+    use Reason::*;
     stats.unused(unused("a", &[InsufficientMemory, UnfulfilledConstraint]));
     stats.unused(unused("a", &[InsufficientMemory]));
     stats.unused(unused("b", &[InsufficientCpus, InsufficientMemory]));

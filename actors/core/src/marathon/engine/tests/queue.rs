@@ -8,7 +8,8 @@ use tepui_protocol::v1::TaskState;
 
 use super::super::*;
 use super::fixture::*;
-use crate::marathon::queue::{RejectReason, UnusedOffer};
+use crate::marathon::matching::Reason;
+use crate::marathon::queue::UnusedOffer;
 
 #[test]
 fn tokens_limit_launches_and_come_back() {
@@ -40,7 +41,7 @@ fn the_queue_shows_offers_until_nothing_waits() {
     f.deploy(app);
     let unused = UnusedOffer {
         offer: Arc::new(v1::Offer::default()),
-        reasons: vec![RejectReason::InsufficientCpus],
+        reasons: vec![Reason::InsufficientCpus],
         timestamp: Timestamp::from_millis(1),
     };
     f.engine.offer_unused(&path("/a"), unused.clone());
