@@ -92,7 +92,9 @@ impl Leader {
     fn apply(&self, batch: Batch) -> UnboundedReceiver<()> {
         let (done, stored) = unbounded_channel();
         // A test that has seen enough does not wait.
-        let tell = Box::new(move || drop(done.send(())));
+        let tell = Box::new(move || {
+            let _ = done.send(());
+        });
         self.store.apply(batch, tell).expect("taken");
         stored
     }
