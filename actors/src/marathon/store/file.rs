@@ -1,5 +1,8 @@
 //! Keeps the rows of the app manager in one crash-safe file below the work directory.
 //! Knows rows, not what they mean.
+//!
+//! redb verifies the checksums of all pages when the file was not closed, as after a crash, and
+//! those of its header always. Pages that are damaged in a file that was closed may make it panic.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};

@@ -138,3 +138,45 @@ fn copy_while_it_stands_still(child: &Child, dir: &Path) {
     kill(pid, Signal::SIGCONT).expect("going on");
     check(copy.path(), acknowledged);
 }
+
+/// A file with records, closed as it should be.
+fn whole_file(dir: &Path) -> Vec<u8> {
+    let (open, _) = Store::open(in_dir(dir), Ear::deaf()).expect("open");
+    for number in 0..200 {
+        store(&open, put(&number.to_string(), &"x".repeat(1_000)));
+    }
+    open.close().expect("closed");
+    std::fs::read(dir.join(FILE_NAME)).expect("a file")
+}
+
+#[test]
+fn a_file_cut_short_or_with_a_damaged_header_is_never_read_wrong() {
+    let dir = tempfile::tempdir().expect("directory");
+    let whole = whole_file(dir.path());
+    let good = content(in_dir(dir.path()));
+    let path = dir.path().join(FILE_NAME);
+    let mut variants = Vec::new();
+    for part in [4096, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        variants.push((format!("cut to {part}"), whole[..part].to_vec()));
+    }
+    for at in [0, 16, 64, 100, 192, 300] {
+        let mut bytes = whole.clone();
+        bytes[at..at + 16].fill(0xa5);
+        variants.push((format!("header at {at}"), bytes));
+    }
+    for (what, bytes) in variants {
+        std::fs::write(&path, &bytes).expect("written");
+        match Store::open(in_dir(dir.path()), Ear::deaf()) {
+            Err(error) => {
+                let is_damaged = matches!(error, StoreError::Damaged { .. });
+                assert!(is_damaged, "{what}: {error}");
+                let same = std::fs::read(&path).expect("a file") == bytes;
+                assert!(same, "{what}: it was changed");
+            }
+            Ok((open, records)) => {
+                open.close().expect("closed");
+                assert!(records == good, "{what}: other records");
+            }
+        }
+    }
+}
