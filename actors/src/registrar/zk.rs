@@ -95,8 +95,20 @@ impl ZkStore {
     /// and writes have to be called off its threads, or on one where it lets block.
     #[must_use]
     pub fn new(session: Session, runtime: Handle, epoch: u64, limits: Limits) -> ZkStore {
+        ZkStore::below(session, runtime, NODE, epoch, limits)
+    }
+
+    /// The same under another name, for rows that are no registry.
+    #[must_use]
+    pub fn below(
+        session: Session,
+        runtime: Handle,
+        node: &str,
+        epoch: u64,
+        limits: Limits,
+    ) -> ZkStore {
         ZkStore {
-            path: session.url().child(NODE),
+            path: session.url().child(node),
             session,
             runtime,
             epoch,
@@ -238,7 +250,7 @@ impl ZkStore {
             head.segments.clear();
             opened.writing = self.segment(opened.version);
             let (bytes, path) = (log.len(), &self.path);
-            tracing::debug!(path, bytes, "writing the registry anew");
+            tracing::debug!(path, bytes, "writing all rows into a new log");
         }
         self.extend(&mut head, opened.writing, &log).await?;
         opened.version = self.commit(&head, opened.version).await?;
@@ -392,11 +404,11 @@ impl ZkStore {
             .try_collect::<()>();
         let path = &self.path;
         match timeout(COLLECT_LIMIT, removed).await {
-            Ok(Ok(())) => tracing::debug!(path, count, "removed old chunks of the registry"),
+            Ok(Ok(())) => tracing::debug!(path, count, "removed old chunks of the log"),
             Ok(Err(error)) => {
-                tracing::warn!(path, count, %error, "cannot remove old chunks of the registry");
+                tracing::warn!(path, count, %error, "cannot remove old chunks of the log");
             }
-            Err(_) => tracing::warn!(path, count, "left old chunks of the registry for later"),
+            Err(_) => tracing::warn!(path, count, "left old chunks of the log for later"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Elections and the registry with real ZooKeeper servers.
+//! Elections, the registry and the store of the app manager with real ZooKeeper servers.
 //! Starts no master; the process tests do.
 #![allow(
     clippy::disallowed_methods,
@@ -6,5 +6,6 @@
 )]
 
 mod election;
+mod marathon;
 mod registry;
 mod support;
