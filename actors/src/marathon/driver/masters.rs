@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::client::connection::{Security, without_brackets};
 use crate::election::finder::address_of;
-use crate::election::{self, Finder, Leader, ZkUrl, ZkUrlError};
+use crate::election::{Detector, Leader, Session, ZkUrl, ZkUrlError};
 
 /// Session timeout asked of ZooKeeper.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,7 +162,7 @@ pub(super) enum Masters {
     Elected {
         leader: watch::Receiver<Option<Leader>>,
         /// Detects as long as it lives.
-        _finder: Finder,
+        _detector: Detector,
     },
 }
 
@@ -173,54 +173,50 @@ impl Masters {
             Place::At(address) => return Masters::At(address),
             Place::ZooKeeper(url) => url,
         };
-        let finder = Finder::start(&election::Masters::ZooKeeper(url), SESSION_TIMEOUT);
-        match finder.leader() {
-            Some(leader) => Masters::Elected {
-                leader,
-                _finder: finder,
-            },
-            // Only a fixed address has no leader, and that is not what was asked for.
-            None => Masters::Elected {
-                leader: watch::channel(None).1,
-                _finder: finder,
-            },
+        let detector = Detector::start(Session::open(url, SESSION_TIMEOUT));
+        Masters::Elected {
+            leader: detector.leader(),
+            _detector: detector,
         }
     }
 
     /// The master that leads, as soon as one is known.
     pub(super) async fn found(&mut self) -> Address {
-        let leader = match self {
-            Masters::At(address) => return address.clone(),
-            Masters::Elected { leader, .. } => leader,
-        };
-        loop {
-            let found = leader.borrow_and_update().clone();
-            if let Some(address) = found.and_then(|found| address_in(&found.info)) {
-                return address;
-            }
-            if leader.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        match self {
+            Masters::At(address) => address.clone(),
+            Masters::Elected { leader, .. } => leading(leader).await,
         }
     }
 
     /// Waits until another master leads than `current`; for ever where masters are not elected.
     /// That nobody leads is no reason to leave a master that still answers.
     pub(super) async fn replaced(&mut self, current: &Address) {
-        loop {
-            match self {
-                Masters::At(_) => return std::future::pending().await,
-                Masters::Elected { leader, .. } => {
-                    if leader.changed().await.is_err() {
-                        return std::future::pending().await;
-                    }
-                    let found = leader.borrow().clone();
-                    let found = found.and_then(|found| address_in(&found.info));
-                    if found.is_some_and(|found| found != *current) {
-                        return;
-                    }
-                }
-            }
+        match self {
+            Masters::At(_) => std::future::pending().await,
+            Masters::Elected { leader, .. } => while leading_next(leader).await == *current {},
+        }
+    }
+}
+
+/// Who leads now, or does next.
+async fn leading(leader: &mut watch::Receiver<Option<Leader>>) -> Address {
+    let found = leader.borrow_and_update().clone();
+    match found.and_then(|found| address_in(&found.info)) {
+        Some(address) => address,
+        None => leading_next(leader).await,
+    }
+}
+
+/// Who leads after the next change.
+async fn leading_next(leader: &mut watch::Receiver<Option<Leader>>) -> Address {
+    loop {
+        if leader.changed().await.is_err() {
+            // The detector has ended with its runtime, and nobody goes on here either.
+            return std::future::pending().await;
+        }
+        let found = leader.borrow().clone();
+        if let Some(address) = found.and_then(|found| address_in(&found.info)) {
+            return address;
         }
     }
 }
@@ -231,7 +227,12 @@ fn address_in(info: &v1::MasterInfo) -> Option<Address> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::election::Sequence;
 
     fn shown(text: &str) -> String {
         MasterUrl::read(text).expect(text).to_string()
@@ -269,6 +270,34 @@ mod tests {
         ] {
             assert!(MasterUrl::read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_leads_next_is_found_and_nobody_is_no_one_else() {
+        let leader = |sequence, port| {
+            let info = v1::MasterInfo {
+                ip: u32::from_le_bytes([10, 0, 0, 1]),
+                port,
+                ..Default::default()
+            };
+            Some(Leader {
+                sequence: Sequence(sequence),
+                info: Arc::new(info),
+            })
+        };
+        let (change, mut watched) = watch::channel(None);
+        let nobody = leading(&mut watched).now_or_never();
+        assert_eq!(nobody, None);
+        change.send_replace(leader(1, 5050));
+        let first = leading(&mut watched).await;
+        assert_eq!(first.to_string(), "http://10.0.0.1:5050");
+        assert_eq!(leading(&mut watched).await, first);
+        change.send_replace(None);
+        let nobody = leading_next(&mut watched).now_or_never();
+        assert_eq!(nobody, None);
+        change.send_replace(leader(2, 5051));
+        let next = leading_next(&mut watched).await;
+        assert_eq!(next.to_string(), "http://10.0.0.1:5051");
     }
 
     #[test]

@@ -287,3 +287,45 @@ async fn a_changed_framework_is_told_now_and_later() {
     assert_eq!(subscribe.framework_info.roles, ["new"]);
     assert_eq!(subscribe.suppressed_roles, ["new"]);
 }
+
+#[tokio::test]
+async fn a_connection_that_answers_by_halves_or_not_at_all_is_replaced() {
+    let (master, driven, _stream) =
+        subscribe(|settings| settings.limits.answer = Duration::from_millis(200)).await;
+    kill(&driven, "a");
+    let mut half = master.accept().await;
+    half.request().await.unwrap();
+    half.send(b"HTTP/1.1 202 Acc").await;
+    drop(half);
+    let mut silent = master.accept().await;
+    assert_eq!(
+        names(&[silent.request().await.unwrap().call]),
+        ["a"],
+        "what was answered by half is repeated"
+    );
+    silent.ended().await;
+    let mut peer = master.accept().await;
+    assert_eq!(names(&peer.take_calls(1).await), ["a"]);
+    driven.handle.settled().await;
+    let counts = driven.handle.counts();
+    assert_eq!((counts.accepted, counts.repeated), (1, 2));
+}
+
+#[tokio::test]
+async fn a_launch_that_was_not_begun_is_sent_on_the_next_connection() {
+    let (master, driven, _stream) = subscribe(|_| {}).await;
+    // More than the buffers of a connection that is not read can take.
+    let data = vec![0; 8 << 20];
+    let (agent, executor) = (v1::AgentId::default(), v1::ExecutorId::default());
+    driven.handle.message(agent, executor, data).unwrap();
+    launch(&driven);
+    let peer = master.accept().await;
+    peer.stream.readable().await.unwrap();
+    drop(peer);
+    let mut peer = master.accept().await;
+    assert_eq!(names(&peer.take_calls(1).await), ["ACCEPT"]);
+    driven.handle.settled().await;
+    let counts = driven.handle.counts();
+    let fates = (counts.accepted, counts.unconfirmed, counts.repeated);
+    assert_eq!(fates, (1, 1, 0), "{counts:?}");
+}
