@@ -258,7 +258,8 @@ impl DriverHandle {
         })
     }
 
-    /// Ends the framework and all its tasks. The master then ends the subscription.
+    /// Ends the framework and all its tasks. The master then ends the subscription, perhaps before
+    /// its answer is read, so that this call may count as unconfirmed.
     ///
     /// # Errors
     /// As [`DriverHandle::call`].
