@@ -3,8 +3,10 @@
 
 mod address;
 mod calls;
+pub(crate) mod connection;
 mod error;
 mod files;
+pub(crate) mod http1;
 mod subscription;
 
 #[cfg(test)]

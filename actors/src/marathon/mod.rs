@@ -1,6 +1,11 @@
 //! The app manager's skin: its HTTP API, its store, its connection to the master, its probes.
 //! Decisions are in `tepui_core::marathon`.
 
+pub mod driver;
 pub mod events;
 pub mod handle;
+pub mod prober;
+pub mod probes;
+pub mod records;
+pub mod run;
 pub mod store;

@@ -13,5 +13,6 @@ pub mod matching;
 pub mod place;
 pub mod plan;
 pub mod ports;
+pub mod probe;
 pub mod queue;
 pub mod task;

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use super::Manager;
 use super::messages::{Effect, Event};
 use super::records::Change;
-use super::Manager;
 use crate::marathon::deployment::DeploymentOutcome;
 use crate::marathon::engine::{self, EventKind};
 use crate::marathon::ids::InstanceId;

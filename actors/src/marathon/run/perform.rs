@@ -1,0 +1,100 @@
+//! What the manager wants done, one effect at a time: calls, answers, events, probes.
+//! The order of effects is kept by the caller.
+
+use tepui_core::ids::{AgentId, TaskId};
+use tepui_core::marathon::manager::Effect;
+use tepui_protocol::v1;
+use tracing::{debug, warn};
+use v1::scheduler::call::reconcile;
+
+use super::Run;
+
+impl Run {
+    /// Does it.
+    pub(super) fn perform(&mut self, effect: Effect) {
+        let result = match effect {
+            // Never kept.
+            Effect::Store(_) => Ok(()),
+            Effect::Reply(token, answer) => {
+                if let Some(reply) = self.replies.remove(&token) {
+                    // Who asked may be gone.
+                    let _ = reply.send(answer);
+                }
+                Ok(())
+            }
+            Effect::Event(event) => {
+                match serde_json::to_string(&event) {
+                    Ok(json) => self.with.events.publish(event.name(), json),
+                    Err(error) => warn!(%error, "an event cannot be written as JSON"),
+                }
+                Ok(())
+            }
+            Effect::Launch { offer, tasks } => {
+                let launch = v1::offer::operation::Launch { task_infos: tasks };
+                let operation = v1::offer::Operation {
+                    r#type: Some(v1::offer::operation::Type::Launch as i32),
+                    launch: Some(launch),
+                    ..Default::default()
+                };
+                // What is left may be of use to what waits.
+                self.with
+                    .driver
+                    .accept(vec![offer.to_v1()], vec![operation], 0.0)
+            }
+            Effect::Decline(offers, seconds) => {
+                let offers = offers.iter().map(|offer| offer.to_v1()).collect();
+                self.with.driver.decline(offers, seconds)
+            }
+            Effect::Kill { task, agent } => {
+                let agent = agent.map(|agent| agent.to_v1());
+                self.with.driver.kill(task.to_v1(), agent, None)
+            }
+            Effect::Acknowledge { task, agent, uuid } => {
+                self.with.driver.acknowledge(&v1::TaskStatus {
+                    task_id: task.to_v1(),
+                    agent_id: Some(agent.to_v1()),
+                    uuid: Some(uuid),
+                    ..Default::default()
+                })
+            }
+            Effect::Roles(roles) => {
+                let info = &mut self.with.registration.framework_info;
+                info.roles = roles.iter().map(ToString::to_string).collect();
+                self.with
+                    .driver
+                    .update_framework(self.with.registration.clone())
+            }
+            Effect::Revive(role) => self.with.driver.revive(vec![role.to_string()]),
+            Effect::Suppress(role) => self.with.driver.suppress(vec![role.to_string()]),
+            Effect::Reconcile(tasks) => self.with.driver.reconcile(asked_for(&tasks)),
+            Effect::StartProbing { instance, app } => {
+                self.probes.start_health(&instance, &app);
+                Ok(())
+            }
+            Effect::StartReadiness { instance, app } => {
+                self.probes.start_readiness(&instance, app);
+                Ok(())
+            }
+            Effect::StopProbing(id) => {
+                self.probes.stop_health(&id);
+                Ok(())
+            }
+            Effect::StopReadiness(id) => {
+                self.probes.stop_readiness(&id);
+                Ok(())
+            }
+        };
+        // Without a subscription nothing is called; what matters is asked for at the next one.
+        if let Err(error) = result {
+            debug!(%error, "a call was not made");
+        }
+    }
+}
+
+fn asked_for(tasks: &[(TaskId, Option<AgentId>)]) -> Vec<reconcile::Task> {
+    let task = |(task, agent): &(TaskId, Option<AgentId>)| reconcile::Task {
+        task_id: task.to_v1(),
+        agent_id: agent.as_ref().map(AgentId::to_v1),
+    };
+    tasks.iter().map(task).collect()
+}
