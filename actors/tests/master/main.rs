@@ -7,6 +7,7 @@ mod agent;
 mod client;
 mod hostile;
 mod links;
+mod marathon;
 mod marathon_driver;
 mod reads;
 mod restart;
