@@ -13,7 +13,7 @@ use tepui_actors::marathon::handle::Handle;
 use tepui_actors::marathon::prober::Prober;
 use tepui_actors::marathon::records;
 use tepui_actors::marathon::run::{Connections, Ended, Run};
-use tepui_actors::marathon::store::{self, Key, Memory, Owner, Place, Store, StoreError};
+use tepui_actors::marathon::store::{self, Memory, Owner, Place, Store, StoreError};
 use tepui_core::ids::IdSource;
 use tepui_core::marathon::manager::{Answer, Caller, Manager, ManagerSettings, Request, Snapshot};
 use tepui_protocol::link::MasterToAgent;
@@ -32,14 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Watchdog(std::sync::Mutex<Option<oneshot::Sender<String>>>);
 
 impl Owner for Watchdog {
-    fn refers_to(&self, _key: &Key, _value: &[u8]) -> Option<Vec<Key>> {
-        None
-    }
-
-    fn forgotten(&self, keys: Vec<Key>) {
-        panic!("the manager itself forgets, but {keys:?} are gone");
-    }
-
     fn failed(&self, error: StoreError) {
         if let Some(tell) = self.0.lock().unwrap().take() {
             let _ = tell.send(error.to_string());
@@ -56,7 +48,7 @@ struct Marathon {
 impl Marathon {
     async fn start(master: &Master, memory: &Memory) -> Marathon {
         let clock = Clock::start();
-        let settings = store::Settings::new(Place::Memory(memory.clone()), clock);
+        let settings = store::Settings::new(Place::Memory(memory.clone()));
         let (tell_failed, store_failed) = oneshot::channel();
         let owner = Watchdog(std::sync::Mutex::new(Some(tell_failed)));
         let opened = tokio::task::spawn_blocking(move || Store::open(settings, owner));

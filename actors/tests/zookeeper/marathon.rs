@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::support::proxy::{Break, CREATE, Proxy, SET_DATA};
 use crate::support::{Ensemble, PATIENCE, open, open_short, until_state, url};
-use tepui_actors::clock::Clock;
 use tepui_actors::election::Session;
 use tepui_actors::election::session::SessionState;
 use tepui_actors::marathon::store::{
@@ -25,12 +24,6 @@ struct Ear {
 }
 
 impl Owner for Ear {
-    fn refers_to(&self, _key: &Key, _value: &[u8]) -> Option<Vec<Key>> {
-        Some(Vec::new())
-    }
-
-    fn forgotten(&self, _keys: Vec<Key>) {}
-
     fn failed(&self, error: StoreError) {
         // Only tests of failures listen.
         let _ = self.failed.send(error);
@@ -50,7 +43,7 @@ fn settings(session: &Session, epoch: u64) -> ZkSettings {
 
 async fn try_open(settings: ZkSettings) -> Result<Leader, StoreError> {
     let (tell, failed) = unbounded_channel();
-    let settings = Settings::new(Place::ZooKeeper(settings), Clock::start());
+    let settings = Settings::new(Place::ZooKeeper(settings));
     let ear = Ear { failed: tell };
     let opened = tokio::task::spawn_blocking(move || Store::open(settings, ear));
     let (store, records) = opened.await.expect("no panic")?;
@@ -355,7 +348,7 @@ async fn replaces_everything_at_once_from_a_backup() {
     batch.delete(instance("large"));
     first.write(batch).await;
     let place = Place::ZooKeeper(settings(&session, 2));
-    let mut restoring = Settings::new(place, Clock::start());
+    let mut restoring = Settings::new(place);
     restoring.restore = Some(backup);
     let ear = Ear {
         failed: unbounded_channel().0,

@@ -1,5 +1,5 @@
 //! The durable store of the app manager: opaque records by key, batches in order, all or nothing.
-//! Decides nothing about records but which old versions go, and never looks into a value.
+//! Decides nothing about records, and never looks into a value.
 //!
 //! One thread owns the backend. Batches wait in a queue of bounded size; whatever waits is folded
 //! into one durable write, of which one is outstanding. A write that fails ends the store: what is
@@ -13,7 +13,6 @@ mod format;
 mod key;
 mod name;
 mod queue;
-mod retention;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -24,11 +23,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tepui_core::registry::Row;
-
-use crate::clock::Clock;
 
 pub use archive::ArchiveError;
 pub use backend::Memory;
@@ -37,7 +33,6 @@ pub use file::FILE_NAME;
 pub use format::FORMAT;
 pub use key::{Batch, Change, FORMAT_ID, Key, Kind, Record};
 pub use queue::{MAX_QUEUED_BYTES, MAX_WRITE_BYTES, Reason, Refused};
-pub use retention::{DEFAULT_MAX_VERSIONS, Index, Retention};
 pub use zk::{COMPRESS_BYTES, NODE, ZkSettings};
 
 use backend::Backend;
@@ -46,9 +41,6 @@ use writer::Writer;
 
 /// Longest value of a record, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024 * 1024;
-
-/// How often old versions are looked for, at most.
-pub const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where records are kept.
 #[derive(Debug, Clone)]
@@ -66,44 +58,26 @@ pub enum Place {
 pub struct Settings {
     /// Where it is.
     pub place: Place,
-    /// Which old versions are kept.
-    pub retention: Retention,
-    /// Old versions are looked for with the first write after this time.
-    pub retention_interval: Duration,
     /// Write a backup into this file before anything else.
     pub backup: Option<PathBuf>,
     /// Replace everything by the records of this backup, after the own one.
     pub restore: Option<PathBuf>,
-    /// Tells when it is time to delete old versions.
-    pub clock: Clock,
 }
 
 impl Settings {
-    /// With Marathon's retention, without backup and restore.
+    /// Without backup and restore.
     #[must_use]
-    pub fn new(place: Place, clock: Clock) -> Settings {
+    pub fn new(place: Place) -> Settings {
         Settings {
             place,
-            retention: Retention::default(),
-            retention_interval: RETENTION_INTERVAL,
             backup: None,
             restore: None,
-            clock,
         }
     }
 }
 
-/// Whom the store asks and tells. It calls from its own thread, so calls should be short.
+/// Whom the store tells. It calls from its own thread, so calls should be short.
 pub trait Owner: Send + 'static {
-    /// The records that this one refers to, which must not go while it is there: the apps of a
-    /// root, the app of an instance, the roots of a deployment. Asked for every record that is
-    /// loaded or put. `None` when that cannot be told: no old version goes while the record is
-    /// there.
-    fn refers_to(&self, key: &Key, value: &[u8]) -> Option<Vec<Key>>;
-
-    /// Old versions were deleted.
-    fn forgotten(&self, keys: Vec<Key>);
-
     /// The store has ended. Nothing more is stored or acknowledged, and the process must end.
     fn failed(&self, error: StoreError);
 }
@@ -157,7 +131,7 @@ impl Store {
             records = replace(backend.as_mut(), &records, archive::read(path)?)?;
         }
         let queue = Arc::new(Queue::default());
-        let writer = Writer::new(queue.clone(), backend, owner, settings, &records);
+        let writer = Writer::new(queue.clone(), backend, owner);
         let thread = std::thread::Builder::new()
             .name("marathon-store".to_owned())
             .spawn(move || writer.run());

@@ -1,4 +1,4 @@
-//! Tests of the store: order, folding, bounds, failures, retention; in memory and in files.
+//! Tests of the store: order, folding, bounds, failures; in memory and in files.
 //! Crashes, backups and ZooKeeper have their own files.
 
 mod backups;
@@ -17,19 +17,13 @@ use super::*;
 /// Longest wait for anything; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the store tells its owner.
-#[derive(Debug)]
-enum Told {
-    Forgotten(Vec<Key>),
-    Failed(StoreError),
-}
-
+/// Hears why the store has ended.
 struct Ear {
-    told: Sender<Told>,
+    told: Sender<StoreError>,
 }
 
 impl Ear {
-    fn new() -> (Ear, Receiver<Told>) {
+    fn new() -> (Ear, Receiver<StoreError>) {
         let (told, hear) = channel();
         (Ear { told }, hear)
     }
@@ -41,30 +35,13 @@ impl Ear {
 }
 
 impl Owner for Ear {
-    /// In these tests a root's value is the texts of the keys it refers to, one a line.
-    fn refers_to(&self, key: &Key, value: &[u8]) -> Option<Vec<Key>> {
-        match key.kind {
-            Kind::Root => String::from_utf8(value.to_vec())
-                .ok()?
-                .lines()
-                .map(Key::read)
-                .collect(),
-            _ => Some(Vec::new()),
-        }
-    }
-
-    fn forgotten(&self, keys: Vec<Key>) {
-        // Deaf tests have hung up.
-        let _ = self.told.send(Told::Forgotten(keys));
-    }
-
     fn failed(&self, error: StoreError) {
-        let _ = self.told.send(Told::Failed(error));
+        let _ = self.told.send(error);
     }
 }
 
 fn settings(place: Place) -> Settings {
-    Settings::new(place, Clock::start())
+    Settings::new(place)
 }
 
 fn in_dir(dir: &Path) -> Settings {
@@ -127,7 +104,7 @@ struct Gate {
     store: Store,
     writes: Receiver<Vec<Row>>,
     verdicts: Sender<Verdict>,
-    told: Receiver<Told>,
+    told: Receiver<StoreError>,
     done: Sender<u32>,
     dones: Receiver<u32>,
 }
@@ -219,7 +196,7 @@ fn after_a_failed_write_nothing_is_acknowledged() {
     };
     gate.verdicts.send(Err(fenced)).expect("a store");
     match gate.told.recv_timeout(PATIENCE).expect("told") {
-        Told::Failed(StoreError::Fenced { found: 2, .. }) => {}
+        StoreError::Fenced { found: 2, .. } => {}
         other => panic!("{other:?}"),
     }
     assert_eq!(gate.apply(2, put("c", "2")), Err(Reason::Ended));
@@ -296,75 +273,6 @@ fn root(millis: i64) -> Key {
 
 fn app(millis: i64) -> Key {
     Key::version(Kind::App, "/a", Timestamp::from_millis(millis))
-}
-
-#[test]
-fn old_versions_are_deleted_along_with_writes() {
-    let memory = Memory::default();
-    let mut settings = settings(Place::Memory(memory.clone()));
-    settings.retention.max_versions = 3;
-    settings.retention_interval = Duration::ZERO;
-    let (ear, told) = Ear::new();
-    let (open, _) = Store::open(settings.clone(), ear).expect("open");
-    for version in 0..10 {
-        let mut batch = Batch::new();
-        batch.put(app(version), Vec::new());
-        // Every root still names the first version, as of another app.
-        let refers = format!("{}\n{}", app(version), app(0));
-        batch.put(root(version), refers.into_bytes());
-        store(&open, batch);
-    }
-    store(&open, put("any", "change"));
-    open.close().expect("closed");
-    let mut forgotten = Vec::new();
-    while let Ok(Told::Forgotten(keys)) = told.try_recv() {
-        forgotten.extend(keys);
-    }
-    forgotten.sort();
-    let roots = (0..7).map(root);
-    let apps = (1..7).map(app);
-    let wanted: Vec<Key> = roots.chain(apps).collect();
-    assert_eq!(forgotten, wanted);
-    let left: Vec<Key> = content(settings.clone())
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
-    let wanted = [
-        root(7),
-        root(8),
-        root(9),
-        app(0),
-        app(7),
-        app(8),
-        app(9),
-        instance("any"),
-    ];
-    assert_eq!(left, wanted);
-
-    // A root that nobody can read may refer to anything.
-    settings.retention.max_versions = 1;
-    let (open, _) = Store::open(settings.clone(), Ear::deaf()).expect("open");
-    let mut batch = Batch::new();
-    batch.put(root(10), b"\xff".to_vec());
-    store(&open, batch);
-    store(&open, put("other", "change"));
-    open.close().expect("closed");
-    assert_eq!(content(settings).len(), wanted.len() + 2);
-}
-
-#[test]
-fn old_versions_are_left_alone_between_looks() {
-    let memory = Memory::default();
-    let mut settings = settings(Place::Memory(memory));
-    settings.retention.max_versions = 1;
-    let (open, _) = Store::open(settings.clone(), Ear::deaf()).expect("open");
-    for version in 0..5 {
-        let mut batch = Batch::new();
-        batch.put(root(version), Vec::new());
-        store(&open, batch);
-    }
-    open.close().expect("closed");
-    assert_eq!(content(settings).len(), 5);
 }
 
 #[test]

@@ -1,33 +1,23 @@
-//! The thread of the store: folds batches into writes, and deletes old versions along with them.
-//! Knows no backend, and decides nothing about records but which old versions go.
+//! The thread of the store: folds batches into writes.
+//! Knows no backend, and decides nothing about records.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tepui_core::registry::Row;
-use tepui_core::time::Mono;
 
 use super::backend::Backend;
 use super::error::StoreError;
-use super::key::{Batch, Change, Key, Record};
+use super::key::{Batch, Change, Key};
 use super::queue::{Queue, Work};
-use super::retention::{Index, Retention};
-use super::{Done, Owner, Settings, archive, records_of};
-use crate::clock::Clock;
+use super::{Done, Owner, archive, records_of};
 
 /// Owns the backend; lives in the store's thread.
 pub(super) struct Writer<O: Owner> {
     queue: Arc<Queue>,
     backend: Box<dyn Backend>,
     owner: O,
-    retention: Retention,
-    interval: Duration,
-    clock: Clock,
-    index: Index,
-    /// When old versions were looked for.
-    looked: Mono,
 }
 
 /// Ends the queue with the thread, also when that panics.
@@ -42,27 +32,11 @@ impl Drop for EndsWith {
 }
 
 impl<O: Owner> Writer<O> {
-    pub(super) fn new(
-        queue: Arc<Queue>,
-        backend: Box<dyn Backend>,
-        owner: O,
-        settings: &Settings,
-        records: &[Record],
-    ) -> Writer<O> {
-        let mut index = Index::default();
-        for (key, value) in records {
-            index.put(key, owner.refers_to(key, value));
-        }
-        index.settle();
+    pub(super) fn new(queue: Arc<Queue>, backend: Box<dyn Backend>, owner: O) -> Writer<O> {
         Writer {
             queue,
             backend,
             owner,
-            retention: settings.retention,
-            interval: settings.retention_interval,
-            clock: settings.clock,
-            index,
-            looked: settings.clock.now().mono,
         }
     }
 
@@ -88,14 +62,9 @@ impl<O: Owner> Writer<O> {
         let mut rows = BTreeMap::new();
         for (batch, done) in batches {
             for change in batch.into_changes() {
-                self.fold(change, &mut rows);
+                fold(change, &mut rows);
             }
             finished.push(done);
-        }
-        let forgotten = self.old_versions();
-        for key in &forgotten {
-            self.index.delete(key);
-            rows.insert(key.clone(), None);
         }
         if !rows.is_empty() {
             let rows = rows.into_iter().map(|(key, value)| Row {
@@ -108,36 +77,7 @@ impl<O: Owner> Writer<O> {
         for done in finished {
             done();
         }
-        if !forgotten.is_empty() {
-            self.owner.forgotten(forgotten);
-        }
         Ok(())
-    }
-
-    /// The last word on a record counts.
-    fn fold(&mut self, change: Change, rows: &mut BTreeMap<Key, Option<Vec<u8>>>) {
-        match change {
-            Change::Put(key, value) => {
-                self.index.put(&key, self.owner.refers_to(&key, &value));
-                rows.insert(key, Some(value));
-            }
-            Change::Delete(key) => {
-                self.index.delete(&key);
-                rows.insert(key, None);
-            }
-        }
-    }
-
-    /// The versions that may go, when it is time to look for them.
-    fn old_versions(&mut self) -> Vec<Key> {
-        let now = self.clock.now().mono;
-        if now.since(self.looked) < self.interval {
-            return Vec::new();
-        }
-        self.looked = now;
-        let old = self.retention.to_delete(&self.index);
-        self.index.settle();
-        old
     }
 
     /// What the backup says is for who asked for it; only a backend that cannot be read ends all.
@@ -146,4 +86,12 @@ impl<O: Owner> Writer<O> {
         let records = records_of(&self.backend.place(), rows)?;
         Ok(archive::write(path, &records))
     }
+}
+
+/// The last word on a record counts.
+fn fold(change: Change, rows: &mut BTreeMap<Key, Option<Vec<u8>>>) {
+    match change {
+        Change::Put(key, value) => rows.insert(key, Some(value)),
+        Change::Delete(key) => rows.insert(key, None),
+    };
 }
