@@ -8,27 +8,38 @@ use tracing::{debug, warn};
 use v1::scheduler::call::reconcile;
 
 use super::Run;
+use crate::marathon::driver::CallError;
 
 impl Run {
     /// Does it.
     pub(super) fn perform(&mut self, effect: Effect) {
-        let result = match effect {
-            // Never kept.
-            Effect::Store(_) => Ok(()),
+        match effect {
             Effect::Reply(token, answer) => {
                 if let Some(reply) = self.replies.remove(&token) {
                     // Who asked may be gone.
                     let _ = reply.send(answer);
                 }
-                Ok(())
             }
-            Effect::Event(event) => {
-                match serde_json::to_string(&event) {
-                    Ok(json) => self.with.events.publish(event.name(), json),
-                    Err(error) => warn!(%error, "an event cannot be written as JSON"),
-                }
-                Ok(())
-            }
+            Effect::Event(event) => match serde_json::to_string(&event) {
+                Ok(json) => self.with.events.publish(event.name(), json),
+                Err(error) => warn!(%error, "an event cannot be written as JSON"),
+            },
+            Effect::StartProbing { instance, app } => self.probes.start_health(&instance, &app),
+            Effect::StartReadiness { instance, app } => self.probes.start_readiness(&instance, app),
+            Effect::StopProbing(id) => self.probes.stop_health(&id),
+            Effect::StopReadiness(id) => self.probes.stop_readiness(&id),
+            call => match self.call(call) {
+                Ok(()) => {}
+                // What matters is asked for when there is one.
+                Err(error @ CallError::NotSubscribed) => debug!(%error, "a call was not made"),
+                Err(error) => warn!(%error, "a call to the master was not made"),
+            },
+        }
+    }
+
+    /// Makes a call to the master.
+    fn call(&mut self, effect: Effect) -> Result<(), CallError> {
+        match effect {
             Effect::Launch { offer, tasks } => {
                 let launch = v1::offer::operation::Launch { task_infos: tasks };
                 let operation = v1::offer::Operation {
@@ -67,26 +78,14 @@ impl Run {
             Effect::Revive(role) => self.with.driver.revive(vec![role.to_string()]),
             Effect::Suppress(role) => self.with.driver.suppress(vec![role.to_string()]),
             Effect::Reconcile(tasks) => self.with.driver.reconcile(asked_for(&tasks)),
-            Effect::StartProbing { instance, app } => {
-                self.probes.start_health(&instance, &app);
-                Ok(())
-            }
-            Effect::StartReadiness { instance, app } => {
-                self.probes.start_readiness(&instance, app);
-                Ok(())
-            }
-            Effect::StopProbing(id) => {
-                self.probes.stop_health(&id);
-                Ok(())
-            }
-            Effect::StopReadiness(id) => {
-                self.probes.stop_readiness(&id);
-                Ok(())
-            }
-        };
-        // Without a subscription nothing is called; what matters is asked for at the next one.
-        if let Err(error) = result {
-            debug!(%error, "a call was not made");
+            // Done by the caller.
+            Effect::Store(_)
+            | Effect::Reply(..)
+            | Effect::Event(_)
+            | Effect::StartProbing { .. }
+            | Effect::StartReadiness { .. }
+            | Effect::StopProbing(_)
+            | Effect::StopReadiness(_) => Ok(()),
         }
     }
 }

@@ -127,34 +127,45 @@ impl Manager {
                 let root = root.restart_app(&id, settings, version)?;
                 Proposal::of(root, id.parent(), force)
             }
-            Request::CreateGroup { base, body, force } => {
-                let (root, id) = root.create_group(&base, &body, settings, version)?;
-                Proposal {
-                    created: Some(id.clone()),
-                    ..Proposal::of(root, id, force)
-                }
-            }
-            Request::ChangeGroup { base, body, force } => {
-                let older = version_wanted(&body);
-                let older = older.and_then(|version| self.history.roots().get(&version));
-                let (root, id) = root.put_group_body(&base, &body, older, settings, version)?;
-                Proposal::of(root, id, force)
-            }
-            Request::DeleteGroup { id, force } => {
-                let root = root.remove_group(&id, settings, version)?;
-                Proposal::of(root, id.parent(), force)
-            }
+            Request::CreateGroup { .. }
+            | Request::ChangeGroup { .. }
+            | Request::DeleteGroup { .. } => self.propose_group(request, version)?,
             Request::KillTasks {
                 instances, force, ..
             } => self.propose_scaling(&instances, version, force)?,
             Request::CancelDeployment { id, .. } => self.propose_revert(&id, version)?,
             // These have no plan.
             Request::PatchGroup { .. } | Request::ResetDelay { .. } | Request::DryRun(_) => {
-                return Err(Rejection::message(422, "this request has no plan to show"));
+                return Err(no_plan());
             }
         };
         self.refuse_what_cannot_run(&proposal.root)?;
         Ok(proposal)
+    }
+
+    /// The part of [`Manager::propose`] that is about whole groups.
+    fn propose_group(&self, request: Request, version: Timestamp) -> Result<Proposal, Rejection> {
+        let (root, settings) = (&self.root, &self.settings.definition);
+        match request {
+            Request::CreateGroup { base, body, force } => {
+                let (root, id) = root.create_group(&base, &body, settings, version)?;
+                Ok(Proposal {
+                    created: Some(id.clone()),
+                    ..Proposal::of(root, id, force)
+                })
+            }
+            Request::ChangeGroup { base, body, force } => {
+                let older = version_wanted(&body);
+                let older = older.and_then(|version| self.history.roots().get(&version));
+                let (root, id) = root.put_group_body(&base, &body, older, settings, version)?;
+                Ok(Proposal::of(root, id, force))
+            }
+            Request::DeleteGroup { id, force } => {
+                let root = root.remove_group(&id, settings, version)?;
+                Ok(Proposal::of(root, id.parent(), force))
+            }
+            _ => Err(no_plan()),
+        }
     }
 
     fn propose_scaling(
@@ -390,4 +401,8 @@ impl Manager {
 fn no_deployment(id: &str) -> Rejection {
     let text = format!("DeploymentPlan {id} does not exist");
     Rejection::message(404, text).with_empty_details()
+}
+
+fn no_plan() -> Rejection {
+    Rejection::message(422, "this request has no plan to show")
 }
