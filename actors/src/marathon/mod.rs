@@ -4,6 +4,7 @@
 pub mod driver;
 pub mod events;
 pub mod handle;
+pub mod http;
 pub mod prober;
 pub mod probes;
 pub mod records;

@@ -1,0 +1,194 @@
+//! Marathon's REST API: which path leads to which handler, and what all answers share.
+//! Decides nothing: reads come from the published snapshot, changes are asked of the manager.
+
+mod answers;
+mod app_info;
+mod apps;
+mod change;
+mod deployments;
+mod events;
+mod groups;
+mod headers;
+mod info;
+mod label;
+mod offers;
+mod path;
+mod pods;
+mod query;
+mod queue;
+mod schemas;
+mod stats;
+mod system;
+mod tasks;
+mod tasks_text;
+#[cfg(test)]
+mod tests;
+mod why;
+
+pub use info::{Abdication, InfoSource, Leadership, LoggerChange, Loggers, MARATHON_VERSION};
+pub use info::{Metrics, ToLeader};
+
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::Value;
+use tepui_core::marathon::definition::parse_body;
+use tepui_core::marathon::manager::Snapshot;
+use tokio::sync::Semaphore;
+
+use self::query::Query;
+use super::handle::Handle;
+use crate::clock::Clock;
+use crate::http::body::{self, Memory};
+use crate::http::unread;
+
+/// Event streams that may be open at a time; further ones are answered 503.
+pub const MAX_STREAMS: usize = 512;
+
+/// What the handlers of all workers share.
+pub struct Face {
+    /// The way to the manager.
+    pub handle: Handle,
+    /// What this instance tells of itself.
+    pub info: Arc<InfoSource>,
+    /// The clock.
+    pub clock: Clock,
+    /// Memory that bodies may take.
+    pub memory: Memory,
+    /// Room for event streams.
+    pub streams: Arc<Semaphore>,
+    /// Who answers while another instance leads.
+    pub to_leader: Arc<dyn ToLeader>,
+}
+
+/// An answer, or the one a request is refused with; both are sent.
+type Answered = Result<HttpResponse, HttpResponse>;
+
+/// A request with what handlers ask about it.
+struct Call<'a> {
+    request: &'a HttpRequest,
+    query: Query,
+    face: &'a Data<Face>,
+}
+
+/// The routes of a server: every path leads to this face.
+pub fn routes(face: Arc<Face>) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    let face = Data::from(face);
+    move |config| {
+        let everything = web::to(dispatch);
+        config.app_data(face.clone()).default_service(everything);
+    }
+}
+
+/// Answers every request.
+pub async fn dispatch(
+    request: HttpRequest,
+    payload: web::Payload,
+    face: Data<Face>,
+) -> HttpResponse {
+    respond(request, payload.into_inner(), &face).await
+}
+
+async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
+    let (payload, unread) = unread::watch(payload);
+    let is_elected = face.info.leadership.is_elected();
+    let answer = match is_elected {
+        true => lead(&request, payload, face)
+            .await
+            .unwrap_or_else(|refusal| refusal),
+        false => follow(&request, payload, face).await,
+    };
+    unread.answered();
+    headers::finish(&request, &face.info, is_elected, answer)
+}
+
+/// Answers while another instance leads, or none: event streams are sent to the leader, all else is
+/// passed on to it.
+async fn follow(request: &HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
+    let leader = face.info.leadership.leader();
+    if let Some(leader) = leader.filter(|_| request.path().starts_with("/v2/events")) {
+        let whole = request.uri().path_and_query();
+        let whole = whole.map_or("/v2/events", |whole| whole.as_str());
+        return answers::found(&format!("{}://{leader}{whole}", face.info.scheme));
+    }
+    face.to_leader.answer(request.clone(), payload).await
+}
+
+async fn lead(request: &HttpRequest, payload: Payload, face: &Data<Face>) -> Answered {
+    if request.method() == Method::OPTIONS {
+        return Ok(HttpResponse::Ok().finish());
+    }
+    let segments = path::segments(request.path())?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let call = Call {
+        request,
+        query: Query::parse(request.query_string())?,
+        face,
+    };
+    let Some(("v2", rest)) = segments.split_first().map(|(first, rest)| (*first, rest)) else {
+        return system::route(&call, &segments, payload).await;
+    };
+    if rest.first() == Some(&"events") {
+        return events::route(&call, rest);
+    }
+    let text = face.info.text_plain_tasks && rest.last() == Some(&"tasks");
+    if !(headers::accepts(request, "application/json")
+        || (text && headers::accepts(request, "text/plain")))
+    {
+        return Err(answers::message(
+            StatusCode::NOT_ACCEPTABLE,
+            "Not Acceptable",
+        ));
+    }
+    match rest {
+        ["apps", rest @ ..] => apps::route(&call, rest, payload).await,
+        ["tasks", rest @ ..] => tasks::route(&call, rest, payload).await,
+        ["groups", rest @ ..] => groups::route(&call, rest, payload).await,
+        ["deployments", rest @ ..] => deployments::route(&call, rest).await,
+        ["queue", rest @ ..] => queue::route(&call, rest).await,
+        ["pods", ..] => pods::route(&call, &rest.join("/")),
+        ["pods::status"] => pods::route(&call, rest[0]),
+        ["info" | "leader" | "plugins", ..] => info::route(&call, rest),
+        ["schemas", rest @ ..] => schemas::route(&call, rest),
+        _ => Err(answers::no_uri()),
+    }
+}
+
+impl Call<'_> {
+    /// The method; what may be read may also be asked for without its body.
+    fn method(&self) -> &str {
+        match self.request.method().as_str() {
+            "HEAD" => "GET",
+            method => method,
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.face.handle.snapshot()
+    }
+
+    /// Whether only the plan of a change is asked for. Marathon knows this of groups only.
+    fn is_dry(&self) -> bool {
+        self.query.flag("dryRun", false)
+    }
+
+    fn is_forced(&self) -> bool {
+        self.query.flag("force", false)
+    }
+
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    /// The answer: 415 for other types, 400 for what is no JSON, and those of [`body::read`].
+    async fn body(&self, payload: Payload) -> Result<Value, HttpResponse> {
+        if !headers::is_json(self.request) {
+            let text = "Unsupported Media Type";
+            return Err(answers::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+        }
+        let body = body::read(self.request, payload, &self.face.memory).await?;
+        parse_body(&body.bytes).map_err(|rejection| answers::refuse(&rejection))
+    }
+}
