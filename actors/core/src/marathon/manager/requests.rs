@@ -74,6 +74,7 @@ impl Manager {
         let version = self.root.next_version(now);
         let settings = &self.settings.definition;
         let root = &self.root;
+        let older = |id: &PathId, version| self.history.app(id, version);
         let proposal = match request {
             Request::CreateApp {
                 body,
@@ -97,7 +98,6 @@ impl Manager {
                 force,
                 caller,
             } => {
-                let older = |id: &PathId, version| self.history.app(id, version);
                 let changed = match may_create {
                     true => root.put_app_body(&id, &body, (partial, &older), settings, version)?,
                     false => root.patch_app(&id, &body, &older, settings, version)?,
@@ -114,7 +114,6 @@ impl Manager {
                 may_create,
                 force,
             } => {
-                let older = |id: &PathId, version| self.history.app(id, version);
                 let how = (partial, may_create);
                 let root = root.put_apps(&body, how, &older, settings, version)?;
                 Proposal::of(root, PathId::root(), force)
@@ -134,7 +133,6 @@ impl Manager {
                 instances, force, ..
             } => self.propose_scaling(&instances, version, force)?,
             Request::CancelDeployment { id, .. } => self.propose_revert(&id, version)?,
-            // These have no plan.
             Request::PatchGroup { .. } | Request::ResetDelay { .. } | Request::DryRun(_) => {
                 return Err(no_plan());
             }
@@ -219,6 +217,16 @@ impl Manager {
     }
 
     fn dry_run(&self, now: Now, request: Request) -> Result<Answer, Rejection> {
+        if let Request::PatchGroup { id, body } = &request {
+            let version = self.root.next_version(now);
+            let settings = &self.settings.definition;
+            self.root.patch_group(id, body, settings, version)?;
+            return Ok(Answer::Plan(DeploymentPlan {
+                id: String::new(),
+                steps: Vec::new(),
+                version,
+            }));
+        }
         let proposal = self.propose(now, request)?;
         let version = proposal.root.version();
         let plan = plan(&self.root, &proposal.root, String::new(), version);

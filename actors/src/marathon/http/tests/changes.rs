@@ -79,10 +79,17 @@ async fn plans_of_what_is_not_there_are_refused() {
         let reply = send(&played, "DELETE", &with_dry_run(path), None).await;
         assert_eq!(reply.status, 404, "{path}");
     }
-    // Enforcing a role starts no deployment, and is not tried out either.
+    // Enforcing a role starts no deployment.
     let body = json!({"enforceRole": true});
-    let reply = send(&played, "PATCH", "/v2/groups/g?dryRun=true", Some(&body)).await;
-    assert_eq!(reply.status, 422);
+    let path = "/v2/groups/g?dryRun=true";
+    assert_eq!(send(&played, "PATCH", path, Some(&body)).await.status, 404);
+    let group = json!({"id": "/g"});
+    let reply = send(&played, "POST", "/v2/groups", Some(&group)).await;
+    assert_eq!(reply.status, 201);
+    let reply = send(&played, "PATCH", path, Some(&body)).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({"steps": []})));
+    let group = played.get("/v2/groups/g").await.json();
+    assert_eq!(group["enforceRole"], false);
 }
 
 #[actix_web::test]

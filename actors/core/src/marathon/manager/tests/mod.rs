@@ -208,6 +208,21 @@ fn a_dry_run_shows_the_plan_and_changes_nothing() {
     let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
     assert_eq!(actions.len(), 1);
     assert_eq!(actions[0].action, ActionKind::StopApplication);
+    let patch = |id: &str| {
+        Request::DryRun(Box::new(Request::PatchGroup {
+            id: PathId::new(id),
+            body: json!({"enforceRole": true}),
+        }))
+    };
+    assert_eq!(refusal(&test.ask(patch("/nope"))).0, 404);
+    test.ask(Request::CreateGroup {
+        base: PathId::root(),
+        body: json!({"id": "/g"}),
+        force: false,
+    });
+    let (before, disk) = (test.view().root.version(), format!("{:?}", test.disk));
+    let answer = test.ask(patch("/g"));
+    assert!(matches!(answer, Answer::Plan(plan) if plan.steps.is_empty()));
     assert_eq!(test.view().root.version(), before);
     assert_eq!(format!("{:?}", test.disk), disk);
 }
