@@ -208,6 +208,8 @@ fn a_dry_run_shows_the_plan_and_changes_nothing() {
     let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
     assert_eq!(actions.len(), 1);
     assert_eq!(actions[0].action, ActionKind::StopApplication);
+    assert_eq!(test.view().root.version(), before);
+    assert_eq!(format!("{:?}", test.disk), disk);
     let patch = |id: &str| {
         Request::DryRun(Box::new(Request::PatchGroup {
             id: PathId::new(id),
