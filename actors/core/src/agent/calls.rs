@@ -218,7 +218,7 @@ impl Agent {
         let Some(executor) = framework.executors.get(executor_id) else {
             return;
         };
-        if !executor.ever_sent && executor.queued.is_empty() {
+        if !executor.has_received_tasks() && executor.queued.is_empty() {
             self.begin_shutdown(now, framework_id, executor_id, out);
             return;
         }

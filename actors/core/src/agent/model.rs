@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
+use tepui_protocol::v1::task_status::Source;
 use tepui_protocol::v1::{self, TaskState};
 
 use super::counters::Counters;
@@ -145,6 +146,15 @@ pub struct Executor {
 }
 
 impl Executor {
+    /// Whether a task may have come to it: one that was delivered and is not known to be lost, or of
+    /// which it has said something. Mesos's `everSentTask`.
+    pub fn has_received_tasks(&self) -> bool {
+        let ended = self.terminated.values().chain(&self.completed);
+        let mut statuses = ended.flat_map(|task| &task.statuses);
+        let is_its_own = |status: &v1::TaskStatus| status.source() == Source::Executor;
+        self.ever_sent && (!self.launched.is_empty() || statuses.any(is_its_own))
+    }
+
     /// Whether any task is queued, running, or waits for its last acknowledgement.
     pub fn has_incomplete_tasks(&self) -> bool {
         !self.queued.is_empty() || !self.launched.is_empty() || !self.terminated.is_empty()

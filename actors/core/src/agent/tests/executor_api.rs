@@ -116,7 +116,7 @@ fn launches_that_never_arrived_are_dropped_on_resubscription() {
         update.status.message(),
         "Task launched during agent restart"
     );
-    assert_eq!(agent.event_type(2), event::Type::Subscribed);
+    assert_eq!(agent.event_type(2), event::Type::Shutdown);
 }
 
 #[test]

@@ -157,7 +157,14 @@ fn a_task_the_executor_never_got_is_dropped() {
     let lost = agent.update();
     assert_eq!(lost.status.state(), TaskState::TaskLost);
     assert_eq!(lost.status.reason(), Reason::AgentRestarted);
-    assert_eq!(agent.event_type(2), event::Type::Subscribed);
+    // It has nothing to do, and would wait for ever.
+    assert_eq!(agent.event_type(2), event::Type::Shutdown);
+    agent.acknowledge(&lost);
+    // Nor does it get anything to do when it comes back to the next agent.
+    let mut agent = agent.crashed(settings());
+    back(&mut agent);
+    agent.subscribe("ex", 3);
+    assert_eq!(agent.event_type(3), event::Type::Shutdown);
 }
 
 #[test]
