@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tepui_core::marathon::manager::{Answer, Change, Effect, Input, Manager, Snapshot, Token};
 use tepui_protocol::v1;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::driver::{DriverEvent, DriverHandle, Registration};
 use super::events::EventHub;
@@ -132,7 +132,9 @@ impl Run {
                 }
                 Some(durable) = self.done.recv() => {
                     self.durable = durable;
-                    self.retry_backlog();
+                    if let Err(ended) = self.retry_backlog() {
+                        return ended;
+                    }
                 }
                 asked = self.with.requests.recv(), if is_open => match asked {
                     Some(asked) => self.ask(asked, &mut out),
@@ -266,12 +268,12 @@ impl Run {
         let batch = batch.map_err(|error| Ended::Store(error.to_string()))?;
         self.stored += 1;
         self.backlog.push_back(batch);
-        self.retry_backlog();
-        Ok(())
+        self.retry_backlog()
     }
 
-    /// Gives the store what it had no room for.
-    fn retry_backlog(&mut self) {
+    /// Gives the store what it had no room for. What it will never take ends the manager: nothing
+    /// that follows may be done.
+    fn retry_backlog(&mut self) -> Result<(), Ended> {
         while let Some(batch) = self.backlog.pop_front() {
             let tell = self.tell_done.clone();
             let number = self.stored - self.backlog.len() as u64;
@@ -282,13 +284,15 @@ impl Run {
                 match refused.reason {
                     Reason::Full => {
                         self.backlog.push_front(refused.batch);
-                        return;
+                        return Ok(());
                     }
-                    // The store tells why it has ended.
-                    other => debug!(?other, "the store takes no more"),
+                    why @ (Reason::Ended | Reason::TooLong(_) | Reason::Reserved(_)) => {
+                        return Err(Ended::Store(why.to_string()));
+                    }
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use tepui_actors::clock::Clock;
 use tepui_actors::marathon::driver::{Driver, Limits, MasterUrl, Registration, Settings};
 use tepui_actors::marathon::events::{EventHub, Next};
-use tepui_actors::marathon::handle::Handle;
+use tepui_actors::marathon::handle::{Handle, Unavailable};
 use tepui_actors::marathon::prober::Prober;
 use tepui_actors::marathon::records;
 use tepui_actors::marathon::run::{Connections, Ended, Run};
@@ -271,4 +271,30 @@ async fn refused_requests_change_nothing_and_a_manager_that_was_replaced_ends() 
         .change("/a", json!({"cmd": "run", "instances": 0}))
         .await;
     assert!(matches!(answer, Answer::Deployment { .. }), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_stored_is_not_answered_and_ends_the_manager() {
+    let (master, memory) = (Master::start(), Memory::default());
+    let marathon = Marathon::start(&master, &memory).await;
+    let too_long = "x".repeat(store::MAX_VALUE_BYTES);
+    let request = Request::ChangeApp {
+        id: PathId::new("/a"),
+        body: json!({"cmd": "run", "env": {"LONG": too_long}}),
+        partial: true,
+        may_create: true,
+        force: false,
+        caller: Caller::default(),
+    };
+    let answer = marathon.handle.ask(request).await;
+    assert_eq!(answer, Err(Unavailable::Ending));
+    let ended = tokio::time::timeout(PATIENCE, marathon.task).await;
+    let ended = ended.unwrap().unwrap();
+    assert!(
+        matches!(ended, Ended::Store(ref why) if why.contains("apps")),
+        "{ended}"
+    );
+    // Nothing of it is left.
+    let marathon = Marathon::start(&master, &memory).await;
+    assert_eq!(marathon.handle.snapshot().root.app_count(), 0);
 }
