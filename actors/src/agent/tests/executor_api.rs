@@ -103,8 +103,11 @@ async fn a_second_subscription_ends_the_first() {
     fixture.run_script("exec sleep 20").await;
     let mut first = fixture.subscribe_when_started().await;
     first.expect("SUBSCRIBED").await;
-    first.expect("LAUNCH").await;
-    let mut second = fixture.subscribe().await;
+    let launch = first.expect("LAUNCH").await;
+    let task = &launch["launch"]["task"];
+    let mut second = fixture
+        .subscribe_with(json!({ "unacknowledged_tasks": [task] }))
+        .await;
     second.expect("SUBSCRIBED").await;
     assert_eq!(first.next().await, None);
     fixture.stop().await;

@@ -277,10 +277,15 @@ impl Fixture {
         self.post(body).await
     }
 
-    /// Subscribes as executor `ex`; retried until the agent knows the executor.
+    /// Subscribes as executor `ex`, which has nothing to tell of earlier connections.
     pub(super) async fn subscribe(&self) -> Events {
+        self.subscribe_with(serde_json::json!({})).await
+    }
+
+    /// Subscribes as executor `ex`, with what it has to tell of earlier connections.
+    pub(super) async fn subscribe_with(&self, subscribe: serde_json::Value) -> Events {
         let answer = self
-            .call(serde_json::json!({ "type": "SUBSCRIBE", "subscribe": {} }))
+            .call(serde_json::json!({ "type": "SUBSCRIBE", "subscribe": subscribe }))
             .await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "application/json");
