@@ -1,6 +1,7 @@
 //! The app manager's skin: its HTTP API, its store, its connection to the master, its probes.
 //! Decisions are in `tepui_core::marathon`.
 
+pub mod config;
 pub mod driver;
 pub mod events;
 pub mod handle;
