@@ -1,6 +1,7 @@
 //! The commands of `tepui`: which there are, and how their outcome becomes an exit status.
 //! What a command does is in its own module.
 
+mod backup;
 mod local;
 mod run;
 
@@ -28,6 +29,11 @@ enum Command {
     Local(local::Args),
     /// Run a command as a task of the cluster, and end with its exit status
     Run(run::Args),
+    /// Write the app manager's state into a file, while no app manager is running; a running one
+    /// does so when asked by DELETE /v2/leader?backup=file:///path
+    Backup(backup::Args),
+    /// Replace the app manager's state by that of a file, while no app manager is running
+    Restore(backup::Args),
     /// Print the version
     Version,
 }
@@ -53,6 +59,8 @@ pub fn main() -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Local(args)) => runtime.block_on(local::local(args)),
         (Ok(runtime), Command::Run(args)) => runtime.block_on(run::run(args)),
+        (Ok(runtime), Command::Backup(args)) => runtime.block_on(backup::backup(args)),
+        (Ok(runtime), Command::Restore(args)) => runtime.block_on(backup::restore(args)),
         (Ok(_), Command::Version) => print_version(),
     };
     match outcome {
