@@ -150,3 +150,19 @@ fn bind_to(parent: i32) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_flags_end_a_program_with_its_status() {
+        let wrong: Result<Parsed<((), Startup)>, &str> = Err("a flag is wrong");
+        let status = ExitCode::from(BAD_FLAG_STATUS);
+        let ended = start("program", wrong, status).expect_err("wrong flags");
+        assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::from(112)));
+        let text: Result<Parsed<((), Startup)>, &str> = Ok(Parsed::Print(String::new()));
+        let ended = start("program", text, status).expect_err("nothing to run");
+        assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::SUCCESS));
+    }
+}

@@ -42,7 +42,7 @@ flags! {
         ssl_keystore_path: Kind::Path, None, No(NO_HTTPS), "File of keys and certificates.";
         ssl_keystore_password: Kind::Text, None, No(NO_HTTPS), "Password of that file.";
         assets_path: Kind::Path, None,
-            No("the web pages are built in; leave it out"),
+            No("no files are served from a directory; leave it out"),
             "Directory of web pages.";
     [Leading]
         ha: Kind::Toggle, Some("true"), Yes,

@@ -9,7 +9,7 @@ use super::super::table::{Flag, Group, flags};
 const ALL_IN_MEMORY: &str = "the leader has its whole state in memory";
 
 /// Why compaction has no effect.
-const AT_ONCE: &str = "versions beyond the limit are removed with the change that makes them so";
+const AT_ONCE: &str = "versions that are too many are removed when a new one is made";
 
 flags! {
     STORAGE;

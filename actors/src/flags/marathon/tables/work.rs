@@ -69,7 +69,8 @@ flags! {
             "Time after the start of the first look whether apps have their instances.";
         scale_apps_interval: Kind::MILLIS_FROM_1, Some("300000"), Yes,
             "Time between such looks.";
-        max_queued_root_group_updates: Kind::COUNT, Some("500"), Inert(BOUNDED),
+        max_queued_root_group_updates: Kind::COUNT, Some("500"),
+            Inert("all requests wait in one queue of a fixed length, and more are refused"),
             "Changes that may wait.";
         group_manager_request_timeout: Kind::MILLIS, Some("10000"), Inert(NO_ASKING),
             "Time for an answer of the group manager.";
