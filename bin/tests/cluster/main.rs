@@ -16,6 +16,8 @@ mod checks;
 mod executors;
 mod failover;
 mod groups;
+mod marathon;
+mod marathon_crashes;
 mod operations;
 mod operators;
 mod removals;
