@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use tepui_protocol::marathon::{App, PathId, Timestamp};
 
 use super::Manager;
+use super::figures::Figures;
 use super::history::Versions;
 use crate::marathon::deployment::DeploymentListing;
 use crate::marathon::engine::{QueueItem, TaskFailure};
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub queue: Vec<QueueItem>,
     /// The framework's id.
     pub framework_id: Option<String>,
+    /// What is counted.
+    pub figures: Figures,
 }
 
 impl Snapshot {
@@ -79,6 +82,7 @@ impl Manager {
             deployments: self.engine.deployments(),
             queue: self.engine.queue(now),
             framework_id: self.framework_id.clone(),
+            figures: self.figures(now),
         }
     }
 }
