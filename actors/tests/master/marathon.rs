@@ -106,6 +106,7 @@ impl Marathon {
             snapshot,
             events: hub,
             clock,
+            metrics: Arc::default(),
         };
         let run = Run::new(manager, with, first).unwrap();
         Marathon {

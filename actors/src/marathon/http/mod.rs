@@ -11,6 +11,7 @@ mod groups;
 mod headers;
 mod info;
 mod label;
+mod measure;
 mod offers;
 mod path;
 mod pods;
@@ -39,11 +40,13 @@ use tepui_core::marathon::definition::parse_body;
 use tepui_core::marathon::manager::Snapshot;
 use tokio::sync::Semaphore;
 
+use self::measure::Measured;
 use self::query::Query;
 use super::handle::Handle;
 use crate::clock::Clock;
 use crate::http::body::{self, Memory};
 use crate::http::unread;
+use crate::metrics::marathon::MarathonMetrics;
 
 /// Event streams that may be open at a time; further ones are answered 503.
 pub const MAX_STREAMS: usize = 512;
@@ -54,6 +57,8 @@ pub struct Face {
     pub handle: Handle,
     /// What this instance tells of itself.
     pub info: Arc<InfoSource>,
+    /// Where requests and answers are measured.
+    pub metrics: Arc<MarathonMetrics>,
     /// The clock.
     pub clock: Clock,
     /// Memory that bodies may take.
@@ -93,7 +98,8 @@ pub async fn dispatch(
 }
 
 async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
-    let (payload, unread) = unread::watch(payload);
+    let measured = Measured::begin(&request, face);
+    let (payload, unread) = unread::watch(measured.received(payload));
     let is_elected = face.info.leadership.is_elected();
     let answer = match is_elected {
         true => lead(&request, payload, face)
@@ -102,7 +108,8 @@ async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> H
         false => follow(&request, payload, face).await,
     };
     unread.answered();
-    headers::finish(&request, &face.info, is_elected, answer)
+    let answer = headers::finish(&request, &face.info, is_elected, answer);
+    measured.answered(answer)
 }
 
 /// Answers while another instance leads, or none: event streams are sent to the leader, all else is

@@ -106,11 +106,7 @@ impl Meter {
 }
 
 /// The rates after so many ticks, in the first of which these events happened.
-fn moved(
-    rates: Option<[f64; WINDOWS.len()]>,
-    events: u64,
-    ticks: u64,
-) -> [f64; WINDOWS.len()] {
+fn moved(rates: Option<[f64; WINDOWS.len()]>, events: u64, ticks: u64) -> [f64; WINDOWS.len()] {
     let instant = events as f64 / TICK.as_secs_f64();
     let quiet = i32::try_from(ticks.saturating_sub(1)).unwrap_or(i32::MAX);
     let mut moved = rates.unwrap_or([instant; WINDOWS.len()]);
@@ -147,11 +143,11 @@ mod tests {
         // 10 events in 5 seconds are 2 a second; the first tick takes that as it is.
         assert_near(meter.read(at(5.1)).rates, [2.0; 3]);
         // A quiet tick leaves exp(-5/60), exp(-5/300) and exp(-5/900) of it.
-        let quiet = [1.840_088_829_587_089_9, 1.966_942_907_643_209_4, 1.988_919_681_458_406_3];
+        let quiet = [1.840_088_829_259, 1.966_942_907_643, 1.988_919_696_010];
         assert_near(meter.read(at(10.1)).rates, quiet);
         // 30 events are 6 a second: from r the rate moves to r + (1 - kept) * (6 - r).
         meter.mark(at(12.0), 30);
-        let busy = [2.172_660_588_967_206, 2.033_599_908_588_203_4, 2.011_141_674_774_276_4];
+        let busy = [2.172_696_962_005, 2.033_603_478_034, 2.011_141_690_559];
         assert_near(meter.read(at(15.1)).rates, busy);
         assert_eq!(meter.read(at(20.0)).mean_rate, 2.0);
     }
