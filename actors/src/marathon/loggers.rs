@@ -72,7 +72,9 @@ pub fn start(level: Option<tracing::Level>) -> MarathonLoggers {
 
 impl MarathonLoggers {
     /// Loggers with this level of ROOT, and the layer that they change.
-    fn new(level: Option<tracing::Level>) -> (MarathonLoggers, reload::Layer<Targets, Registry>) {
+    pub(super) fn new(
+        level: Option<tracing::Level>,
+    ) -> (MarathonLoggers, reload::Layer<Targets, Registry>) {
         let level = LevelFilter::from(level);
         let (layer, filter) = reload::Layer::new(Targets::new().with_default(level));
         let state = State {
@@ -116,6 +118,7 @@ impl Loggers for MarathonLoggers {
         loggers.map(shown).collect()
     }
 
+    /// What is for some time needs the runtime that this is called on.
     fn change(&self, change: LoggerChange) {
         // Whoever asks by HTTP has been told of other levels already.
         let Ok(level) = change.level.parse::<LevelFilter>() else {

@@ -1,11 +1,14 @@
-//! What is measured of requests, answers and streams, as GET /metrics then tells it.
+//! What is measured of requests, answers and streams, as GET /metrics then tells it; levels of logging.
 //! Names and forms are tested beside the metrics.
+
+use std::time::Duration;
 
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
 use super::stream::Stream;
 use super::support::{Played, read};
+use crate::marathon::loggers::MarathonLoggers;
 use crate::metrics::marathon::METHODS;
 
 async fn metrics(played: &Played) -> Value {
@@ -168,4 +171,25 @@ async fn what_a_follower_passes_on_is_counted_too() {
         counter(&metrics, "http.responses.size.counter.bytes"),
         reply.body.len() as u64
     );
+}
+
+#[actix_web::test]
+async fn levels_of_logging_are_shown_changed_and_come_back() {
+    tokio::time::pause();
+    let (loggers, _layer) = MarathonLoggers::new(Some(tracing::Level::INFO));
+    let played = Played::with(|info| info.loggers = Box::new(loggers));
+    assert_eq!(played.get("/logging").await.json(), json!({"ROOT": "INFO"}));
+    let lasting = json!({"level": "WARN", "logger": "mesosphere.marathon"});
+    let reply = played.json("POST", "/logging", &lasting).await;
+    let echo = json!({"level": "warn", "logger": "mesosphere.marathon"});
+    assert_eq!((reply.status, reply.json()), (200, echo));
+    let passing = json!({"level": "debug", "logger": "ROOT", "durationSeconds": 60});
+    let reply = played.json("POST", "/logging", &passing).await;
+    assert_eq!((reply.status, reply.json()), (200, passing));
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    let changed = json!({"ROOT": "DEBUG", "mesosphere.marathon": "WARN"});
+    assert_eq!(played.get("/logging").await.json(), changed);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = json!({"ROOT": "INFO", "mesosphere.marathon": "WARN"});
+    assert_eq!(played.get("/logging").await.json(), after);
 }
