@@ -148,6 +148,19 @@ pub struct MetricsSettings {
     pub metrics_histogram_reservoir_resetting_interval: Option<Duration>,
 }
 
+impl Default for MetricsSettings {
+    /// The defaults of Marathon's flags.
+    fn default() -> MetricsSettings {
+        MetricsSettings {
+            metrics_name_prefix: "marathon".to_owned(),
+            metrics_prometheus: true,
+            metrics_histogram_reservoir_highest_trackable_value: 3_600_000_000_000,
+            metrics_histogram_reservoir_significant_digits: 3,
+            metrics_histogram_reservoir_resetting_interval: Some(Duration::from_secs(5)),
+        }
+    }
+}
+
 impl MarathonConfig {
     /// Whether `feature` is enabled.
     #[must_use]
