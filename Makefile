@@ -60,7 +60,7 @@ SEED ?= 1
 
 chaos: build tools ## Kill, stop and cut off real masters, agents and ZooKeeper for MINUTES from SEED; needs root
 	TEPUI_CHAOS_MINUTES=$(MINUTES) TEPUI_CHAOS_SEED=$(SEED) \
-	  $(CARGO) test $(LOCKED) -p tepui --features chaos --test chaos -- --nocapture
+	  $(CARGO) test $(LOCKED) -p tepui --test chaos -- --nocapture
 
 # Runs of `make sim`, and the first of their seeds.
 SEEDS ?= 1000

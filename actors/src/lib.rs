@@ -13,4 +13,7 @@ pub mod http;
 pub mod marathon;
 pub mod master;
 pub mod metrics;
+pub mod open_files;
+pub mod random;
 pub mod registrar;
+pub mod signals;

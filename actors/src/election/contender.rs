@@ -1,18 +1,18 @@
-//! Contends for leadership: keeps a node of this master in ZooKeeper and tells how that goes.
+//! Contends for leadership: keeps a node of this process in ZooKeeper and tells how that goes.
 //! Does not know who leads.
 
 use std::fmt;
 
-use tepui_protocol::v1;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, CreateMode, Error};
 
-use super::node::{self, Form, JSON_LABEL, Node, Sequence};
+use super::contestant::Contestant;
+use super::node::Sequence;
 use super::session::{RETRY, Session, SessionState};
 
-/// How the candidacy of this master stands.
+/// How the candidacy of this process stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidacy {
     /// The node is not there yet.
@@ -22,7 +22,7 @@ pub enum Candidacy {
     Contending(Sequence),
     /// The node was there and is gone; a new one follows.
     Lost(Loss),
-    /// This master contends no more because it was told so.
+    /// This process contends no more because it was told so.
     Withdrawn,
 }
 
@@ -60,15 +60,18 @@ impl Drop for Contender {
 }
 
 impl Contender {
-    /// Starts on the tokio runtime this is called in; `info` is what others learn about this
-    /// master when it leads.
+    /// Starts on the tokio runtime this is called in; `own` is what others learn about this
+    /// process when it leads.
     #[must_use]
-    pub fn start(session: Session, info: &v1::MasterInfo) -> Contender {
+    pub fn start<T: Contestant>(session: Session, own: &T) -> Contender {
         let (publish, candidacy) = watch::channel(Candidacy::Waiting);
         let (withdraw, withdrawn) = oneshot::channel();
         let contending = Contending {
             session: session.clone(),
-            data: node::write(info),
+            directory: T::directory(session.url()),
+            label: T::label(),
+            data: own.write(),
+            sequence: T::sequence,
             publish,
         };
         let task = tokio::spawn(contending.run(withdrawn));
@@ -86,7 +89,7 @@ impl Contender {
         self.candidacy.clone()
     }
 
-    /// Removes the node, so that another master can lead at once. Takes at most a session timeout.
+    /// Removes the node, so that another one can lead at once. Takes at most a session timeout.
     pub async fn withdraw(mut self) {
         if let Some(withdraw) = self.withdraw.take() {
             // When nobody receives this, the task has ended and so has the candidacy.
@@ -104,11 +107,15 @@ impl Contender {
 /// Lives in the contender's task.
 struct Contending {
     session: Session,
+    directory: String,
+    label: String,
     data: Vec<u8>,
+    /// The number of a contending node.
+    sequence: fn(&str) -> Option<Sequence>,
     publish: watch::Sender<Candidacy>,
 }
 
-/// The node of this master.
+/// The node of this process.
 struct Own {
     name: String,
     sequence: Sequence,
@@ -160,10 +167,9 @@ impl Contending {
     async fn enter(&self) -> Result<Own, Error> {
         let session = self.session.connected().await?.session;
         let entered = self.session.attempt(|client| async move {
-            let path = self.session.url().path();
-            self.session.create_path(&client, path).await?;
+            self.session.create_path(&client, &self.directory).await?;
             // An attempt that was cut off may have made the node; a second one would make this
-            // master follow itself.
+            // process follow itself.
             match self.own(&client).await?.pop() {
                 Some(own) => Ok(own),
                 None => self.create(&client).await,
@@ -177,11 +183,19 @@ impl Contending {
         })
     }
 
+    /// The path of a node in the directory.
+    fn path(&self, name: &str) -> String {
+        match self.directory.as_str() {
+            "/" => format!("/{name}"),
+            directory => format!("{directory}/{name}"),
+        }
+    }
+
     async fn create(&self, client: &Client) -> Result<(String, Sequence), Error> {
         let options = CreateMode::EphemeralSequential.with_acls(self.session.acls());
-        let prefix = self.session.url().child(JSON_LABEL);
+        let prefix = self.path(&self.label);
         let (_, sequence) = client.create(&prefix, &self.data, &options).await?;
-        let name = format!("{JSON_LABEL}{sequence}");
+        let name = format!("{}{sequence}", self.label);
         match u64::try_from(sequence.into_i64()) {
             Ok(sequence) => Ok((name, Sequence(sequence))),
             Err(_) => Err(Error::UnexpectedError(
@@ -192,7 +206,7 @@ impl Contending {
 
     /// The nodes of this session, as of now.
     async fn own(&self, client: &Client) -> Result<Vec<(String, Sequence)>, Error> {
-        let path = self.session.url().path();
+        let path = &self.directory;
         // The server at hand may lag behind the one that took an earlier request.
         client.sync(path).await?;
         let children = match client.list_children(path).await {
@@ -201,12 +215,12 @@ impl Contending {
         };
         let mut own = Vec::new();
         for name in children {
-            let Some(node) = Node::named(&name).filter(|node| node.form == Form::Json) else {
+            let Some(sequence) = (self.sequence)(&name) else {
                 continue;
             };
-            let stat = client.check_stat(&self.session.url().child(&name)).await?;
+            let stat = client.check_stat(&self.path(&name)).await?;
             if stat.is_some_and(|stat| stat.ephemeral_owner == client.session_id().0) {
-                own.push((name, node.sequence));
+                own.push((name, sequence));
             }
         }
         Ok(own)
@@ -214,7 +228,7 @@ impl Contending {
 
     async fn remove_own(&self, client: &Client) -> Result<(), Error> {
         for (name, _) in self.own(client).await? {
-            match client.delete(&self.session.url().child(&name), None).await {
+            match client.delete(&self.path(&name), None).await {
                 Ok(()) | Err(Error::NoNode) => {
                     tracing::info!(node = name, "withdrew from leadership");
                 }
@@ -226,7 +240,7 @@ impl Contending {
 
     /// Waits until the node is gone, or has to be taken for gone.
     async fn hold(&self, own: &Own) -> Loss {
-        let node = self.session.url().child(&own.name);
+        let node = self.path(&own.name);
         let mut states = self.session.watch();
         loop {
             let state = states.borrow_and_update().clone();

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use tepui_protocol::v1;
 
 use super::contender::{Candidacy, Loss};
+use super::contestant::Contestant;
 use super::detector::Leader;
 use super::node::Sequence;
 
-/// What this master is to do.
+/// What this process is to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub enum Decision<T = v1::MasterInfo> {
     /// Lead. No later leader has a smaller epoch.
     Lead {
         /// The number of the own node.
         epoch: u64,
     },
-    /// Send clients to this master.
-    Follow(Arc<v1::MasterInfo>),
+    /// Send clients to this one.
+    Follow(Arc<T>),
     /// Nobody is known to lead; answer that.
     Wait,
     /// Stop leading at once, by ending the process with an error. It stays so.
@@ -35,11 +36,11 @@ pub enum StopReason {
     Replaced,
     /// It was told to.
     Withdrawn,
-    /// Another master leads.
+    /// Another one leads.
     OtherLeader {
         /// Its node.
         sequence: Sequence,
-        /// Its `master@ip:port`.
+        /// Its `master@ip:port`, or `host:port` of an app manager.
         pid: String,
     },
     /// ZooKeeper knows no leader.
@@ -75,24 +76,24 @@ impl fmt::Display for StopReason {
 /// Remembers what decides. A rule of Mesos: a leader that loses its candidacy, or sees another
 /// leader or none, ends; a follower contends again.
 #[derive(Debug, Clone)]
-pub struct Decider {
-    /// `MasterInfo.id` of this process.
+pub struct Decider<T = v1::MasterInfo> {
+    /// [`Contestant::id`] of this process.
     id: String,
     /// Where this process is, if it was told.
     region: Option<String>,
     candidacy: Candidacy,
-    leader: Option<Leader>,
+    leader: Option<Leader<T>>,
     leading: Option<Sequence>,
     stopped: Option<StopReason>,
 }
 
-impl Decider {
+impl<T: Contestant> Decider<T> {
     /// Starts without a candidacy and without a leader.
     #[must_use]
-    pub fn new(own: &v1::MasterInfo) -> Decider {
+    pub fn new(own: &T) -> Decider<T> {
         Decider {
-            id: own.id.clone(),
-            region: region(own).map(str::to_owned),
+            id: own.id().to_owned(),
+            region: own.region().map(str::to_owned),
             candidacy: Candidacy::Waiting,
             leader: None,
             leading: None,
@@ -101,18 +102,18 @@ impl Decider {
     }
 
     /// The own candidacy has changed.
-    pub fn on_candidacy(&mut self, candidacy: Candidacy) -> Decision {
+    pub fn on_candidacy(&mut self, candidacy: Candidacy) -> Decision<T> {
         self.candidacy = candidacy;
         self.decide()
     }
 
     /// Another leader was detected, or none.
-    pub fn on_leader(&mut self, leader: Option<Leader>) -> Decision {
+    pub fn on_leader(&mut self, leader: Option<Leader<T>>) -> Decision<T> {
         self.leader = leader;
         self.decide()
     }
 
-    fn decide(&mut self) -> Decision {
+    fn decide(&mut self) -> Decision<T> {
         if self.stopped.is_none()
             && let Some(epoch) = self.leading
         {
@@ -131,7 +132,7 @@ impl Decider {
             }
             // An older node of this process that ZooKeeper has not given up yet, or a newer one
             // of which the contender has not told yet.
-            (Some(leader), _) if leader.info.id == self.id => Decision::Wait,
+            (Some(leader), _) if leader.info.id() == self.id => Decision::Wait,
             (Some(leader), _) => Decision::Follow(leader.info.clone()),
             (None, _) => Decision::Wait,
         }
@@ -139,7 +140,7 @@ impl Decider {
 
     fn other_region(&self) -> Option<StopReason> {
         let own = self.region.as_ref()?;
-        let leader = region(&self.leader.as_ref()?.info)?;
+        let leader = self.leader.as_ref()?.info.region()?;
         (leader != own).then(|| StopReason::OtherRegion {
             own: own.clone(),
             leader: leader.to_owned(),
@@ -157,16 +158,11 @@ impl Decider {
             Some(leader) if leader.sequence == epoch => None,
             Some(leader) => Some(StopReason::OtherLeader {
                 sequence: leader.sequence,
-                pid: leader.info.pid.clone().unwrap_or_default(),
+                pid: leader.info.shown().to_owned(),
             }),
             None => Some(StopReason::NoLeader),
         }
     }
-}
-
-fn region(master: &v1::MasterInfo) -> Option<&str> {
-    let domain = master.domain.as_ref()?.fault_domain.as_ref()?;
-    Some(&domain.region.name)
 }
 
 #[cfg(test)]

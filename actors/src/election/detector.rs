@@ -1,4 +1,4 @@
-//! Finds the leading master: watches the contending nodes and publishes the smallest one's data.
+//! Finds the leader: watches the contending nodes and publishes the smallest one's data.
 //! Only reads, so that agents and frameworks can use it; decides nothing.
 
 use std::collections::BTreeSet;
@@ -11,40 +11,42 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error, OneshotWatcher};
 
-use super::node::{Node, Sequence};
+use super::contestant::{Contestant, leading};
+use super::node::Sequence;
 use super::session::{Connection, RETRY, Session, SessionState};
 
 /// A watch that never fires must not hide a change for longer than this.
 const RECHECK: Duration = Duration::from_secs(60);
 
-/// The leading master.
+/// The leading one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Leader {
+pub struct Leader<T = v1::MasterInfo> {
     /// Number of its node. Larger than those of all leaders before.
     pub sequence: Sequence,
     /// Who it is.
-    pub info: Arc<v1::MasterInfo>,
+    pub info: Arc<T>,
 }
 
 /// Follows who leads until it is dropped.
 #[derive(Debug)]
-pub struct Detector {
-    leader: watch::Receiver<Option<Leader>>,
+pub struct Detector<T = v1::MasterInfo> {
+    leader: watch::Receiver<Option<Leader<T>>>,
     task: AbortHandle,
 }
 
-impl Drop for Detector {
+impl<T> Drop for Detector<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Detector {
+impl<T: Contestant> Detector<T> {
     /// Starts on the tokio runtime this is called in.
     #[must_use]
-    pub fn start(session: Session) -> Detector {
+    pub fn start(session: Session) -> Detector<T> {
         let (publish, leader) = watch::channel(None);
         let watching = Watching {
+            directory: T::directory(session.url()),
             session,
             publish,
             unreadable: None,
@@ -57,15 +59,16 @@ impl Detector {
     /// has expired). While ZooKeeper is out of reach within the session timeout the last leader
     /// stays, as in Mesos.
     #[must_use]
-    pub fn leader(&self) -> watch::Receiver<Option<Leader>> {
+    pub fn leader(&self) -> watch::Receiver<Option<Leader<T>>> {
         self.leader.clone()
     }
 }
 
 /// Lives in the detector's task.
-struct Watching {
+struct Watching<T> {
     session: Session,
-    publish: watch::Sender<Option<Leader>>,
+    directory: String,
+    publish: watch::Sender<Option<Leader<T>>>,
     /// Node about which it was already said that it cannot be read.
     unreadable: Option<Sequence>,
 }
@@ -78,7 +81,7 @@ struct Look {
     changed: OneshotWatcher,
 }
 
-impl Watching {
+impl<T: Contestant> Watching<T> {
     async fn run(mut self) {
         let session = self.session.clone();
         let mut states = session.watch();
@@ -123,7 +126,7 @@ impl Watching {
     }
 
     async fn look(&mut self, client: &Client) -> Result<Look, Error> {
-        let path = self.session.url().path().to_owned();
+        let path = self.directory.clone();
         let (children, changed) = loop {
             match client.list_and_watch_children(&path).await {
                 Err(Error::NoNode) => {}
@@ -137,12 +140,12 @@ impl Watching {
                 return Ok(Look { names, changed });
             }
         };
-        let leader = match Node::leading(children.iter().map(String::as_str)) {
-            Some((name, node)) => self.read(client, name, node).await?,
+        let leader = match leading::<T>(children.iter().map(String::as_str)) {
+            Some((name, sequence)) => self.read(client, name, sequence).await?,
             None => None,
         };
         self.show(leader);
-        let names = Some(contending(children));
+        let names = Some(contending::<T>(children));
         Ok(Look { names, changed })
     }
 
@@ -150,31 +153,35 @@ impl Watching {
         &mut self,
         client: &Client,
         name: &str,
-        node: Node,
-    ) -> Result<Option<Leader>, Error> {
-        let sequence = node.sequence;
+        sequence: Sequence,
+    ) -> Result<Option<Leader<T>>, Error> {
         let known = self.publish.borrow().clone();
         if known.as_ref().is_some_and(|it| it.sequence == sequence) {
             return Ok(known);
         }
-        let data = match client.get_data(&self.session.url().child(name)).await {
+        let data = match client.get_data(&format!("{}/{name}", self.prefix())).await {
             Ok((data, _)) => data,
             // It went in this moment; the watch says so, too.
             Err(Error::NoNode) => return Ok(None),
             Err(error) => return Err(error),
         };
-        match node.read(&data) {
+        match T::read(name, &data) {
             Ok(info) => Ok(Some(Leader {
                 sequence,
                 info: Arc::new(info),
             })),
             Err(error) => {
                 if self.unreadable.replace(sequence) != Some(sequence) {
-                    tracing::warn!(node = name, %error, "leading node names no master");
+                    tracing::warn!(node = name, %error, "leading node names nobody");
                 }
                 Ok(None)
             }
         }
+    }
+
+    /// What stands before a slash and the name of a node.
+    fn prefix(&self) -> &str {
+        self.directory.trim_end_matches('/')
     }
 
     /// Waits until the nodes are no longer as they looked.
@@ -185,15 +192,15 @@ impl Watching {
             tokio::select! {
                 _ = &mut changed => return,
                 () = sleep(RECHECK) => {
-                    let children = client.list_children(self.session.url().path());
+                    let children = client.list_children(&self.directory);
                     let names = match timeout(self.session.timeout(), children).await {
-                        Ok(Ok(children)) => Some(contending(children)),
+                        Ok(Ok(children)) => Some(contending::<T>(children)),
                         Ok(Err(Error::NoNode)) => None,
                         // No answer says nothing new; if the connection is gone we hear of it.
                         Ok(Err(_)) | Err(_) => continue,
                     };
                     if names != look.names {
-                        tracing::warn!("zookeeper did not report that masters came or went");
+                        tracing::warn!("zookeeper did not report that contestants came or went");
                         return;
                     }
                 }
@@ -201,7 +208,7 @@ impl Watching {
         }
     }
 
-    fn show(&self, leader: Option<Leader>) {
+    fn show(&self, leader: Option<Leader<T>>) {
         let url = self.session.url();
         let changed = self.publish.send_if_modified(|shown| {
             let changes = *shown != leader;
@@ -211,7 +218,7 @@ impl Watching {
         match (changed, &leader) {
             (false, _) => {}
             (true, Some(leader)) => {
-                let pid = leader.info.pid.as_deref().unwrap_or_default();
+                let pid = leader.info.shown();
                 tracing::info!(%url, sequence = %leader.sequence, pid, "detected a new leader");
             }
             (true, None) => tracing::info!(%url, "no leader"),
@@ -219,8 +226,8 @@ impl Watching {
     }
 }
 
-fn contending(children: Vec<String>) -> BTreeSet<String> {
+fn contending<T: Contestant>(children: Vec<String>) -> BTreeSet<String> {
     let mut names = BTreeSet::from_iter(children);
-    names.retain(|name| Node::named(name).is_some());
+    names.retain(|name| T::sequence(name).is_some());
     names
 }

@@ -1,10 +1,12 @@
-//! Elects one leading master through ZooKeeper, with the nodes Apache Mesos uses.
+//! Elects one leader through ZooKeeper, with the nodes that Apache Mesos and Marathon use.
 //! Does not lead: whoever owns the election is told what to do.
 
 pub mod contender;
+pub mod contestant;
 pub mod decision;
 pub mod detector;
 pub mod finder;
+pub mod latch;
 pub mod node;
 pub mod session;
 pub mod url;
@@ -14,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use contender::{Candidacy, Contender, Loss};
+pub use contestant::Contestant;
 pub use decision::{Decider, Decision, StopReason};
 pub use detector::{Detector, Leader};
 pub use finder::{Finder, Masters, MastersError};
@@ -21,12 +24,12 @@ pub use node::Sequence;
 pub use session::Session;
 pub use url::{ZkUrl, ZkUrlError};
 
-/// One master's part in the election: contends, detects, and says what follows from both.
+/// One process's part in the election: contends, detects, and says what follows from both.
 #[derive(Debug)]
-pub struct Election {
+pub struct Election<T = v1::MasterInfo> {
     contender: Contender,
-    detector: Detector,
-    decision: watch::Receiver<Decision>,
+    detector: Detector<T>,
+    decision: watch::Receiver<Decision<T>>,
     deciding: AbortOnDrop,
 }
 
@@ -39,16 +42,16 @@ impl Drop for AbortOnDrop {
     }
 }
 
-impl Election {
-    /// Starts on the tokio runtime this is called in; `info` is what others learn about this
-    /// master when it leads, and its id must be new in every process.
+impl<T: Contestant> Election<T> {
+    /// Starts on the tokio runtime this is called in; `own` is what others learn about this
+    /// process when it leads; of processes that run at once each has its own id.
     #[must_use]
-    pub fn start(session: Session, info: &v1::MasterInfo) -> Election {
-        let contender = Contender::start(session.clone(), info);
+    pub fn start(session: Session, own: &T) -> Election<T> {
+        let contender = Contender::start(session.clone(), own);
         let detector = Detector::start(session);
         let (publish, decision) = watch::channel(Decision::Wait);
         let deciding = decide(
-            Decider::new(info),
+            Decider::new(own),
             contender.candidacy(),
             detector.leader(),
             publish,
@@ -61,9 +64,9 @@ impl Election {
         }
     }
 
-    /// What this master is to do. A [`Decision::Stop`] is never followed by another decision.
+    /// What this process is to do. A [`Decision::Stop`] is never followed by another decision.
     #[must_use]
-    pub fn decision(&self) -> watch::Receiver<Decision> {
+    pub fn decision(&self) -> watch::Receiver<Decision<T>> {
         self.decision.clone()
     }
 
@@ -73,13 +76,13 @@ impl Election {
         self.contender.candidacy()
     }
 
-    /// Who leads, if that is known; also this master itself.
+    /// Who leads, if that is known; also this process itself.
     #[must_use]
-    pub fn leader(&self) -> watch::Receiver<Option<Leader>> {
+    pub fn leader(&self) -> watch::Receiver<Option<Leader<T>>> {
         self.detector.leader()
     }
 
-    /// Leaves the election on a clean shutdown, so that another master can lead at once. Takes at
+    /// Leaves the election on a clean shutdown, so that another one can lead at once. Takes at
     /// most a session timeout. A leader must not lead any more when it calls this.
     pub async fn withdraw(self) {
         let Election {
@@ -92,11 +95,11 @@ impl Election {
     }
 }
 
-async fn decide(
-    mut decider: Decider,
+async fn decide<T: Contestant>(
+    mut decider: Decider<T>,
     mut candidacy: watch::Receiver<Candidacy>,
-    mut leader: watch::Receiver<Option<Leader>>,
-    publish: watch::Sender<Decision>,
+    mut leader: watch::Receiver<Option<Leader<T>>>,
+    publish: watch::Sender<Decision<T>>,
 ) {
     let mut over = false;
     while !over {

@@ -7,6 +7,9 @@ use tepui_protocol::json::{self, JsonError};
 use tepui_protocol::v1;
 use tepui_protocol::wire::{self, WireError};
 
+use super::contestant::Contestant;
+use super::url::ZkUrl;
+
 /// Start of the names of nodes that hold a `MasterInfo` in JSON; ZooKeeper appends the sequence
 /// number. What Mesos writes.
 pub const JSON_LABEL: &str = "json.info_";
@@ -42,7 +45,7 @@ pub enum Form {
     Binary,
 }
 
-/// Why the data of a node names no master.
+/// Why the data of a node names nobody.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// There is none.
@@ -54,6 +57,9 @@ pub enum NodeError {
     /// It is not a binary `MasterInfo`.
     #[error("it holds no binary MasterInfo: {0}")]
     Binary(WireError),
+    /// It is not the address of an app manager.
+    #[error("it holds no host:port")]
+    Text,
 }
 
 impl Node {
@@ -73,15 +79,6 @@ impl Node {
         }
         let sequence = Sequence(digits.parse().ok()?);
         Some(Node { sequence, form })
-    }
-
-    /// The leading one of all nodes below the path, if any contends.
-    #[must_use]
-    pub fn leading<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<(&'a str, Node)> {
-        let nodes = names
-            .into_iter()
-            .filter_map(|name| Some((name, Node::named(name)?)));
-        nodes.min_by_key(|(_, node)| node.sequence)
     }
 
     /// The master these data of the node name.
@@ -105,8 +102,44 @@ pub fn write(info: &v1::MasterInfo) -> Vec<u8> {
     json::to_vec(info)
 }
 
+impl Contestant for v1::MasterInfo {
+    fn directory(url: &ZkUrl) -> String {
+        url.path().to_owned()
+    }
+
+    fn label() -> String {
+        JSON_LABEL.to_owned()
+    }
+
+    fn sequence(name: &str) -> Option<Sequence> {
+        Node::named(name).map(|node| node.sequence)
+    }
+
+    fn write(&self) -> Vec<u8> {
+        write(self)
+    }
+
+    fn read(name: &str, data: &[u8]) -> Result<v1::MasterInfo, NodeError> {
+        Node::named(name).ok_or(NodeError::Empty)?.read(data)
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn shown(&self) -> &str {
+        self.pid.as_deref().unwrap_or_default()
+    }
+
+    fn region(&self) -> Option<&str> {
+        let domain = self.domain.as_ref()?.fault_domain.as_ref()?;
+        Some(&domain.region.name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::contestant::leading;
     use super::*;
 
     #[test]
@@ -138,9 +171,9 @@ mod tests {
             "info_0000000009",
             "json.info_0000000010",
         ];
-        let (name, node) = Node::leading(names).expect("one leads");
-        assert_eq!((name, node.sequence), ("info_0000000009", Sequence(9)));
-        assert_eq!(Node::leading(["registry"]), None);
+        let (name, sequence) = leading::<v1::MasterInfo>(names).expect("one leads");
+        assert_eq!((name, sequence), ("info_0000000009", Sequence(9)));
+        assert_eq!(leading::<v1::MasterInfo>(["registry"]), None);
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct FrameworkSettings {
     pub framework_name: String,
     /// The user its tasks run as by default.
     pub mesos_user: String,
+    /// Its principal: `--mesos_authentication_principal`.
+    pub principal: Option<String>,
     /// Where its web page is; none means this instance's own address.
     pub webui_url: Option<String>,
     /// How long its tasks outlive it.

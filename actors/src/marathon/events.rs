@@ -32,6 +32,13 @@ pub enum Next {
     Gap(u64),
 }
 
+/// How far the stream has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    id: u64,
+    is_closed: bool,
+}
+
 #[derive(Debug, Default)]
 struct Memory {
     events: VecDeque<Sent>,
@@ -42,14 +49,14 @@ struct Memory {
 #[derive(Debug, Clone)]
 pub struct EventHub {
     memory: Arc<Mutex<Memory>>,
-    last: Arc<watch::Sender<u64>>,
+    last: Arc<watch::Sender<Last>>,
 }
 
 /// One reader of the stream.
 #[derive(Debug)]
 pub struct Subscription {
     memory: Arc<Mutex<Memory>>,
-    last: watch::Receiver<u64>,
+    last: watch::Receiver<Last>,
     next: u64,
 }
 
@@ -57,7 +64,7 @@ impl Default for EventHub {
     fn default() -> EventHub {
         EventHub {
             memory: Arc::default(),
-            last: Arc::new(watch::Sender::new(0)),
+            last: Arc::new(watch::Sender::new(Last::default())),
         }
     }
 }
@@ -66,7 +73,7 @@ impl EventHub {
     /// Adds an event; the oldest ones make room.
     pub fn publish(&self, name: &'static str, json: String) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = *self.last.borrow() + 1;
+        let id = self.last.borrow().id + 1;
         memory.bytes += json.len();
         memory.events.push_back(Sent {
             id,
@@ -80,13 +87,18 @@ impl EventHub {
             memory.bytes -= oldest.json.len();
         }
         drop(memory);
-        self.last.send_replace(id);
+        self.last.send_modify(|last| last.id = id);
+    }
+
+    /// Ends the streams of all subscribers, once they have read what is there.
+    pub fn close(&self) {
+        self.last.send_modify(|last| last.is_closed = true);
     }
 
     /// Reads from the event after `seen` on; without it, only what is yet to come.
     pub fn subscribe(&self, seen: Option<u64>) -> Subscription {
         let mut last = self.last.subscribe();
-        let latest = *last.borrow_and_update();
+        let latest = last.borrow_and_update().id;
         // An id of an earlier leader says nothing.
         let seen = seen.filter(|seen| *seen <= latest);
         Subscription {
@@ -101,8 +113,12 @@ impl Subscription {
     /// The next event; none when the stream has ended.
     pub async fn next(&mut self) -> Option<Next> {
         loop {
+            let is_closed = self.last.borrow_and_update().is_closed;
             if let Some(next) = self.ready() {
                 return Some(next);
+            }
+            if is_closed {
+                return None;
             }
             self.last.changed().await.ok()?;
         }
@@ -151,6 +167,17 @@ mod tests {
         assert_eq!(sent.id, 4);
         drop(hub);
         assert_eq!(first.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_closed_stream_ends_after_what_is_there() {
+        let hub = EventHub::default();
+        let mut reader = hub.subscribe(None);
+        hub.publish("last", "{}".into());
+        hub.close();
+        assert!(matches!(reader.next().await, Some(Next::Event(_))));
+        assert_eq!(reader.next().await, None);
+        assert_eq!(hub.subscribe(None).next().await, None);
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ pub mod handle;
 pub mod http;
 pub mod prober;
 pub mod probes;
+pub mod process;
+pub mod proxy;
 pub mod records;
 pub mod run;
 pub mod store;

@@ -76,6 +76,11 @@ fn put(batch: &mut Batch, change: &Change) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
+/// Has the next start register a new framework.
+pub fn forget_framework(batch: &mut Batch) {
+    batch.delete(Key::item(Kind::FrameworkId, ONLY));
+}
+
 fn instance_key(id: &InstanceId) -> Key {
     Key::item(Kind::Instance, id.as_str())
 }

@@ -40,7 +40,7 @@ pub enum Ended {
     /// The master will not have this framework.
     #[error("the master refuses this framework: {0}")]
     Refused(String),
-    /// Nobody asks any more.
+    /// It was told so, or nobody can ask any more.
     #[error("told to end")]
     Told,
 }
@@ -64,6 +64,8 @@ pub struct Connections {
     pub store: Store,
     /// Told with the reason when the store fails.
     pub store_failed: oneshot::Receiver<String>,
+    /// Told when the manager is to end; also when whoever could tell is gone.
+    pub told: oneshot::Receiver<()>,
     /// Where the state is published.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Where events go.
@@ -118,8 +120,14 @@ impl Run {
         Ok(run)
     }
 
-    /// Works until it cannot go on.
-    pub async fn run(mut self) -> Ended {
+    /// Works until it cannot go on, or is told to end; gives the store back, in which something may
+    /// wait to be written.
+    pub async fn run(mut self) -> (Ended, Store) {
+        let ended = self.work().await;
+        (ended, self.with.store)
+    }
+
+    async fn work(&mut self) -> Ended {
         loop {
             let is_open = self.backlog.len() < MAX_BACKLOG;
             let deadline = self.manager.next_deadline();
@@ -130,6 +138,7 @@ impl Run {
                 why = &mut self.with.store_failed => {
                     return Ended::Store(why.unwrap_or_else(|_| "it is gone".to_owned()));
                 }
+                _ = &mut self.with.told => return Ended::Told,
                 Some(durable) = self.done.recv() => {
                     self.durable = durable;
                     if let Err(ended) = self.retry_backlog() {

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tepui_core::ids::IdSource;
 use tepui_core::master::model::Snapshot;
 use tepui_core::time::Wall;
@@ -38,9 +37,8 @@ use crate::metrics::master::MasterMetrics;
 use crate::registrar::store::{File, InMemory, Store};
 use crate::registrar::zk::{Limits, ZkStore};
 use crate::registrar::{OpenError, Opened, Registrar};
-
-/// Open files below which a master cannot hold a cluster of some size.
-const FEW_FILES: u64 = 4_096;
+use crate::signals;
+use crate::{open_files, random};
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -172,22 +170,7 @@ pub fn run_in_foreground(
     config: MasterConfig,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
-    serve(config, signalled(), listening)
-}
-
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("signals cannot be received; end this master with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => tracing::info!("received SIGTERM"),
-        _ = int.recv() => tracing::info!("received SIGINT"),
-    }
+    serve(config, signals::terminated(), listening)
 }
 
 fn serve(
@@ -195,28 +178,12 @@ fn serve(
     stop: impl Future<Output = ()>,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), RunError> {
-    allow_many_files();
+    open_files::allow_many();
     let system = System::new();
     let result = system.block_on(serve_on_system(config, stop, listening));
     System::current().stop();
     system.run()?;
     result
-}
-
-/// Raises the number of files this process may open as far as it may by itself: each agent's link
-/// is one, and the usual soft limit is for programs that know no better.
-fn allow_many_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
-    match raised {
-        Ok(files) if files < FEW_FILES => tracing::warn!(
-            files,
-            "few files may be open at a time, and each agent and framework needs some; raise the \
-             limit (ulimit -Hn, or LimitNOFILE of systemd)"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "limit of open files is as it was"),
-    }
 }
 
 async fn serve_on_system(
@@ -227,7 +194,7 @@ async fn serve_on_system(
     let clock = Clock::start();
     let listener = server::bind(SocketAddr::new(config.ip, config.port))?;
     let address = listener.local_addr()?;
-    let mut ids = IdSource::from_seed(seed());
+    let mut ids = IdSource::from_seed(random::seed());
     let told = advertise::address(address, &config.hostname);
     let process = Process {
         info: Arc::new(master_info(&config, told, &mut ids)),
@@ -305,7 +272,7 @@ impl Process {
         let opened = open_registry(&config, elected).await?;
         let metrics = Arc::new(MasterMetrics::new(clock.now().mono.since(asked)));
         let info = v1::MasterInfo::clone(&self.info);
-        let mut cores = cores::make(&config, info, seed(), self.started, clock.now());
+        let mut cores = cores::make(&config, info, random::seed(), self.started, clock.now());
         let mut whitelist = config.whitelist.clone().map(Whitelist::new);
         // Read before any agent can be offered.
         if let Some(command) = whitelist.as_mut().and_then(Whitelist::read) {
@@ -418,19 +385,6 @@ fn master_info(config: &MasterConfig, address: SocketAddr, ids: &mut IdSource) -
             .map(capability)
             .into(),
     }
-}
-
-/// The seed all random ids of this process come from.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the seed itself comes from the operating system"
-)]
-fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    let (first, second) = seed.split_at_mut(16);
-    first.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    second.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    seed
 }
 
 /// What the actors are made of.

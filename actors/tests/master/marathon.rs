@@ -42,7 +42,9 @@ impl Owner for Watchdog {
 /// A running app manager.
 struct Marathon {
     handle: Handle,
-    task: JoinHandle<Ended>,
+    task: JoinHandle<(Ended, Store)>,
+    /// Ends it, also when it is dropped.
+    _end: oneshot::Sender<()>,
 }
 
 impl Marathon {
@@ -94,6 +96,7 @@ impl Marathon {
             Arc::new(ArcSwap::from_pointee(manager.snapshot(now)));
         let hub = EventHub::default();
         let handle = Handle::new(snapshot.clone(), requests, hub.clone());
+        let (end, told) = oneshot::channel();
         let with = Connections {
             requests: asked,
             driver_events,
@@ -103,6 +106,7 @@ impl Marathon {
             prober: Prober::start(results),
             store,
             store_failed,
+            told,
             snapshot,
             events: hub,
             clock,
@@ -111,6 +115,7 @@ impl Marathon {
         Marathon {
             handle,
             task: tokio::spawn(run.run()),
+            _end: end,
         }
     }
 
@@ -256,7 +261,7 @@ async fn refused_requests_change_nothing_and_a_manager_that_was_replaced_ends() 
     // Another one subscribes as the same framework.
     let other = Marathon::start(&master, &memory).await;
     let ended = tokio::time::timeout(PATIENCE, marathon.task).await;
-    let ended = ended.unwrap().unwrap();
+    let (ended, _store) = ended.unwrap().unwrap();
     assert!(matches!(ended, Ended::Refused(_)), "{ended}");
     assert!(
         marathon
@@ -289,7 +294,7 @@ async fn what_cannot_be_stored_is_not_answered_and_ends_the_manager() {
     let answer = marathon.handle.ask(request).await;
     assert_eq!(answer, Err(Unavailable::Ending));
     let ended = tokio::time::timeout(PATIENCE, marathon.task).await;
-    let ended = ended.unwrap().unwrap();
+    let (ended, _store) = ended.unwrap().unwrap();
     assert!(
         matches!(ended, Ended::Store(ref why) if why.contains("apps")),
         "{ended}"

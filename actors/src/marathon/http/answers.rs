@@ -75,7 +75,7 @@ fn not_written(error: &dyn std::error::Error) -> HttpResponse {
 }
 
 /// A message and nothing more.
-pub(super) fn message(status: StatusCode, text: impl Into<String>) -> HttpResponse {
+pub fn message(status: StatusCode, text: impl Into<String>) -> HttpResponse {
     json(status, &Rejection::message(status.as_u16(), text))
 }
 

@@ -51,7 +51,10 @@ pub(super) fn finish(
     }
     // Names of headers are written in capitals as Marathon does, for clients that compare them.
     answer.head_mut().set_camel_case_headers(true);
-    compress(request, answer)
+    match info.compresses {
+        true => compress(request, answer),
+        false => answer,
+    }
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {

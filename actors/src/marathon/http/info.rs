@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tepui_core::marathon::matching::MatchSettings;
 
 use super::{Answered, Call, answers, change};
+use crate::marathon::process::path_of;
 
 /// Version of Marathon's interfaces spoken here. Clients parse it.
 pub const MARATHON_VERSION: &str = "1.11.0";
@@ -34,6 +35,8 @@ pub struct InfoSource {
     pub http_config: Value,
     /// `--access_control_allow_origin`; empty means that no such header is sent.
     pub access_control_allow_origin: Vec<String>,
+    /// Whether long answers are compressed for those who ask for it: `--http_compression`.
+    pub compresses: bool,
     /// Whether lists of tasks are given as text to those who ask: the feature `text_plain_tasks`
     /// of `--deprecated_features`.
     pub text_plain_tasks: bool,
@@ -57,12 +60,13 @@ pub trait Leadership: Send + Sync {
     fn abdicate(&self, wishes: Abdication);
 }
 
-/// What is to be done when another instance takes over; places are URIs of `file` or `s3`.
+/// What is to be done before another instance takes over; places are `file` URIs of the leader's
+/// machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Abdication {
-    /// Where a backup is to be written to before the next start.
+    /// Where a backup is to be written to.
     pub backup: Option<String>,
-    /// What is to be restored at the next start.
+    /// The backup that is to replace what is stored; after the backup that is written.
     pub restore: Option<String>,
 }
 
@@ -161,9 +165,9 @@ fn abdicate(call: &Call<'_>) -> Answered {
     let place = |name: &str| {
         let place = call.query.get(name).map(str::to_owned);
         match place.filter(|place| !place.is_empty()) {
-            Some(place) if !is_place(&place) => {
+            Some(place) if path_of(&place).is_none() => {
                 let text = format!(
-                    "Invalid URI or unsupported scheme: {place}; file:// and s3:// are supported"
+                    "Invalid URI or unsupported scheme: {place}; expected a file of the leader, file:///path"
                 );
                 Err(answers::message(StatusCode::UNPROCESSABLE_ENTITY, text))
             }
@@ -183,11 +187,4 @@ fn abdicate(call: &Call<'_>) -> Answered {
         info.leadership.abdicate(wishes);
     });
     Ok(answers::detailed(StatusCode::OK, "Leadership abdicated"))
-}
-
-fn is_place(uri: &str) -> bool {
-    let rest = uri
-        .strip_prefix("file:")
-        .or_else(|| uri.strip_prefix("s3:"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
 }

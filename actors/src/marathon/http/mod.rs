@@ -8,6 +8,7 @@ mod change;
 mod deployments;
 mod events;
 mod groups;
+mod guard;
 mod headers;
 mod info;
 mod label;
@@ -25,6 +26,8 @@ mod tasks_text;
 mod tests;
 mod why;
 
+pub use answers::message;
+pub use guard::Guard;
 pub use info::{Abdication, InfoSource, Leadership, LoggerChange, Loggers, MARATHON_VERSION};
 pub use info::{Metrics, ToLeader};
 
@@ -62,6 +65,8 @@ pub struct Face {
     pub streams: Arc<Semaphore>,
     /// Who answers while another instance leads.
     pub to_leader: Arc<dyn ToLeader>,
+    /// Who may ask.
+    pub guard: Guard,
 }
 
 /// An answer, or the one a request is refused with; both are sent.
@@ -95,11 +100,12 @@ pub async fn dispatch(
 async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
     let (payload, unread) = unread::watch(payload);
     let is_elected = face.info.leadership.is_elected();
-    let answer = match is_elected {
-        true => lead(&request, payload, face)
+    let answer = match face.guard.admit(&request) {
+        Err(refusal) => refusal,
+        Ok(_room) if is_elected => lead(&request, payload, face)
             .await
             .unwrap_or_else(|refusal| refusal),
-        false => follow(&request, payload, face).await,
+        Ok(_room) => follow(&request, payload, face).await,
     };
     unread.answered();
     headers::finish(&request, &face.info, is_elected, answer)

@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub queue: Vec<QueueItem>,
     /// The framework's id.
     pub framework_id: Option<String>,
+    /// Region of the master, if it has one.
+    pub local_region: Option<String>,
 }
 
 impl Snapshot {
@@ -71,6 +73,7 @@ impl Manager {
     pub fn snapshot(&self, now: Now) -> Snapshot {
         Snapshot {
             taken: now,
+            local_region: self.settings.matching.local_region.clone(),
             root: self.root.clone(),
             roots: self.history.roots().clone(),
             versions: self.history.apps().clone(),

@@ -9,7 +9,7 @@ mod tests;
 pub use change::is_config_change;
 pub use revert::revert;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use imbl::ordmap::DiffItem;
 use tepui_protocol::marathon::{
@@ -86,16 +86,4 @@ fn by_level(root: &RootGroup, changes: Vec<(PathId, ActionKind)>) -> Vec<Vec<Dep
         steps.entry(level).or_default().push(action(kind, &id));
     }
     steps.into_values().collect()
-}
-
-/// The apps and pods a plan touches.
-pub fn affected(plan: &DeploymentPlan) -> BTreeSet<PathId> {
-    let actions = plan.steps.iter().flat_map(|step| &step.actions);
-    let ids = actions.flat_map(|action| action.app.iter().chain(&action.pod));
-    ids.cloned().collect()
-}
-
-/// Whether two plans touch the same app or pod, so that they cannot run at the same time.
-pub fn conflicts(one: &DeploymentPlan, other: &DeploymentPlan) -> bool {
-    !affected(one).is_disjoint(&affected(other))
 }

@@ -97,19 +97,6 @@ fn only_configuration_restarts() {
 }
 
 #[test]
-fn plans_conflict_when_they_touch_the_same_app() {
-    let a = tree(&empty(), json!([one("a", json!({}))]), 1);
-    let ab = tree(&a, json!([one("a", json!({})), one("b", json!({}))]), 2);
-    let make = |old: &RootGroup, new: &RootGroup| plan(old, new, "id".into(), new.version());
-    assert!(!conflicts(&make(&empty(), &a), &make(&a, &ab)));
-    assert!(conflicts(&make(&empty(), &ab), &make(&a, &ab)));
-    assert_eq!(
-        affected(&make(&a, &ab)),
-        BTreeSet::from([PathId::new("/g/b")])
-    );
-}
-
-#[test]
 fn a_revert_keeps_what_was_changed_meanwhile() {
     let settings = Settings::default();
     let at = Timestamp::from_millis;

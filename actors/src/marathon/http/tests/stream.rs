@@ -14,7 +14,7 @@ use futures_util::future::poll_fn;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::super::Face;
+use super::super::{Face, Guard};
 use super::support::{Played, read};
 
 /// What comes of a stream.
@@ -199,6 +199,7 @@ async fn streams_are_bounded_and_their_room_comes_back() {
         memory: face.memory.clone(),
         streams: Arc::new(Semaphore::new(1)),
         to_leader: face.to_leader.clone(),
+        guard: Guard::default(),
     };
     played.face = actix_web::web::Data::new(face);
     let first = played.open(listen("/v2/events")).await;

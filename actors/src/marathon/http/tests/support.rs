@@ -22,7 +22,7 @@ use tepui_core::marathon::matching::MatchSettings;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::super::{
-    Abdication, Face, InfoSource, Leadership, LoggerChange, Loggers, MAX_STREAMS, Metrics,
+    Abdication, Face, Guard, InfoSource, Leadership, LoggerChange, Loggers, MAX_STREAMS, Metrics,
     ToLeader, respond,
 };
 use crate::clock::Clock;
@@ -162,6 +162,7 @@ impl Played {
             memory: Memory::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             to_leader: Arc::new(Of(process.clone())),
+            guard: Guard::default(),
         };
         Played {
             face: Data::new(face),
@@ -229,6 +230,7 @@ fn info(process: &Arc<Process>) -> InfoSource {
         zookeeper_config: json!({"zk": "zk://h/marathon"}),
         http_config: json!({"http_port": 8080, "https_port": null}),
         access_control_allow_origin: Vec::new(),
+        compresses: true,
         text_plain_tasks: false,
         matching: MatchSettings::default(),
         leadership: Box::new(Of(process.clone())),

@@ -84,8 +84,9 @@ pub(super) fn answer(call: &Call<'_>, id: &PathId) -> Answered {
     let item = snapshot.queue.iter().find(|item| item.app.id == *id);
     let offers = item.map(|item| {
         let instances = snapshot.view(id).instances;
-        let settings = &call.face.info.matching;
-        Offers::of(item, instances.values().map(|it| &**it), settings, now)
+        let mut settings = call.face.info.matching.clone();
+        settings.local_region.clone_from(&snapshot.local_region);
+        Offers::of(item, instances.values().map(|it| &**it), &settings, now)
     });
     let why = Why::new(&snapshot, app, item, offers, now);
     answers::ok(&why)

@@ -1,0 +1,210 @@
+//! Passes requests on to the leading instance, as Marathon's instances do that do not lead.
+//! Knows no routes, and finds no leader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BodyStream, BoxBody};
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::Semaphore;
+
+use super::config::ProxySettings;
+use super::http::{InfoSource, ToLeader, message};
+use crate::http::body::{self, Memory};
+
+/// Names the instances that a request or an answer went through.
+const VIA: &str = "x-marathon-via";
+
+/// Tells the leader who asks.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Looks for a leader before a request is given up. Marathon.
+const LOOKS: u32 = 11;
+
+/// Time between two looks. Marathon.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Headers that belong to one connection, and those that this proxy makes anew.
+const NOT_PASSED_ON: [&str; 12] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Passes requests on.
+pub struct Proxy(Arc<Inner>);
+
+struct Inner {
+    client: reqwest::Client,
+    connections: Arc<Semaphore>,
+    info: Arc<InfoSource>,
+    memory: Memory,
+}
+
+impl Proxy {
+    /// A proxy of the instance that `info` tells of.
+    ///
+    /// # Errors
+    /// When the system has no random numbers or certificates to start with.
+    pub fn new(
+        settings: &ProxySettings,
+        info: Arc<InfoSource>,
+        memory: Memory,
+    ) -> std::io::Result<Proxy> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(settings.leader_proxy_connection_timeout)
+            .read_timeout(settings.leader_proxy_read_timeout)
+            .pool_max_idle_per_host(settings.leader_proxy_max_open_connections)
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_title_case_headers()
+            .no_proxy()
+            .build()
+            .map_err(std::io::Error::other)?;
+        let most = settings.leader_proxy_max_open_connections.max(1);
+        Ok(Proxy(Arc::new(Inner {
+            client,
+            connections: Arc::new(Semaphore::new(most)),
+            info,
+            memory,
+        })))
+    }
+}
+
+impl Inner {
+    /// What this instance adds to `X-Marathon-Via`.
+    fn via(&self) -> String {
+        format!("1.1 {}", self.info.address)
+    }
+
+    async fn pass_on(&self, request: HttpRequest, payload: Payload) -> HttpResponse {
+        let via = self.via();
+        let seen = request.headers().get_all(VIA);
+        if seen
+            .filter_map(|it| it.to_str().ok())
+            .any(|it| it.split(',').any(|it| it.trim() == via))
+        {
+            return message(StatusCode::BAD_GATEWAY, "Detected proxying loop.");
+        }
+        let body = match body::read(&request, payload, &self.memory).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let Some(leader) = self.leader().await else {
+            let text = "Could not determine the current leader";
+            return message(StatusCode::BAD_GATEWAY, text);
+        };
+        // Never closed; a request waits for its turn as it would in the leader's queue.
+        let Ok(connection) = self.connections.clone().acquire_owned().await else {
+            return message(StatusCode::SERVICE_UNAVAILABLE, "this instance is ending");
+        };
+        let sent = self.request(&request, &leader, &via, body.bytes.clone());
+        let answer = match sent.send().await {
+            Ok(answer) => answer,
+            Err(error) => return refused(&error),
+        };
+        let status = StatusCode::from_u16(answer.status().as_u16());
+        let mut passed = HttpResponse::build(status.unwrap_or(StatusCode::BAD_GATEWAY));
+        for (name, value) in answer.headers() {
+            let is_kept =
+                name.as_str() == "content-encoding" || !NOT_PASSED_ON.contains(&name.as_str());
+            if let (true, Some(name), Some(value)) = (is_kept, own_name(name), own_value(value)) {
+                passed.append_header((name, value));
+            }
+        }
+        passed.append_header((VIA, via));
+        let pieces = answer.bytes_stream().map(move |piece| {
+            // The connection is in use as long as the answer is read.
+            let _ = &connection;
+            piece.map_err(std::io::Error::other)
+        });
+        passed.body(BoxBody::new(BodyStream::new(pieces)))
+    }
+
+    fn request(
+        &self,
+        request: &HttpRequest,
+        leader: &str,
+        via: &str,
+        body: bytes::Bytes,
+    ) -> reqwest::RequestBuilder {
+        let whole = request.uri().path_and_query().map_or("/", |it| it.as_str());
+        let url = format!("{}://{leader}{whole}", self.info.scheme);
+        let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes());
+        let mut sent = self.client.request(method.unwrap_or_default(), url);
+        for (name, value) in request.headers() {
+            let is_made_anew = NOT_PASSED_ON.contains(&name.as_str());
+            if !is_made_anew {
+                sent = sent.header(name.as_str(), value.as_bytes());
+            }
+        }
+        if let Some(peer) = request.peer_addr() {
+            sent = sent.header(FORWARDED_FOR, peer.ip().to_string());
+        }
+        sent.header(VIA, via).body(body)
+    }
+
+    /// The leader, as soon as there is one that is not this instance, which does not lead (yet).
+    async fn leader(&self) -> Option<String> {
+        for _ in 0..LOOKS {
+            let leader = self.info.leadership.leader();
+            if let Some(leader) = leader.filter(|leader| *leader != self.info.address) {
+                return Some(leader);
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        None
+    }
+}
+
+impl ToLeader for Proxy {
+    fn answer(&self, request: HttpRequest, body: Payload) -> LocalBoxFuture<'static, HttpResponse> {
+        let proxy = self.0.clone();
+        Box::pin(async move { proxy.pass_on(request, body).await })
+    }
+}
+
+fn refused(error: &reqwest::Error) -> HttpResponse {
+    tracing::warn!(error = %whole(error), "the leader does not answer");
+    if error.is_connect() && !error.is_timeout() {
+        return message(StatusCode::BAD_GATEWAY, "Connection to leader refused.");
+    }
+    let text = match error.is_timeout() {
+        true => "the leader does not answer in time".to_owned(),
+        false => format!("the connection to the leader failed: {}", whole(error)),
+    };
+    message(StatusCode::INTERNAL_SERVER_ERROR, text)
+}
+
+/// An error with all its causes.
+fn whole(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Two libraries, two types.
+fn own_name(name: &reqwest::header::HeaderName) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_str().as_bytes()).ok()
+}
+
+fn own_value(value: &reqwest::header::HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
+}
