@@ -18,11 +18,19 @@ struct Local {
 impl Local {
     /// Starts a cluster with one agent and waits until it says that it is ready.
     fn start() -> Self {
-        let mut process = tepui(&["local", "--port", "0", "--agent-port", "0"])
-            .args(["--resources", "cpus:2;mem:256"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("tepui local starts");
+        let mut process = tepui(&[
+            "local",
+            "--port",
+            "0",
+            "--agent-port",
+            "0",
+            "--marathon-port",
+            "0",
+        ])
+        .args(["--resources", "cpus:2;mem:256"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tepui local starts");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let mut said = Vec::new();
         // The output ends when the program fails, so this ends in any case.
@@ -154,7 +162,7 @@ fn errors_tell_what_to_do() {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let taken = free.local_addr().expect("an address");
     let port = taken.port().to_string();
-    let local = tepui(&["local", "--port", &port])
+    let local = tepui(&["local", "--no-marathon", "--port", &port])
         .output()
         .expect("started");
     assert_eq!(local.status.code(), Some(1));
@@ -181,6 +189,7 @@ fn errors_tell_what_to_do() {
 
     let local = tepui(&[
         "local",
+        "--no-marathon",
         "--port",
         "0",
         "--agent-port",

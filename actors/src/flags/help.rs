@@ -9,7 +9,7 @@ use super::table::{Flag, Group, Support, Table};
 const WIDTH: usize = 96;
 
 /// Space before a flag's description.
-const INDENT: &str = "        ";
+pub(super) const INDENT: &str = "        ";
 
 /// All flags of a program: those that work, by group, then those that are refused.
 pub(super) fn text(table: &'static Table) -> String {
@@ -85,7 +85,7 @@ fn spelling(flag: &Flag, name: &str) -> String {
 }
 
 /// Breaks a text into lines of at most `WIDTH` characters, each with `indent` in front.
-fn wrap(text: &str, indent: &str) -> String {
+pub(super) fn wrap(text: &str, indent: &str) -> String {
     let mut out = String::new();
     let mut line = indent.to_owned();
     for word in text.split_whitespace() {

@@ -77,7 +77,7 @@ pub(super) fn domain(values: &Values) -> Result<Option<v1::DomainInfo>, FlagErro
 
 /// The name of an address, from the machine's own knowledge: its hosts file, and its own name when
 /// that leads to the address. No name server is asked for the name of an address.
-fn lookup(ip: IpAddr) -> Option<String> {
+pub(super) fn lookup(ip: IpAddr) -> Option<String> {
     if let Some(name) = std::fs::read_to_string(Path::new(HOSTS_FILE))
         .ok()
         .and_then(|hosts| name_in_hosts(&hosts, ip))

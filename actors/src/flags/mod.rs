@@ -1,5 +1,6 @@
 //! The flags of master and agent, with Mesos's names, defaults, environment names and value forms.
-//! Does not act on them: it checks them and fills `MasterConfig` and `AgentConfig`.
+//! Does not act on them: it checks them and fills `MasterConfig` and `AgentConfig`. Those of the app
+//! manager, which are Marathon's, are in `marathon`.
 //!
 //! Every flag is declared once, in `tables`. A flag that Mesos knows and this version does not
 //! support is refused when given, wherever it comes from: it is never silently ignored.
@@ -13,6 +14,7 @@ mod error;
 mod help;
 mod host;
 mod kind;
+mod marathon;
 mod master;
 mod sources;
 mod start;
@@ -27,7 +29,8 @@ mod tests;
 use std::ffi::OsString;
 
 pub use error::{FlagError, Origin};
-pub use start::{PARENT_ARG, start_agent, start_master};
+pub use marathon::{BAD_FLAG_STATUS, MarathonFlagError, marathon};
+pub use start::{PARENT_ARG, start_agent, start_marathon, start_master};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
 
 use crate::agent::config::AgentConfig;

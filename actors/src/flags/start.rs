@@ -2,6 +2,7 @@
 //! Starts no actor and opens no socket.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -11,8 +12,9 @@ use nix::unistd::Pid;
 
 use super::error::FlagError;
 use super::values::Values;
-use super::{Parsed, Startup};
+use super::{BAD_FLAG_STATUS, Parsed, Startup};
 use crate::agent::config::AgentConfig;
+use crate::marathon::config::MarathonConfig;
 use crate::master::config::MasterConfig;
 
 /// The first argument that `tepui local` gives the programs it starts: `--die_with_parent=PID`.
@@ -32,6 +34,7 @@ pub fn start_master() -> Result<MasterConfig, ExitCode> {
     start(
         "tepui-master",
         super::master_with_startup(args.into_iter(), std::env::vars_os()),
+        ExitCode::FAILURE,
     )
 }
 
@@ -44,6 +47,21 @@ pub fn start_agent() -> Result<AgentConfig, ExitCode> {
     start(
         "tepui-agent",
         super::agent_with_startup(args.into_iter(), std::env::vars_os()),
+        ExitCode::FAILURE,
+    )
+}
+
+/// Reads the process's arguments and environment for an app manager and starts logging.
+///
+/// # Errors
+/// The status to end with at once: success after `--help`, [`BAD_FLAG_STATUS`] (explained on stderr)
+/// when the flags are wrong.
+pub fn start_marathon() -> Result<MarathonConfig, ExitCode> {
+    let args = program_args("tepui-marathon")?;
+    start(
+        "tepui-marathon",
+        super::marathon(args.into_iter(), std::env::vars_os()),
+        ExitCode::from(BAD_FLAG_STATUS),
     )
 }
 
@@ -59,8 +77,13 @@ pub(super) fn log_level(values: &Values) -> Result<Option<tracing::Level>, FlagE
     Ok((!values.bool("quiet")?).then_some(level))
 }
 
-/// Acts on what the flags ask for before the program proper runs.
-fn start<C>(program: &str, parsed: Result<Parsed<(C, Startup)>, FlagError>) -> Result<C, ExitCode> {
+/// Acts on what the flags ask for before the program proper runs; `wrong` is the status for flags
+/// that are wrong.
+fn start<C, E: Display>(
+    program: &str,
+    parsed: Result<Parsed<(C, Startup)>, E>,
+    wrong: ExitCode,
+) -> Result<C, ExitCode> {
     match parsed {
         Ok(Parsed::Run((config, startup))) => {
             start_logging(&startup);
@@ -76,7 +99,7 @@ fn start<C>(program: &str, parsed: Result<Parsed<(C, Startup)>, FlagError>) -> R
         }
         Err(error) => {
             eprintln!("{program}: {error}\n\nSee `{program} --help` for all flags.");
-            Err(ExitCode::FAILURE)
+            Err(wrong)
         }
     }
 }
@@ -126,4 +149,20 @@ fn bind_to(parent: i32) -> Result<(), String> {
         return Err("it has ended already".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_flags_end_a_program_with_its_status() {
+        let wrong: Result<Parsed<((), Startup)>, &str> = Err("a flag is wrong");
+        let status = ExitCode::from(BAD_FLAG_STATUS);
+        let ended = start("program", wrong, status).expect_err("wrong flags");
+        assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::from(112)));
+        let text: Result<Parsed<((), Startup)>, &str> = Ok(Parsed::Print(String::new()));
+        let ended = start("program", text, status).expect_err("nothing to run");
+        assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::SUCCESS));
+    }
 }

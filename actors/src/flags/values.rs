@@ -118,7 +118,7 @@ impl Values {
         self.table.find(name).ok_or_else(|| FlagError::Unknown {
             name: item.name.clone(),
             origin: item.origin.clone(),
-            close: close_names(self.table, name),
+            close: close_names(self.table.flags().flat_map(names), name),
         })
     }
 
@@ -341,12 +341,18 @@ fn wanted_text(table: &'static Table, written: &[Written]) -> Option<String> {
     wanted("version").then(|| format!("{} {}\n", table.program, env!("CARGO_PKG_VERSION")))
 }
 
-/// Names that look like `name`, the most similar first.
-fn close_names(table: &'static Table, name: &str) -> Vec<&'static str> {
+/// All names of a flag.
+fn names(flag: &'static Flag) -> impl Iterator<Item = &'static str> {
+    std::iter::once(flag.name).chain(flag.alias)
+}
+
+/// Names among `all` that look like `name`, the most similar first.
+pub(super) fn close_names(
+    all: impl Iterator<Item = &'static str>,
+    name: &str,
+) -> Vec<&'static str> {
     let limit = (name.len() / 3 + 1).min(4);
-    let mut close: Vec<(usize, &'static str)> = table
-        .flags()
-        .flat_map(|flag| std::iter::once(flag.name).chain(flag.alias))
+    let mut close: Vec<(usize, &'static str)> = all
         .map(|known| (distance(known, name), known))
         .filter(|(distance, _)| *distance <= limit)
         .collect();

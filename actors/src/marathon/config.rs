@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
 use tepui_core::marathon::definition::Feature;
 use tepui_core::marathon::manager::ManagerSettings;
 
 use super::driver::{Credentials, Limits, MasterUrl};
 use crate::election::ZkUrl;
+
+mod shown;
+
+pub use shown::{ShownFlags, ShownHttp, ShownMarathon, ShownZooKeeper};
 
 /// Settings of an app manager; a field has the name of Marathon's flag unless said otherwise.
 #[derive(Debug, Clone)]
@@ -57,14 +60,14 @@ pub struct FrameworkSettings {
     pub framework_name: String,
     /// The user its tasks run as by default.
     pub mesos_user: String,
-    /// Its principal: `--mesos_authentication_principal`.
-    pub principal: Option<String>,
     /// Where its web page is; none means this instance's own address.
     pub webui_url: Option<String>,
     /// How long its tasks outlive it.
     pub failover_timeout: Duration,
     /// Whether agents checkpoint its tasks.
     pub checkpoint: bool,
+    /// Who it is, also where the master asks for no secret: `mesos_authentication_principal`.
+    pub principal: Option<String>,
 }
 
 /// How HTTP is served.
@@ -143,17 +146,6 @@ pub struct MetricsSettings {
     pub metrics_histogram_reservoir_significant_digits: u8,
     /// Time after which histograms forget; none means never.
     pub metrics_histogram_reservoir_resetting_interval: Option<Duration>,
-}
-
-/// Flags as GET /v2/info shows them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ShownFlags {
-    /// `marathon_config`.
-    pub marathon_config: Value,
-    /// `zookeeper_config`.
-    pub zookeeper_config: Value,
-    /// `http_config`.
-    pub http_config: Value,
 }
 
 impl MarathonConfig {

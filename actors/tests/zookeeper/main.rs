@@ -6,6 +6,7 @@
 )]
 
 mod election;
+mod leaders;
 mod marathon;
 mod registry;
 mod support;

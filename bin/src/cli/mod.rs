@@ -1,6 +1,7 @@
 //! The commands of `tepui`: which there are, and how their outcome becomes an exit status.
 //! What a command does is in its own module.
 
+mod backup;
 mod local;
 mod marathon;
 mod run;
@@ -40,6 +41,11 @@ enum Command {
     Queue(marathon::QueueArgs),
     /// Tell why instances of an app do not run, and what would help
     Why(marathon::WhyArgs),
+    /// Write the app manager's state into a file, while no app manager is running; a running one
+    /// does so when asked by DELETE /v2/leader?backup=file:///path
+    Backup(backup::Args),
+    /// Replace the app manager's state by that of a file, while no app manager is running
+    Restore(backup::Args),
     /// Print the version
     Version,
 }
@@ -72,6 +78,8 @@ pub fn main() -> ExitCode {
         (Ok(runtime), Command::Group(args)) => Ok(runtime.block_on(marathon::group(args))),
         (Ok(runtime), Command::Queue(args)) => Ok(runtime.block_on(marathon::queue(args))),
         (Ok(runtime), Command::Why(args)) => Ok(runtime.block_on(marathon::why(args))),
+        (Ok(runtime), Command::Backup(args)) => runtime.block_on(backup::backup(args)),
+        (Ok(runtime), Command::Restore(args)) => runtime.block_on(backup::restore(args)),
         (Ok(_), Command::Version) => print_version(),
     };
     match outcome {

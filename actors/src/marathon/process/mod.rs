@@ -27,7 +27,7 @@ use super::config::{MarathonConfig, StatePlace};
 use super::http::Abdication;
 use super::records::Unreadable;
 use super::run::Ended;
-use super::store::{Place, Settings, StoreError, ZkSettings};
+use super::store::{FILE_NAME, Place, Settings, StoreError, ZkSettings};
 use crate::clock::Clock;
 use crate::election::latch::Participant;
 use crate::election::{Candidacy, Decision, Election, Session};
@@ -398,6 +398,12 @@ pub async fn maintain(
     let (url, session_timeout) = match place {
         StatePlace::Memory => return Ok(()),
         StatePlace::File(dir) => {
+            if backup.is_some() && !dir.join(FILE_NAME).exists() {
+                return Err(Failed::Store(format!(
+                    "there is none in '{}'",
+                    dir.display()
+                )));
+            }
             let settings = Settings {
                 place: Place::File(dir.clone()),
                 backup,

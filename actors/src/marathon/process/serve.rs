@@ -57,9 +57,9 @@ pub(super) fn start(listener: TcpListener, shared: &Shared<'_>) -> Result<Server
     let info = Arc::new(InfoSource {
         scheme: "http",
         address: shared.told.to_owned(),
-        marathon_config: config.shown.marathon_config.clone(),
-        zookeeper_config: config.shown.zookeeper_config.clone(),
-        http_config: config.shown.http_config.clone(),
+        marathon_config: shown(&config.shown.marathon_config)?,
+        zookeeper_config: shown(&config.shown.zookeeper_config)?,
+        http_config: shown(&config.shown.http_config)?,
         access_control_allow_origin: config.http.access_control_allow_origin.clone(),
         compresses: config.http.http_compression,
         // Marathon 1.11 has no such lists any more.
@@ -99,6 +99,11 @@ pub(super) fn start(listener: TcpListener, shared: &Shared<'_>) -> Result<Server
         }
     });
     Ok(handle)
+}
+
+/// Flags as JSON.
+fn shown<T: serde::Serialize>(flags: &T) -> Result<serde_json::Value, Failed> {
+    serde_json::to_value(flags).map_err(|error| Failed::System(error.into()))
 }
 
 // TEMPORARY until metrics are merged

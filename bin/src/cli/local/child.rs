@@ -23,6 +23,7 @@ const LAST_BYTES: u64 = 16 * 1024;
 pub(super) struct Programs {
     pub master: PathBuf,
     pub agent: PathBuf,
+    pub marathon: PathBuf,
 }
 
 impl Programs {
@@ -44,6 +45,7 @@ impl Programs {
         Ok(Programs {
             master: find("tepui-master")?,
             agent: find("tepui-agent")?,
+            marathon: find("tepui-marathon")?,
         })
     }
 }
@@ -85,6 +87,11 @@ impl Child {
             log: log.to_owned(),
             process,
         })
+    }
+
+    /// Waits until the program ends; gives its exit code, if it has one.
+    pub(super) async fn status(&mut self) -> Option<i32> {
+        self.process.wait().await.ok()?.code()
     }
 
     /// Waits until the program ends, which it should not, and tells how it did.

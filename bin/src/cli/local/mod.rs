@@ -1,7 +1,8 @@
-//! `tepui local`: a master and agents on this machine, in one process tree.
+//! `tepui local`: a master, agents and an app manager on this machine, in one process tree.
 //! Knows master and agent only as programs with flags and HTTP endpoints.
 
 mod child;
+mod marathon;
 mod place;
 mod tree;
 
@@ -15,6 +16,7 @@ use tepui_actors::client::{Target, get_json};
 
 use super::{Failure, Interrupts};
 use child::{Child, Programs};
+use marathon::Marathon;
 
 /// Time the agents have to register.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,6 +26,9 @@ const START_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Time the agents have to end their executors and themselves; executors have 5 s by default.
 const AGENTS_GRACE: Duration = Duration::from_secs(12);
+
+/// Time the app manager has to end.
+const MARATHON_GRACE: Duration = Duration::from_secs(5);
 
 /// Time the master has to end.
 const MASTER_GRACE: Duration = Duration::from_secs(5);
@@ -46,6 +51,12 @@ pub struct Args {
     /// Port of the first agent, the others take the following ones; 0 takes free ones
     #[arg(long, default_value_t = 5051)]
     agent_port: u16,
+    /// Port of the app manager, which serves Marathon's API; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    marathon_port: u16,
+    /// Run no app manager
+    #[arg(long, conflicts_with = "marathon_port")]
+    no_marathon: bool,
     /// Resources of each agent, as name:amount;name:amount [default: what the machine has]
     #[arg(long)]
     resources: Option<String>,
@@ -59,7 +70,10 @@ pub struct Args {
 pub async fn local(args: Args) -> Result<u8, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let programs = Programs::beside_this_one()?;
-    let ports = place::ports(args.ip, args.port, args.agent_port, args.agents)?;
+    let ports = {
+        let marathon = (!args.no_marathon).then_some(args.marathon_port);
+        place::ports(args.ip, args.port, args.agent_port, args.agents, marathon)?
+    };
     let dir = place::WorkDir::make(args.work_dir.as_deref())?;
     tree::adopt_orphans()?;
 
@@ -79,6 +93,7 @@ pub async fn local(args: Args) -> Result<u8, Failure> {
 struct Cluster {
     master: Child,
     agents: Vec<Child>,
+    marathon: Option<Marathon>,
     target: Target,
 }
 
@@ -102,6 +117,7 @@ impl Cluster {
         let mut cluster = Cluster {
             master,
             agents: Vec::new(),
+            marathon: None,
             target: address.to_string().parse()?,
         };
         for (index, port) in ports.agents.iter().enumerate() {
@@ -125,6 +141,10 @@ impl Cluster {
                 .agents
                 .push(Child::spawn(&name, &programs.agent, &flags, &log)?);
         }
+        if let Some(port) = ports.marathon {
+            let at = (args.ip, port);
+            cluster.marathon = Some(Marathon::start(&programs.marathon, at, address, dir)?);
+        }
         Ok(cluster)
     }
 
@@ -137,13 +157,20 @@ impl Cluster {
         interrupts: &mut Interrupts,
     ) -> Result<u8, Failure> {
         let target = self.target.clone();
-        let ready = tokio::time::timeout(START_TIMEOUT, registered(&target, args.agents));
+        let marathon = self.marathon.as_ref().map(|it| it.target().clone());
+        let ready = async {
+            registered(&target, args.agents).await;
+            if let Some(marathon) = &marathon {
+                Marathon::ready(marathon).await;
+            }
+        };
+        let ready = tokio::time::timeout(START_TIMEOUT, ready);
         tokio::select! {
             ready = ready => ready.map_err(|_| not_ready(dir))?,
             signal = interrupts.next() => return Ok(128 + signal),
             failure = self.early_end() => return Err(failure),
         }
-        announce(&target, args.ip, ports, dir)?;
+        announce(&target, marathon.as_ref(), (args.ip, ports), dir)?;
         tokio::select! {
             _ = interrupts.next() => Ok(0),
             failure = self.early_end() => Err(failure),
@@ -155,12 +182,26 @@ impl Cluster {
         let ends = std::iter::once(&mut self.master)
             .chain(self.agents.iter_mut())
             .map(|child| Box::pin(child.early_end()));
-        futures_util::future::select_all(ends).await.0
+        let ends = futures_util::future::select_all(ends);
+        match &mut self.marathon {
+            None => ends.await.0,
+            Some(marathon) => tokio::select! {
+                (failure, ..) = ends => failure,
+                failure = marathon.early_end() => failure,
+            },
+        }
     }
 
-    /// Ends agents, then the master, then whatever tasks have left behind. A further signal cuts the
+    /// Ends the app manager, which would replace tasks that end, agents, then the master, then whatever tasks have left behind. A further signal cuts the
     /// waiting short.
     async fn end(&mut self, interrupts: &mut Interrupts) {
+        if let Some(marathon) = &mut self.marathon {
+            tokio::select! {
+                _ = tokio::time::timeout(MARATHON_GRACE, marathon.end()) => {}
+                _ = interrupts.next() => {}
+            }
+            marathon.kill().await;
+        }
         for agent in &self.agents {
             agent.ask_to_leave();
         }
@@ -200,7 +241,7 @@ async fn registered(target: &Target, agents: u16) {
 
 fn not_ready(dir: &Path) -> Failure {
     Failure(format!(
-        "the agents have not registered within {} s; see the logs in '{}'",
+        "the cluster is not ready after {} s; see the logs in '{}'",
         START_TIMEOUT.as_secs(),
         dir.display()
     ))
@@ -215,13 +256,21 @@ fn reachable(ip: IpAddr) -> IpAddr {
     }
 }
 
-fn announce(target: &Target, ip: IpAddr, ports: &place::Ports, dir: &Path) -> std::io::Result<()> {
+fn announce(
+    target: &Target,
+    marathon: Option<&Target>,
+    (ip, ports): (IpAddr, &place::Ports),
+    dir: &Path,
+) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     writeln!(out, "master   {}", target.url(""))?;
     for (index, port) in ports.agents.iter().enumerate() {
         let address = SocketAddr::new(reachable(ip), *port);
         writeln!(out, "agent {}  http://{address}", index + 1)?;
+    }
+    if let Some(marathon) = marathon {
+        writeln!(out, "apps     {}", marathon.url(""))?;
     }
     writeln!(out, "state, logs and sandboxes are in {}", dir.display())?;
     writeln!(

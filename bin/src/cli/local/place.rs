@@ -14,6 +14,8 @@ use crate::cli::Failure;
 pub(super) struct Ports {
     pub master: u16,
     pub agents: Vec<u16>,
+    /// None without an app manager.
+    pub marathon: Option<u16>,
 }
 
 /// Chooses the ports and makes sure that they are free, all at the same time. A program could take
@@ -23,6 +25,7 @@ pub(super) fn ports(
     master: u16,
     first_agent: u16,
     agents: u16,
+    marathon: Option<u16>,
 ) -> Result<Ports, Failure> {
     let mut held = Vec::new();
     let mut hold = |port: u16, flag: &str| {
@@ -37,6 +40,8 @@ pub(super) fn ports(
         Ok::<u16, Failure>(port)
     };
     let master = hold(master, "--port")?;
+    let marathon = marathon.map(|port| hold(port, "--marathon-port"));
+    let marathon = marathon.transpose()?;
     let mut agent_ports = Vec::new();
     for index in 0..agents {
         let wanted = match first_agent {
@@ -52,6 +57,7 @@ pub(super) fn ports(
     Ok(Ports {
         master,
         agents: agent_ports,
+        marathon,
     })
 }
 
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn free_ports_are_found_and_differ() {
-        let ports = ports(LOOPBACK, 0, 0, 3).expect("free ports");
+        let ports = ports(LOOPBACK, 0, 0, 3, Some(0)).expect("free ports");
         let mut all = ports.agents.clone();
         all.push(ports.master);
         all.sort_unstable();
@@ -135,18 +141,18 @@ mod tests {
     fn a_taken_port_is_named_with_its_flag() {
         let taken = TcpListener::bind((LOOPBACK, 0)).expect("a port");
         let port = taken.local_addr().expect("an address").port();
-        let Failure(why) = ports(LOOPBACK, port, 0, 0).expect_err("taken");
+        let Failure(why) = ports(LOOPBACK, port, 0, 0, None).expect_err("taken");
         assert!(
             why.contains(&port.to_string()) && why.contains("--port"),
             "{why}"
         );
-        let Failure(why) = ports(LOOPBACK, 0, port, 1).expect_err("taken");
+        let Failure(why) = ports(LOOPBACK, 0, port, 1, None).expect_err("taken");
         assert!(why.contains("--agent-port"), "{why}");
     }
 
     #[test]
     fn agents_do_not_run_out_of_port_numbers_silently() {
-        let Failure(why) = ports(LOOPBACK, 0, u16::MAX, 2).expect_err("too many");
+        let Failure(why) = ports(LOOPBACK, 0, u16::MAX, 2, None).expect_err("too many");
         assert!(why.contains("--agent-port 65535"), "{why}");
     }
 

@@ -231,6 +231,7 @@ pub(super) struct Why {
     pub instances: u32,
     pub waiting: u32,
     pub tasks_running: u32,
+    pub last_task_failure: Option<TaskFailure>,
     pub offers: Option<WhyOffers>,
 }
 

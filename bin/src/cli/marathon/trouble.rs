@@ -62,8 +62,8 @@ impl Trouble {
     pub(super) fn no_answer(error: ClientError) -> Trouble {
         match error {
             ClientError::Unreachable { url, why } => Trouble::Unreachable(format!(
-                "cannot reach an app manager at {url} ({why}); start one with `tepui-marathon`, or \
-                 name another with --marathon or TEPUI_MARATHON"
+                "cannot reach an app manager at {url} ({why}); start one with `tepui local` or \
+                 `tepui-marathon`, or name another with --marathon or TEPUI_MARATHON"
             )),
             ClientError::ServerUrl(_) => Trouble::Usage(format!("--marathon: {error}")),
             other => Trouble::Failed(format!("cannot read the app manager's answer: {other}")),

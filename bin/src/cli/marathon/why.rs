@@ -57,10 +57,28 @@ fn text(why: &Why, now: i64, is_wide: bool) -> String {
     text.push('\n');
     section(&mut text, "why", &why.explanation);
     section(&mut text, "what would help", &why.unblock);
+    section(&mut text, "commands for that", &commands(why));
     if let Some(offers) = &why.offers {
         text.push_str(&told_by_offers(offers, now, is_wide));
     }
     text
+}
+
+/// The server names its own paths; these are the commands for them.
+fn commands(why: &Why) -> Vec<String> {
+    let id = &why.app_id;
+    let unblock = why.unblock.join("\n");
+    let mut commands = Vec::new();
+    if unblock.contains("/delay") {
+        commands.push(format!("tepui queue reset {id}"));
+    }
+    if unblock.contains("healthCheckResults") {
+        commands.push(format!("tepui app tasks {id} -o wide"));
+    }
+    if why.last_task_failure.is_some() || unblock.contains("sandboxes") {
+        commands.push(format!("tepui app logs {id} --stderr"));
+    }
+    commands
 }
 
 fn section(text: &mut String, title: &str, lines: &[String]) {
@@ -156,6 +174,19 @@ the latest unused offer of each agent:
         let now = 1_625_133_605_000;
         assert_eq!(text(&why, now, false), expected);
         assert!(text(&why, now, true).contains("host-a (S1)"));
+    }
+
+    #[test]
+    fn what_helps_is_told_as_commands_too() {
+        let why: Why = serde_json::from_value(json!({"appId": "/a", "cause": "LaunchDelay",
+            "explanation": ["1 instances wait"], "lastTaskFailure": {"taskId": "t"},
+            "unblock": ["then DELETE /v2/queue/a/delay to launch at once"]}))
+        .expect("an answer");
+        assert_eq!(
+            commands(&why),
+            ["tepui queue reset /a", "tepui app logs /a --stderr"]
+        );
+        assert!(commands(&Why::default()).is_empty());
     }
 
     #[test]
