@@ -88,6 +88,7 @@ pub(super) async fn run(common: &Common, args: &Args) -> Result<(), Trouble> {
         sources: Vec::new(),
         ended: BTreeSet::new(),
         is_labelled: wanted.len() > 1 || (args.follow && args.task.is_none()),
+        has_looked: false,
     };
     match args.follow {
         true => printer.follow(&manager, wanted).await,
@@ -136,6 +137,8 @@ struct Printer<'a> {
     sources: Vec<Source>,
     ended: BTreeSet<String>,
     is_labelled: bool,
+    /// The master was asked with success.
+    has_looked: bool,
 }
 
 impl Printer<'_> {
@@ -251,7 +254,13 @@ impl Printer<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        let state = self.finder.look().await?;
+        let state = match self.finder.look().await {
+            Ok(state) => state,
+            // Masters may change while files are followed.
+            Err(_) if self.has_looked => return Ok(()),
+            Err(trouble) => return Err(trouble),
+        };
+        self.has_looked = true;
         for wanted in new {
             match state.sandbox(&wanted.task, wanted.agent.as_deref()).await {
                 Ok(found) => {

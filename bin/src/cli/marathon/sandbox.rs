@@ -25,9 +25,9 @@ pub(super) struct Sandbox {
     pub host: String,
 }
 
-/// Finds sandboxes, asking the master only once for each look.
+/// Finds sandboxes by asking whichever master leads.
 pub(super) struct Finder {
-    master: Target,
+    masters: String,
 }
 
 /// What the master knows of agents and tasks.
@@ -44,37 +44,33 @@ struct AgentPlace {
 }
 
 impl Finder {
-    /// Asks the master named, or the one that the app manager uses.
-    pub(super) async fn new(manager: &Manager, master: Option<&str>) -> Result<Finder, Trouble> {
-        let named = match master {
-            Some(master) => master.to_owned(),
-            None => master_of(manager).await?,
+    /// Asks the masters named, or those that the app manager uses.
+    pub(super) async fn new(manager: &Manager, masters: Option<&str>) -> Result<Finder, Trouble> {
+        let masters = match masters {
+            Some(masters) => masters.to_owned(),
+            None => masters_of(manager).await?,
         };
-        let found = Target::find(&named, LEADER_LIMIT).await;
-        let master = found.map_err(|error| {
-            Trouble::Failed(format!(
-                "cannot find the master '{named}': {error}; name it as host:port with --master"
-            ))
-        })?;
-        Ok(Finder { master })
+        Ok(Finder { masters })
     }
 
     /// What the master knows now.
     pub(super) async fn look(&self) -> Result<MasterState, Trouble> {
-        let state = get_json(&self.master, "/state").await;
-        let state = state.map_err(|error| {
+        let masters = &self.masters;
+        let failed = |error: ClientError| {
             Trouble::Failed(format!(
-                "cannot ask the master at {} which agent runs the task: {error}; name another with \
-                 --master",
-                self.master
+                "cannot ask the master at {masters} which agent runs the task: {error}; name another \
+                 with --master"
             ))
-        })?;
+        };
+        // Another one may lead by now.
+        let master = Target::find(masters, LEADER_LIMIT).await.map_err(failed)?;
+        let state = get_json(&master, "/state").await.map_err(failed)?;
         Ok(MasterState::read(&state))
     }
 }
 
-/// The master that the app manager uses.
-async fn master_of(manager: &Manager) -> Result<String, Trouble> {
+/// The masters that the app manager uses.
+async fn masters_of(manager: &Manager) -> Result<String, Trouble> {
     #[derive(Deserialize)]
     struct Info {
         marathon_config: Config,

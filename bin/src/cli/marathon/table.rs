@@ -108,10 +108,10 @@ pub(super) fn duration(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
         ..120 => format!("{seconds}s"),
-        ..600 => format!("{minutes}m{}s", seconds % 60),
-        ..7200 => format!("{minutes}m"),
-        ..36000 => format!("{hours}h{}m", minutes % 60),
-        ..172_800 => format!("{hours}h"),
+        120..600 => format!("{minutes}m{}s", seconds % 60),
+        600..7200 => format!("{minutes}m"),
+        7200..36000 => format!("{hours}h{}m", minutes % 60),
+        36000..172_800 => format!("{hours}h"),
         _ => format!("{days}d"),
     }
 }
