@@ -327,6 +327,12 @@ fn deployments_that_cannot_end_are_explained_cancelled_and_undone() {
     let shown = local.json(&["app", "show", "/big"]);
     assert_eq!(shown["app"]["instances"], 2);
 
+    let apps = json!([app("/x", 0), app("/y", 0)]);
+    let both = local.succeed(&["app", "create", "-", "--wait"], &apps);
+    assert!(both.out.starts_with("2 apps are created"), "{both:?}");
+    let listed = local.json(&["app", "list"]);
+    assert_eq!(listed["apps"].as_array().map(Vec::len), Some(3));
+
     let group = json!({"id": "/g", "apps": [app("a", 1)], "groups": [{"id": "sub",
         "apps": [app("b", 1)]}]});
     local.succeed(&["app", "create", "-", "--wait"], &group);
@@ -389,6 +395,12 @@ fn refusals_and_silence_have_their_words_and_exit_statuses() {
     refused(&["deployment", "cancel", "x"], "", 1, &["DeploymentPlan x"]);
     refused(&["app", "show", "/"], "", 2, &["/shop/cart"]);
 
+    // Nobody reads what is printed; that is no failure.
+    let mut unread = local.command(&["app", "list"]);
+    let mut unread = unread.spawn().expect("started");
+    drop(unread.stdout.take());
+    assert!(unread.wait().expect("it ends").success());
+
     // A master is no app manager.
     let at_master = ["app", "list", "--marathon", &local.master];
     refused(&at_master, "", 1, &["404", "--marathon"]);
@@ -407,5 +419,51 @@ fn refusals_and_silence_have_their_words_and_exit_statuses() {
     assert!(
         done.status == Some(2) && !done.err.contains("secret"),
         "{done:?}"
+    );
+}
+
+/// Plays a Marathon that knows none of our additions; gives what it was asked.
+fn play_marathon(requests: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let serve = move || {
+        let asked = listener.incoming().take(requests).map(|stream| {
+            let mut stream = BufReader::new(stream.expect("a connection"));
+            let mut first = String::new();
+            stream.read_line(&mut first).expect("a request");
+            let path = first.split(' ').nth(1).unwrap_or_default();
+            let id = path.trim_start_matches("/v2/apps");
+            let body = json!({"message": format!("App '{id}' does not exist"), "details": []});
+            let body = body.to_string();
+            let head = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n";
+            let length = body.len();
+            let answer = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+            stream.get_mut().write_all(answer.as_bytes()).expect("read");
+            first.trim_end().to_owned()
+        });
+        asked.collect()
+    };
+    (url, std::thread::spawn(serve))
+}
+
+#[test]
+fn apaches_marathon_is_never_asked_for_what_it_would_do_for_good() {
+    let (url, marathon) = play_marathon(2);
+    let local = |args: &[&str]| {
+        let mut command = Command::new(binary("tepui"));
+        let output = command.args(args).args(["--marathon", &url]).output();
+        let output = output.expect("tepui starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said
+    };
+    let dry = local(&["app", "scale", "/a", "2", "--dry-run"]);
+    assert!(dry.contains("knows no dry runs"), "{dry}");
+    let why = local(&["why", "/a"]);
+    assert!(why.contains("tepui queue"), "{why}");
+    let asked = marathon.join().expect("it has played");
+    assert_eq!(
+        asked,
+        ["GET /v2/schemas HTTP/1.1", "GET /v2/apps/a/why HTTP/1.1"]
     );
 }

@@ -14,10 +14,10 @@ use super::{Common, EXIT_STATUSES, now, print_answer};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXIT_STATUSES)]
 pub struct Args {
-    #[command(flatten)]
-    common: Common,
     /// Id of the app
     app: String,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Runs the command.
