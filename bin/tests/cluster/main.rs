@@ -11,6 +11,7 @@ mod support;
 mod agent_journal;
 mod agent_reboot;
 mod agent_restart;
+mod apps;
 mod bad_input;
 mod checks;
 mod executors;
