@@ -13,3 +13,12 @@ pub fn seed() -> [u8; 32] {
     second.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
     seed
 }
+
+/// A new name that nobody else has.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "names of nodes in zookeeper are of no interest to the cores"
+)]
+pub fn uuid() -> uuid::Uuid {
+    uuid::Uuid::new_v4()
+}

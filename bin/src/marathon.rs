@@ -12,11 +12,11 @@ use tepui_actors::marathon::process::run_in_foreground;
 static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let config = match flags::start_marathon() {
-        Ok(config) => config,
+    let (config, loggers) = match flags::start_marathon() {
+        Ok(started) => started,
         Err(status) => return status,
     };
-    match run_in_foreground(config, announce) {
+    match run_in_foreground(config, loggers, announce) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The log may be switched off; why an app manager ended must not be lost.

@@ -46,6 +46,17 @@ const METRIC_FAMILIES: &[&str] = &[
     "system",
 ];
 
+/// With what the names of Marathon's metrics end.
+const METRIC_KINDS: &[&str] = &[
+    ".counter",
+    ".counter.bytes",
+    ".gauge",
+    ".gauge.bytes",
+    ".gauge.seconds",
+    ".rate.meter",
+    ".timer.seconds",
+];
+
 /// Where the names of metrics stand.
 const METRIC_DIR: &str = "actors/src/metrics/";
 
@@ -346,9 +357,10 @@ fn names_of_metrics_stand_in_one_place() {
 
 fn is_metric_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '{' | '}' | '*');
-    text.split_once('/').is_some_and(|(family, rest)| {
+    let is_of_mesos = text.split_once('/').is_some_and(|(family, rest)| {
         METRIC_FAMILIES.contains(&family) && !rest.is_empty() && rest.chars().all(allowed)
-    })
+    });
+    is_of_mesos || METRIC_KINDS.iter().any(|kind| text.ends_with(kind))
 }
 
 #[test]
@@ -461,5 +473,6 @@ fn the_rules_find_what_they_forbid() {
     let texts: Vec<&str> = found.texts.iter().map(|(text, _)| text.as_str()).collect();
     assert!(texts.contains(&"master/uptime_secs") && !texts.contains(&"master/elected"));
     assert!(is_metric_name("master/frameworks_active") && !is_metric_name("/master/state"));
+    assert!(is_metric_name("apps.active.gauge") && !is_metric_name("a gauge"));
     assert!(begins_a_path("x = \"/srv/a\"", "/srv/") && !begins_a_path("../srv/a", "/srv/"));
 }

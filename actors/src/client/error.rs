@@ -12,6 +12,9 @@ pub enum ClientError {
     /// An address is no address.
     #[error("'{0}' is no address; expected host:port, such as 127.0.0.1:5050")]
     Address(String),
+    /// A URL of a server is none.
+    #[error("'{0}' is no URL of a server; expected http://host:port or https://host:port")]
+    ServerUrl(String),
     /// A ZooKeeper URL is none.
     #[error("{0}")]
     ZooKeeper(String),
@@ -43,7 +46,7 @@ pub enum ClientError {
     #[error("the answer cannot be read: {0}")]
     Answer(String),
     /// The event stream was closed by the master or the network.
-    #[error("the event stream was closed by the master")]
+    #[error("the event stream was closed by the server")]
     Closed,
     /// Not even a heartbeat came.
     #[error("the event stream has been silent for {0} s, although heartbeats were promised")]

@@ -9,7 +9,10 @@ use super::{ClientError, accepted, error, get, plain_http};
 /// Bytes asked for at once; agents give at most 64 KB.
 const CHUNK_BYTES: u64 = 32 * 1024;
 
-/// One file in the sandbox of an executor's newest run, and how much of it has been read.
+/// The most bytes at the end of a file that its last lines are looked for in.
+const MAX_TAIL_BYTES: u64 = 16 << 20;
+
+/// One file in the sandbox of an executor, and how much of it has been read.
 #[derive(Debug)]
 pub struct AgentFile {
     http: reqwest::Client,
@@ -26,8 +29,8 @@ struct Read {
 }
 
 impl AgentFile {
-    /// A file by its name in the sandbox, such as `stdout`. A command task's executor has the id
-    /// of its task.
+    /// A file by its name in the sandbox of an executor's newest run, such as `stdout`. A command
+    /// task's executor has the id of its task.
     ///
     /// # Errors
     /// When no HTTP client can be set up.
@@ -38,12 +41,54 @@ impl AgentFile {
         name: &str,
     ) -> Result<Self, ClientError> {
         let framework = &framework_id.value;
+        let path = format!("/frameworks/{framework}/executors/{executor_id}/runs/latest");
+        AgentFile::in_directory(agent_url, &path, name)
+    }
+
+    /// A file by its name in a sandbox, whose directory the agent's `/state` tells.
+    ///
+    /// # Errors
+    /// When no HTTP client can be set up.
+    pub fn in_directory(agent_url: &str, directory: &str, name: &str) -> Result<Self, ClientError> {
         Ok(AgentFile {
             http: plain_http()?,
             agent_url: agent_url.to_owned(),
-            path: format!("/frameworks/{framework}/executors/{executor_id}/runs/latest/{name}"),
+            path: format!("{directory}/{name}"),
             position: 0,
         })
+    }
+
+    /// Passes over all but the last lines that the file has now; of a file whose last lines are very
+    /// long, over all but their last 16 MB.
+    ///
+    /// # Errors
+    /// When the agent cannot be reached or does not know the file.
+    pub async fn skip_to_last_lines(&mut self, lines: usize) -> Result<(), ClientError> {
+        let size = self.read(-1, None).await?.offset;
+        let mut window = CHUNK_BYTES;
+        loop {
+            let start = size.saturating_sub(window);
+            self.position = start;
+            let mut tail = Vec::new();
+            while self.position < size {
+                let more = self.read_more().await?;
+                if more.is_empty() {
+                    break;
+                }
+                tail.extend_from_slice(&more);
+            }
+            // What was written since then follows anyway.
+            tail.truncate(usize::try_from(size - start).unwrap_or(usize::MAX));
+            if let Some(at) = last_lines(&tail, lines) {
+                self.position = start + at as u64;
+                return Ok(());
+            }
+            if start == 0 || window >= MAX_TAIL_BYTES {
+                self.position = start;
+                return Ok(());
+            }
+            window *= 8;
+        }
     }
 
     /// The next bytes of the file; empty when there are no more for now.
@@ -104,6 +149,18 @@ impl AgentFile {
     }
 }
 
+/// Where the last lines of a text begin; none when it may hold fewer than that. A line that has no end
+/// yet is one too.
+fn last_lines(text: &[u8], lines: usize) -> Option<usize> {
+    let whole = text.strip_suffix(b"\n").unwrap_or(text);
+    if lines == 0 {
+        return Some(text.len());
+    }
+    let ends = whole.iter().enumerate().rev();
+    let mut ends = ends.filter(|(_, byte)| **byte == b'\n');
+    ends.nth(lines - 1).map(|(at, _)| at + 1)
+}
+
 /// The URL of the agent that made an offer, without a path.
 pub fn agent_url(offer: &v1::Offer) -> Option<String> {
     let address = &offer.url.as_ref()?.address;
@@ -120,8 +177,8 @@ pub fn agent_url(offer: &v1::Offer) -> Option<String> {
     Some(format!("http://{host}:{}", address.port))
 }
 
-/// Writes a path for use in a query.
-fn percent_encode(path: &str) -> String {
+/// Writes a text for use in the path or the query of a URL; slashes stay.
+pub fn percent_encode(path: &str) -> String {
     path.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
@@ -131,4 +188,25 @@ fn percent_encode(path: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_found_from_the_end() {
+        for (text, lines, from) in [
+            ("a\nb\nc\n", 0, Some(6)),
+            ("a\nb\nc\n", 1, Some(4)),
+            ("a\nb\nc\n", 2, Some(2)),
+            ("a\nb\nc\n", 3, None),
+            ("a\nb\nc", 1, Some(4)),
+            ("a\n\n\n", 2, Some(2)),
+            ("", 1, None),
+            ("\n", 1, None),
+        ] {
+            assert_eq!(last_lines(text.as_bytes(), lines), from, "{text:?} {lines}");
+        }
+    }
 }

@@ -5,8 +5,10 @@ mod address;
 mod calls;
 pub(crate) mod connection;
 mod error;
+mod events;
 mod files;
 pub(crate) mod http1;
+mod server;
 mod subscription;
 
 #[cfg(test)]
@@ -15,7 +17,9 @@ mod tests;
 pub use address::Target;
 pub use calls::{accept, acknowledge, decline, kill, reconcile, suppress, teardown};
 pub use error::ClientError;
-pub use files::{AgentFile, agent_url};
+pub use events::{EventStream, ServerEvent};
+pub use files::{AgentFile, agent_url, percent_encode};
+pub use server::{Answer, Method, Request, Server};
 pub use subscription::{Caller, Subscription};
 pub use tepui_protocol::media::MediaType;
 

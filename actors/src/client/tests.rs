@@ -11,6 +11,8 @@ use v1::scheduler::{Call, Event, call, event};
 
 use super::*;
 
+mod server;
+
 /// What a server was sent: stream id and body of each request.
 type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 

@@ -2,11 +2,10 @@
 //! Marathon uses, so that there is one leader only while users move from one to the other.
 //! Elects nobody.
 
-use uuid::Uuid;
-
 use super::contestant::Contestant;
 use super::node::{NodeError, Sequence};
 use super::url::ZkUrl;
+use crate::random;
 
 /// Marathon's directory below the path of `--zk`.
 pub const DIRECTORY: &str = "leader-curator";
@@ -24,7 +23,7 @@ impl Contestant for Participant {
     }
 
     fn label() -> String {
-        format!("_c_{}-{MARK}", Uuid::new_v4())
+        format!("_c_{}-{MARK}", random::uuid())
     }
 
     fn sequence(name: &str) -> Option<Sequence> {

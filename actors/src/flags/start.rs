@@ -15,6 +15,7 @@ use super::values::Values;
 use super::{BAD_FLAG_STATUS, Parsed, Startup};
 use crate::agent::config::AgentConfig;
 use crate::marathon::config::MarathonConfig;
+use crate::marathon::loggers::{self, MarathonLoggers};
 use crate::master::config::MasterConfig;
 
 /// The first argument that `tepui local` gives the programs it starts: `--die_with_parent=PID`.
@@ -34,7 +35,6 @@ pub fn start_master() -> Result<MasterConfig, ExitCode> {
     start(
         "tepui-master",
         super::master_with_startup(args.into_iter(), std::env::vars_os()),
-        ExitCode::FAILURE,
     )
 }
 
@@ -47,7 +47,6 @@ pub fn start_agent() -> Result<AgentConfig, ExitCode> {
     start(
         "tepui-agent",
         super::agent_with_startup(args.into_iter(), std::env::vars_os()),
-        ExitCode::FAILURE,
     )
 }
 
@@ -56,13 +55,14 @@ pub fn start_agent() -> Result<AgentConfig, ExitCode> {
 /// # Errors
 /// The status to end with at once: success after `--help`, [`BAD_FLAG_STATUS`] (explained on stderr)
 /// when the flags are wrong.
-pub fn start_marathon() -> Result<MarathonConfig, ExitCode> {
+pub fn start_marathon() -> Result<(MarathonConfig, MarathonLoggers), ExitCode> {
     let args = program_args("tepui-marathon")?;
-    start(
-        "tepui-marathon",
-        super::marathon(args.into_iter(), std::env::vars_os()),
-        ExitCode::from(BAD_FLAG_STATUS),
-    )
+    let flags = super::marathon(args.into_iter(), std::env::vars_os());
+    let wrong = ExitCode::from(BAD_FLAG_STATUS);
+    let (config, startup) = read("tepui-marathon", flags, wrong)?;
+    let loggers = loggers::start(startup.log_level);
+    startup.tell_notes();
+    Ok((config, loggers))
 }
 
 /// The flags `logging_level` and `quiet`.
@@ -77,18 +77,21 @@ pub(super) fn log_level(values: &Values) -> Result<Option<tracing::Level>, FlagE
     Ok((!values.bool("quiet")?).then_some(level))
 }
 
-/// Acts on what the flags ask for before the program proper runs; `wrong` is the status for flags
-/// that are wrong.
-fn start<C, E: Display>(
+/// Acts on what the flags ask for before the program proper runs.
+fn start<C>(program: &str, parsed: Result<Parsed<(C, Startup)>, FlagError>) -> Result<C, ExitCode> {
+    let (config, startup) = read(program, parsed, ExitCode::FAILURE)?;
+    start_logging(&startup);
+    Ok(config)
+}
+
+/// What is to be run; `wrong` is the status for flags that are wrong.
+fn read<C, E: Display>(
     program: &str,
-    parsed: Result<Parsed<(C, Startup)>, E>,
+    parsed: Result<Parsed<C>, E>,
     wrong: ExitCode,
 ) -> Result<C, ExitCode> {
     match parsed {
-        Ok(Parsed::Run((config, startup))) => {
-            start_logging(&startup);
-            Ok(config)
-        }
+        Ok(Parsed::Run(run)) => Ok(run),
         Ok(Parsed::Print(text)) => {
             let printed = std::io::stdout().write_all(text.as_bytes());
             Err(if printed.is_ok() {
@@ -117,8 +120,15 @@ fn start_logging(startup: &Startup) {
     if let Err(error) = set {
         eprintln!("logging was started before: {error}");
     }
-    for note in &startup.notes {
-        tracing::warn!("{note}");
+    startup.tell_notes();
+}
+
+impl Startup {
+    /// Logs the notes.
+    fn tell_notes(&self) {
+        for note in &self.notes {
+            tracing::warn!("{note}");
+        }
     }
 }
 
@@ -157,12 +167,12 @@ mod tests {
 
     #[test]
     fn wrong_flags_end_a_program_with_its_status() {
-        let wrong: Result<Parsed<((), Startup)>, &str> = Err("a flag is wrong");
+        let wrong: Result<Parsed<()>, &str> = Err("a flag is wrong");
         let status = ExitCode::from(BAD_FLAG_STATUS);
-        let ended = start("program", wrong, status).expect_err("wrong flags");
+        let ended = read("program", wrong, status).expect_err("wrong flags");
         assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::from(112)));
-        let text: Result<Parsed<((), Startup)>, &str> = Ok(Parsed::Print(String::new()));
-        let ended = start("program", text, status).expect_err("nothing to run");
+        let text: Result<Parsed<()>, &str> = Ok(Parsed::Print(String::new()));
+        let ended = read("program", text, status).expect_err("nothing to run");
         assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::SUCCESS));
     }
 }

@@ -60,8 +60,6 @@ pub struct FrameworkSettings {
     pub framework_name: String,
     /// The user its tasks run as by default.
     pub mesos_user: String,
-    /// Its principal: `--mesos_authentication_principal`.
-    pub principal: Option<String>,
     /// Where its web page is; none means this instance's own address.
     pub webui_url: Option<String>,
     /// How long its tasks outlive it.
@@ -148,6 +146,19 @@ pub struct MetricsSettings {
     pub metrics_histogram_reservoir_significant_digits: u8,
     /// Time after which histograms forget; none means never.
     pub metrics_histogram_reservoir_resetting_interval: Option<Duration>,
+}
+
+impl Default for MetricsSettings {
+    /// The defaults of Marathon's flags.
+    fn default() -> MetricsSettings {
+        MetricsSettings {
+            metrics_name_prefix: "marathon".to_owned(),
+            metrics_prometheus: true,
+            metrics_histogram_reservoir_highest_trackable_value: 3_600_000_000_000,
+            metrics_histogram_reservoir_significant_digits: 3,
+            metrics_histogram_reservoir_resetting_interval: Some(Duration::from_secs(5)),
+        }
+    }
 }
 
 impl MarathonConfig {

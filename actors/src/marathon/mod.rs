@@ -6,6 +6,7 @@ pub mod driver;
 pub mod events;
 pub mod handle;
 pub mod http;
+pub mod loggers;
 pub mod prober;
 pub mod probes;
 pub mod process;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tepui_core::marathon::manager::{Answer, Change, Effect, Input, Manager, Snapshot, Token};
+use tepui_core::time::Mono;
 use tepui_protocol::v1;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -22,7 +23,9 @@ use super::probes::{Probes, Target};
 use super::records;
 use super::store::{Batch, Reason, Store};
 use crate::clock::Clock;
+use crate::metrics::marathon::{Leading, MarathonMetrics};
 
+mod measure;
 mod perform;
 
 /// Inputs that are taken before what follows is published and done.
@@ -72,6 +75,8 @@ pub struct Connections {
     pub events: EventHub,
     /// The time.
     pub clock: Clock,
+    /// Where it is measured.
+    pub metrics: Arc<MarathonMetrics>,
 }
 
 /// The manager and all it is connected with.
@@ -87,11 +92,12 @@ pub struct Run {
     durable: u64,
     done: mpsc::UnboundedReceiver<u64>,
     tell_done: mpsc::UnboundedSender<u64>,
-    /// What is to be done when so many batches are durable.
-    waiting: VecDeque<(u64, Effect)>,
+    /// What is to be done when so many batches are durable, with since when it waits.
+    waiting: VecDeque<(u64, Mono, Effect)>,
     /// Batches that the store had no room for.
     backlog: VecDeque<Batch>,
     probes: Probes,
+    _leading: Leading,
 }
 
 impl Run {
@@ -102,6 +108,7 @@ impl Run {
     pub fn new(manager: Manager, with: Connections, first: Vec<Effect>) -> Result<Run, Ended> {
         let (tell_done, done) = mpsc::unbounded_channel();
         let prober = with.prober.clone();
+        let leading = with.metrics.lead(with.clock.now().mono);
         let mut run = Run {
             manager,
             with,
@@ -114,6 +121,7 @@ impl Run {
             waiting: VecDeque::new(),
             backlog: VecDeque::new(),
             probes: Probes::new(prober),
+            _leading: leading,
         };
         run.publish();
         run.take(first)?;
@@ -208,6 +216,8 @@ impl Run {
     }
 
     fn hear(&mut self, event: DriverEvent, out: &mut Vec<Effect>) {
+        let heard = self.with.metrics.mesos.heard(&event);
+        let began = self.with.clock.now().mono;
         let input = match event {
             DriverEvent::Subscribed {
                 framework_id,
@@ -238,6 +248,8 @@ impl Run {
             | DriverEvent::Error(_) => return,
         };
         self.input(input, out);
+        let ended = self.with.clock.now().mono;
+        self.with.metrics.mesos.dealt_with(heard, began, ended);
     }
 
     fn probed(&mut self, result: ProbeResult<Target>, out: &mut Vec<Effect>) {
@@ -255,17 +267,19 @@ impl Run {
 
     /// Does what is wanted, or keeps it until what precedes it is durable.
     fn take(&mut self, effects: Vec<Effect>) -> Result<(), Ended> {
+        let now = self.with.clock.now().mono;
         for effect in effects {
             match effect {
                 Effect::Store(changes) => self.store(&changes)?,
-                effect => self.waiting.push_back((self.stored, effect)),
+                effect => self.waiting.push_back((self.stored, now, effect)),
             }
         }
-        while let Some((needed, _)) = self.waiting.front() {
+        while let Some((needed, ..)) = self.waiting.front() {
             if *needed > self.durable {
                 break;
             }
-            if let Some((_, effect)) = self.waiting.pop_front() {
+            if let Some((_, since, effect)) = self.waiting.pop_front() {
+                self.note_saved(&effect, since);
                 self.perform(effect);
             }
         }
@@ -286,7 +300,9 @@ impl Run {
         while let Some(batch) = self.backlog.pop_front() {
             let tell = self.tell_done.clone();
             let number = self.stored - self.backlog.len() as u64;
+            let stored = self.storing();
             let done = Box::new(move || {
+                stored();
                 let _ = tell.send(number);
             });
             if let Err(refused) = self.with.store.apply(batch, done) {

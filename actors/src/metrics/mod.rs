@@ -2,6 +2,7 @@
 //! The names under which they are published are in `names.rs`.
 
 pub mod agent;
+pub mod marathon;
 pub mod master;
 pub mod names;
 pub mod system;

@@ -7,13 +7,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::json;
 use tepui_actors::clock::Clock;
+use tepui_actors::marathon::config::MetricsSettings;
 use tepui_actors::marathon::driver::{Driver, Limits, MasterUrl, Registration, Settings};
 use tepui_actors::marathon::events::{EventHub, Next};
 use tepui_actors::marathon::handle::{Handle, Unavailable};
+use tepui_actors::marathon::http::Metrics as _;
 use tepui_actors::marathon::prober::Prober;
 use tepui_actors::marathon::records;
 use tepui_actors::marathon::run::{Connections, Ended, Run};
 use tepui_actors::marathon::store::{self, Memory, Owner, Place, Store, StoreError};
+use tepui_actors::metrics::marathon::{MarathonMetrics, MetricsPage};
 use tepui_core::ids::IdSource;
 use tepui_core::marathon::manager::{Answer, Caller, Manager, ManagerSettings, Request, Snapshot};
 use tepui_protocol::link::MasterToAgent;
@@ -45,6 +48,7 @@ struct Marathon {
     task: JoinHandle<(Ended, Store)>,
     /// Ends it, also when it is dropped.
     _end: oneshot::Sender<()>,
+    metrics: MetricsPage,
 }
 
 impl Marathon {
@@ -97,6 +101,13 @@ impl Marathon {
         let hub = EventHub::default();
         let handle = Handle::new(snapshot.clone(), requests, hub.clone());
         let (end, told) = oneshot::channel();
+        let metrics = Arc::new(MarathonMetrics::new(&MetricsSettings::default(), now.mono));
+        let page = MetricsPage::new(
+            metrics.clone(),
+            snapshot.clone(),
+            clock,
+            MetricsSettings::default(),
+        );
         let with = Connections {
             requests: asked,
             driver_events,
@@ -110,10 +121,12 @@ impl Marathon {
             snapshot,
             events: hub,
             clock,
+            metrics,
         };
         let run = Run::new(manager, with, first).unwrap();
         Marathon {
             handle,
+            metrics: page,
             task: tokio::spawn(run.run()),
             _end: end,
         }
@@ -136,6 +149,18 @@ impl Marathon {
         };
         let found = tokio::time::timeout(PATIENCE, waiting).await;
         found.unwrap_or_else(|_| panic!("waited too long for {what}"))
+    }
+
+    /// What is shown under a name.
+    fn measured(&self, kind: &str, name: &str) -> serde_json::Value {
+        self.metrics.json()[kind][format!("marathon.{name}")].clone()
+    }
+
+    fn count(&self, kind: &str, name: &str) -> u64 {
+        let shown = self.measured(kind, name);
+        shown["count"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name}: {shown}"))
     }
 
     async fn change(&self, id: &str, body: serde_json::Value) -> Answer {
@@ -209,6 +234,7 @@ async fn apps_run_are_scaled_and_survive_the_manager() {
             other => panic!("{other:?}"),
         }
     }
+    two_launches_are_measured(&marathon);
     let framework = marathon.handle.snapshot().framework_id.clone();
     marathon.crash().await;
 
@@ -243,6 +269,31 @@ async fn apps_run_are_scaled_and_survive_the_manager() {
         .await;
 }
 
+/// After two tasks of one app were launched, which run.
+fn two_launches_are_measured(marathon: &Marathon) {
+    let counter = |name: &str| marathon.count("counters", name);
+    let timer = |name: &str| marathon.count("timers", name);
+    assert_eq!(counter("tasks.launched.counter"), 2);
+    assert!(counter("mesos.task-updates.task-running.counter") >= 2);
+    let used = counter("mesos.offers.used.counter");
+    assert!((1..=2).contains(&used), "{used}");
+    assert_eq!(counter("mesos.offer-operations.launch.counter"), used);
+    assert_eq!(counter("mesos.offer-operations.reserve.counter"), 0);
+    let declined = counter("mesos.offers.declined.counter");
+    let incoming = counter("mesos.offers.incoming.counter");
+    assert!(used + declined <= incoming, "{used} {declined} {incoming}");
+    assert!(counter("mesos.calls.revive.counter") >= 1);
+    assert!(counter("mesos.calls.suppress.counter") >= 1);
+    assert!(timer("debug.mesos.offers.matching-duration.timer.seconds") >= used);
+    let saving = timer("debug.mesos.offers.saving-tasks-duration.timer.seconds");
+    assert_eq!(saving, used);
+    assert!(timer("debug.publishing-task-status-update-duration.timer.seconds") >= 2);
+    assert!(timer("debug.persistence.operations.store.duration.timer.seconds") >= 3);
+    assert_eq!(counter("deployments.counter"), 1);
+    let leading = marathon.measured("gauges", "leadership.duration.gauge.seconds");
+    assert!(leading["value"].as_f64() > Some(0.0), "{leading}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_requests_change_nothing_and_a_manager_that_was_replaced_ends() {
     let (master, memory) = (Master::start(), Memory::default());
@@ -263,6 +314,9 @@ async fn refused_requests_change_nothing_and_a_manager_that_was_replaced_ends() 
     let ended = tokio::time::timeout(PATIENCE, marathon.task).await;
     let (ended, _store) = ended.unwrap().unwrap();
     assert!(matches!(ended, Ended::Refused(_)), "{ended}");
+    let shown = marathon.metrics.json();
+    let leading = &shown["gauges"]["marathon.leadership.duration.gauge.seconds"];
+    assert_eq!(leading["value"], 0.0, "it leads no longer");
     assert!(
         marathon
             .handle

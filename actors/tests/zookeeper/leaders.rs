@@ -9,6 +9,7 @@ use crate::support::{Ensemble, PATIENCE, SHORT};
 use serde_json::{Value, json};
 use tepui_actors::flags;
 use tepui_actors::marathon::config::{MarathonConfig, StatePlace};
+use tepui_actors::marathon::loggers;
 use tepui_actors::marathon::process::{Failed, maintain, run};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -46,7 +47,7 @@ impl Instance {
         let (ready, address) = oneshot::channel();
         let ended = actix_web::rt::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            run(config, stopped, |address| {
+            run(config, loggers::start(None), stopped, |address| {
                 ready.send(address).expect("a listener")
             })
             .await

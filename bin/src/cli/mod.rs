@@ -3,6 +3,7 @@
 
 mod backup;
 mod local;
+mod marathon;
 mod run;
 
 use std::io::Write as _;
@@ -29,6 +30,17 @@ enum Command {
     Local(local::Args),
     /// Run a command as a task of the cluster, and end with its exit status
     Run(run::Args),
+    /// Run apps with an app manager: create, list, scale, change, restart, kill, read logs
+    App(marathon::AppArgs),
+    /// Follow, cancel and undo deployments of apps
+    #[command(visible_alias = "deployments")]
+    Deployment(marathon::DeploymentArgs),
+    /// Handle groups of apps
+    Group(marathon::GroupArgs),
+    /// Show which apps wait for offers
+    Queue(marathon::QueueArgs),
+    /// Tell why instances of an app do not run, and what would help
+    Why(marathon::WhyArgs),
     /// Write the app manager's state into a file, while no app manager is running; a running one
     /// does so when asked by DELETE /v2/leader?backup=file:///path
     Backup(backup::Args),
@@ -59,6 +71,13 @@ pub fn main() -> ExitCode {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Local(args)) => runtime.block_on(local::local(args)),
         (Ok(runtime), Command::Run(args)) => runtime.block_on(run::run(args)),
+        (Ok(runtime), Command::App(args)) => Ok(runtime.block_on(marathon::app(args))),
+        (Ok(runtime), Command::Deployment(args)) => {
+            Ok(runtime.block_on(marathon::deployment(args)))
+        }
+        (Ok(runtime), Command::Group(args)) => Ok(runtime.block_on(marathon::group(args))),
+        (Ok(runtime), Command::Queue(args)) => Ok(runtime.block_on(marathon::queue(args))),
+        (Ok(runtime), Command::Why(args)) => Ok(runtime.block_on(marathon::why(args))),
         (Ok(runtime), Command::Backup(args)) => runtime.block_on(backup::backup(args)),
         (Ok(runtime), Command::Restore(args)) => runtime.block_on(backup::restore(args)),
         (Ok(_), Command::Version) => print_version(),

@@ -162,6 +162,24 @@ pub fn start_master_at(port: u16, dir: &Path, flags: &[&str]) -> Program {
     start(command, port, dir, "master")
 }
 
+/// Starts an app manager, on a free port when it is 0.
+pub fn start_marathon_at(port: u16, dir: &Path, master: &str, flags: &[String]) -> Program {
+    let port = if port == 0 { free_port() } else { port };
+    let command = marathon_command(port, master, flags);
+    start_until("/ping", command, port, dir, "marathon")
+}
+
+/// An app manager that is still to be started.
+pub fn marathon_command(port: u16, master: &str, flags: &[String]) -> Command {
+    let mut command = Command::new(binary("tepui-marathon"));
+    command
+        .arg(format!("--master={master}"))
+        .arg(format!("--http_port={port}"))
+        .arg("--hostname=127.0.0.1")
+        .args(flags);
+    command
+}
+
 /// Starts a master that is elected with others.
 pub fn start_master_at_zk(dir: &Path, zk: &str, session: Duration, flags: &[&str]) -> Program {
     let port = free_port();
@@ -226,9 +244,16 @@ fn start_agent_by(
     start(command, port, work_dir, "agent")
 }
 
-fn start(mut command: Command, port: u16, dir: &Path, name: &str) -> Program {
+fn start(command: Command, port: u16, dir: &Path, name: &str) -> Program {
+    start_until("/health", command, port, dir, name)
+}
+
+/// Starts a program and waits until it answers 200 at this path.
+fn start_until(path: &str, mut command: Command, port: u16, dir: &Path, name: &str) -> Program {
     let log = dir.join(format!("{name}-{port}.log"));
-    let file = File::create(&log).expect("log file");
+    // What earlier processes at this port said is kept.
+    let file = File::options().create(true).append(true).open(&log);
+    let file = file.expect("log file");
     let child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone().expect("log file"))
@@ -242,11 +267,11 @@ fn start(mut command: Command, port: u16, dir: &Path, name: &str) -> Program {
         address,
         log,
     };
-    until("an answer of /health", || {
+    until("an answer", || {
         if program.has_ended() {
             panic!("{name} ended at once:\n{}", program.log_text());
         }
-        let answer = http::try_request(address, "GET", "/health", &[], &[]).ok()?;
+        let answer = http::try_request(address, "GET", path, &[], &[]).ok()?;
         (answer.status == 200).then_some(())
     });
     program

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod framework;
 pub mod http;
+pub mod marathon;
 
 use std::time::Duration;
 

@@ -52,6 +52,9 @@ impl Departure {
 /// Why agents of a machine that goes down are removed; also what they are told.
 pub(super) const MACHINE_DOWN: &str = "Operator initiated 'Machine DOWN'";
 
+/// Why an agent that answers no pings is given up.
+const UNANSWERED: &str = "health check timed out";
+
 /// Agents named in a message about many.
 const SHOWN_AGENTS: usize = 10;
 
@@ -67,7 +70,7 @@ impl Master {
     /// The agent at the other end does not answer: it is unreachable, though its link is open.
     pub(super) fn link_unresponsive(&mut self, now: Now, link: LinkId, out: &mut Vec<Effect>) {
         match self.agent_of_link(link) {
-            Some(agent) => self.give_up(now, &agent, "health check timed out", out),
+            Some(agent) => self.give_up(now, &agent, UNANSWERED, out),
             None => out.push(Effect::CloseLink(link)),
         }
     }
@@ -92,7 +95,7 @@ impl Master {
     /// Frameworks that do not checkpoint lose what they run there at once: it would not survive
     /// a restart of the agent.
     pub(super) fn disconnect_agent(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
-        let timeout = self.settings.agent_reregister_timeout;
+        let timeout = self.settings.time_to_come_back();
         let Some(agent) = self.agent_mut(id) else {
             return;
         };
@@ -179,7 +182,11 @@ impl Master {
 
     /// A disconnected agent did not come back in time.
     pub(super) fn agent_stayed_away(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
-        let timeout = duration_text(self.settings.agent_reregister_timeout);
+        let settings = &self.settings;
+        if settings.total_ping_timeout() <= settings.agent_reregister_timeout {
+            return self.give_up(now, id, UNANSWERED, out);
+        }
+        let timeout = duration_text(settings.agent_reregister_timeout);
         let message = format!("agent did not reregister within {timeout} after disconnecting");
         self.give_up(now, id, &message, out);
     }

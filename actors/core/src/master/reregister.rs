@@ -181,7 +181,7 @@ impl Master {
             .get(id)
             .is_none_or(|agent| agent.link().is_some());
         if !connected && !self.deadlines.contains(&deadline) {
-            let timeout = self.settings.agent_reregister_timeout;
+            let timeout = self.settings.time_to_come_back();
             self.deadlines.set(deadline, now.mono + timeout);
         }
     }

@@ -82,6 +82,12 @@ impl MasterSettings {
         self.agent_ping_timeout
             .saturating_mul(self.max_agent_ping_timeouts)
     }
+
+    /// Time that an agent has to come back when its link is down. Mesos goes on to ping it by new
+    /// connections, which nobody answers, and waits no longer than for a reregistration.
+    pub fn time_to_come_back(&self) -> Duration {
+        self.total_ping_timeout().min(self.agent_reregister_timeout)
+    }
 }
 
 /// A duration as Mesos writes it in messages, e.g. `10mins` or `1.5secs`.

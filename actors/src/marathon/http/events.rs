@@ -70,6 +70,7 @@ impl Listener {
             remote: peer.map_or_else(String::new, |peer| peer.ip().to_string()),
             face: call.face.clone(),
         };
+        listener.face.metrics.http.event_streams.add();
         listener.tell("event_stream_attached");
         listener
     }
@@ -91,6 +92,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        self.face.metrics.http.event_streams.remove(1);
         self.tell("event_stream_detached");
     }
 }

@@ -12,6 +12,7 @@ mod guard;
 mod headers;
 mod info;
 mod label;
+mod measure;
 mod offers;
 mod path;
 mod pods;
@@ -42,11 +43,13 @@ use tepui_core::marathon::definition::parse_body;
 use tepui_core::marathon::manager::Snapshot;
 use tokio::sync::Semaphore;
 
+use self::measure::Measured;
 use self::query::Query;
 use super::handle::Handle;
 use crate::clock::Clock;
 use crate::http::body::{self, Memory};
 use crate::http::unread;
+use crate::metrics::marathon::MarathonMetrics;
 
 /// Event streams that may be open at a time; further ones are answered 503.
 pub const MAX_STREAMS: usize = 512;
@@ -57,6 +60,8 @@ pub struct Face {
     pub handle: Handle,
     /// What this instance tells of itself.
     pub info: Arc<InfoSource>,
+    /// Where requests and answers are measured.
+    pub metrics: Arc<MarathonMetrics>,
     /// The clock.
     pub clock: Clock,
     /// Memory that bodies may take.
@@ -98,7 +103,8 @@ pub async fn dispatch(
 }
 
 async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
-    let (payload, unread) = unread::watch(payload);
+    let measured = Measured::begin(&request, face);
+    let (payload, unread) = unread::watch(measured.received(payload));
     let is_elected = face.info.leadership.is_elected();
     let answer = match face.guard.admit(&request) {
         Err(refusal) => refusal,
@@ -108,7 +114,8 @@ async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> H
         Ok(_room) => follow(&request, payload, face).await,
     };
     unread.answered();
-    headers::finish(&request, &face.info, is_elected, answer)
+    let answer = headers::finish(&request, &face.info, is_elected, answer);
+    measured.answered(answer)
 }
 
 /// Answers while another instance leads, or none: event streams are sent to the leader, all else is

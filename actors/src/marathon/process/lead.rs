@@ -16,7 +16,7 @@ use v1::framework_info::capability::Type as Capability;
 
 use super::Failed;
 use crate::clock::Clock;
-use crate::marathon::config::MarathonConfig;
+use crate::marathon::config::{MarathonConfig, MetricsSettings};
 use crate::marathon::driver::{Driver, Registration, Settings as DriverSettings};
 use crate::marathon::events::EventHub;
 use crate::marathon::handle::{Asked, Handle};
@@ -25,6 +25,8 @@ use crate::marathon::prober::{Prober, ProberSettings};
 use crate::marathon::records;
 use crate::marathon::run::{Connections, Run};
 use crate::marathon::store::{Batch, Owner, Place, Settings, Store, StoreError};
+use crate::metrics::marathon::{MarathonMetrics, MetricsPage};
+
 use crate::random;
 
 /// Events of the driver that may wait for the manager.
@@ -51,11 +53,16 @@ pub(super) struct Channels {
     snapshot: Arc<ArcSwap<Snapshot>>,
     requests: mpsc::Receiver<Asked>,
     events: EventHub,
+    metrics: Arc<MarathonMetrics>,
 }
 
 impl Channels {
     /// With the state of a manager that has nothing.
-    pub(super) fn new(config: &MarathonConfig, clock: Clock) -> Result<Channels, Failed> {
+    pub(super) fn new(
+        config: &MarathonConfig,
+        clock: Clock,
+        metrics: Arc<MarathonMetrics>,
+    ) -> Result<Channels, Failed> {
         let now = clock.now();
         let random = IdSource::from_seed([0; 32]);
         let settings = config.manager.clone();
@@ -68,7 +75,14 @@ impl Channels {
             snapshot,
             requests,
             events,
+            metrics,
         })
+    }
+
+    /// What is measured, for those who ask.
+    pub(super) fn page(&self, settings: &MetricsSettings, clock: Clock) -> MetricsPage {
+        let (metrics, snapshot) = (self.metrics.clone(), self.snapshot.clone());
+        MetricsPage::new(metrics, snapshot, clock, settings.clone())
     }
 }
 
@@ -171,6 +185,7 @@ impl Prepared {
             told,
             snapshot: channels.snapshot,
             events: channels.events,
+            metrics: channels.metrics,
             clock: self.clock,
         };
         let run = Run::new(self.manager, with, self.first);

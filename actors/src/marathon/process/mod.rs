@@ -14,6 +14,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -25,12 +26,14 @@ pub use leadership::Leading;
 
 use super::config::{MarathonConfig, StatePlace};
 use super::http::Abdication;
+use super::loggers::MarathonLoggers;
 use super::records::Unreadable;
 use super::run::Ended;
 use super::store::{FILE_NAME, Place, Settings, StoreError, ZkSettings};
 use crate::clock::Clock;
 use crate::election::latch::Participant;
 use crate::election::{Candidacy, Decision, Election, Session};
+use crate::metrics::marathon::MarathonMetrics;
 use crate::{open_files, signals};
 use lead::{Channels, StoreWatch};
 
@@ -122,11 +125,12 @@ impl From<RestoreError> for Failed {
 /// When it cannot start or go on, and when it gave up leadership.
 pub fn run_in_foreground(
     config: MarathonConfig,
+    loggers: MarathonLoggers,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), Failed> {
     open_files::allow_many();
     let system = actix::System::new();
-    let result = system.block_on(run(config, signals::terminated(), listening));
+    let result = system.block_on(run(config, loggers, signals::terminated(), listening));
     actix::System::current().stop();
     system.run()?;
     result
@@ -138,6 +142,7 @@ pub fn run_in_foreground(
 /// As [`run_in_foreground`].
 pub async fn run(
     config: MarathonConfig,
+    loggers: MarathonLoggers,
     stop: impl Future<Output = ()>,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), Failed> {
@@ -147,15 +152,19 @@ pub async fn run(
     let told = format!("{}:{}", config.hostname, address.port());
     let (abdicate, abdicated) = mpsc::channel(1);
     let leading = Leading::new(abdicate);
-    let channels = Channels::new(&config, clock)?;
+    let metrics = Arc::new(MarathonMetrics::new(&config.metrics, clock.now().mono));
+    let channels = Channels::new(&config, clock, metrics.clone())?;
     let shared = serve::Shared {
         config: &config,
         told: &told,
         clock,
         leading: &leading,
         handle: channels.handle.clone(),
+        metrics,
+        page: channels.page(&config.metrics, clock),
+        loggers,
     };
-    let http = serve::start(listener, &shared)?;
+    let http = serve::start(listener, shared)?;
     let events = channels.handle.events().clone();
     listening(address);
     let life = Life {

@@ -15,7 +15,9 @@ use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::marathon::config::MarathonConfig;
 use crate::marathon::handle::Handle;
 use crate::marathon::http::{Face, Guard, InfoSource, MAX_STREAMS, routes};
+use crate::marathon::loggers::MarathonLoggers;
 use crate::marathon::proxy::Proxy;
+use crate::metrics::marathon::{MarathonMetrics, MetricsPage};
 
 /// Most threads that serve connections.
 const MAX_WORKERS: usize = 16;
@@ -34,6 +36,9 @@ pub(super) struct Shared<'a> {
     pub(super) clock: Clock,
     pub(super) leading: &'a Leading,
     pub(super) handle: Handle,
+    pub(super) metrics: Arc<MarathonMetrics>,
+    pub(super) page: MetricsPage,
+    pub(super) loggers: MarathonLoggers,
 }
 
 /// Takes the address; port 0 takes a free one.
@@ -52,7 +57,7 @@ pub(super) fn bind(config: &MarathonConfig) -> Result<TcpListener, Failed> {
 }
 
 /// Starts to serve; ends when the handle says so.
-pub(super) fn start(listener: TcpListener, shared: &Shared<'_>) -> Result<ServerHandle, Failed> {
+pub(super) fn start(listener: TcpListener, shared: Shared<'_>) -> Result<ServerHandle, Failed> {
     let config = shared.config;
     let info = Arc::new(InfoSource {
         scheme: "http",
@@ -66,13 +71,14 @@ pub(super) fn start(listener: TcpListener, shared: &Shared<'_>) -> Result<Server
         text_plain_tasks: false,
         matching: config.manager.matching.clone(),
         leadership: Box::new(shared.leading.clone()),
-        metrics: shared.metrics(),
-        loggers: shared.loggers(),
+        metrics: Box::new(shared.page),
+        loggers: Box::new(shared.loggers),
     });
     let memory = Memory::default();
     let to_leader = Proxy::new(&config.proxy, info.clone(), memory.clone());
     let face = Arc::new(Face {
-        handle: shared.handle.clone(),
+        handle: shared.handle,
+        metrics: shared.metrics,
         info,
         clock: shared.clock,
         memory,
@@ -104,29 +110,4 @@ pub(super) fn start(listener: TcpListener, shared: &Shared<'_>) -> Result<Server
 /// Flags as JSON.
 fn shown<T: serde::Serialize>(flags: &T) -> Result<serde_json::Value, Failed> {
     serde_json::to_value(flags).map_err(|error| Failed::System(error.into()))
-}
-
-// TEMPORARY until metrics are merged
-struct Tmp;
-impl crate::marathon::http::Metrics for Tmp {
-    fn json(&self) -> serde_json::Value {
-        serde_json::json!({})
-    }
-    fn prometheus(&self) -> Option<String> {
-        None
-    }
-}
-impl crate::marathon::http::Loggers for Tmp {
-    fn levels(&self) -> std::collections::BTreeMap<String, String> {
-        Default::default()
-    }
-    fn change(&self, _: crate::marathon::http::LoggerChange) {}
-}
-impl Shared<'_> {
-    fn metrics(&self) -> Box<dyn crate::marathon::http::Metrics> {
-        Box::new(Tmp)
-    }
-    fn loggers(&self) -> Box<dyn crate::marathon::http::Loggers> {
-        Box::new(Tmp)
-    }
 }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::flags;
+use crate::marathon::loggers;
 
 /// Settings of these flags, at a port of its own and without a master.
 fn config(flags: &[String]) -> MarathonConfig {
@@ -42,7 +43,7 @@ impl Instance {
         let (ready, address) = oneshot::channel();
         let ended = actix_web::rt::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            run(config, stopped, |address| {
+            run(config, loggers::start(None), stopped, |address| {
                 ready.send(address).expect("a listener")
             })
             .await
@@ -205,7 +206,7 @@ async fn what_cannot_start_says_why_with_marathons_exit_codes() {
     let port = taken.local_addr().expect("an address").port();
     let mut wrong = config(&["--internal_store_backend=mem".to_owned()]);
     wrong.http_port = port;
-    let failed = run(wrong, std::future::pending(), |_| {})
+    let failed = run(wrong, loggers::start(None), std::future::pending(), |_| {})
         .await
         .expect_err("taken");
     assert_eq!(failed.exit_code(), 111, "{failed}");
@@ -213,7 +214,7 @@ async fn what_cannot_start_says_why_with_marathons_exit_codes() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join(FILE_NAME), "no database").expect("written");
     let wrong = config(&in_dir(dir.path()));
-    let failed = run(wrong, std::future::pending(), |_| {})
+    let failed = run(wrong, loggers::start(None), std::future::pending(), |_| {})
         .await
         .expect_err("damaged");
     assert_eq!(failed.exit_code(), 104, "{failed}");
@@ -230,7 +231,7 @@ async fn credentials_are_asked_for_everywhere() {
     let config = config(&flags);
     let ended = actix_web::rt::spawn(async move {
         let stopped = async { stopped.await.unwrap_or_default() };
-        run(config, stopped, |address| {
+        run(config, loggers::start(None), stopped, |address| {
             ready.send(address).expect("a listener")
         })
         .await

@@ -39,8 +39,10 @@ impl Run {
 
     /// Makes a call to the master.
     fn call(&mut self, effect: Effect) -> Result<(), CallError> {
+        let mesos = &self.with.metrics.mesos;
         match effect {
             Effect::Launch { offer, tasks } => {
+                let launched = tasks.len();
                 let launch = v1::offer::operation::Launch { task_infos: tasks };
                 let operation = v1::offer::Operation {
                     r#type: Some(v1::offer::operation::Type::Launch as i32),
@@ -48,17 +50,21 @@ impl Run {
                     ..Default::default()
                 };
                 // What is left may be of use to what waits.
+                let kinds = [operation.r#type()];
                 self.with
                     .driver
-                    .accept(vec![offer.to_v1()], vec![operation], 0.0)
+                    .accept(vec![offer.to_v1()], vec![operation], 0.0)?;
+                mesos.accepted(&kinds, launched);
             }
             Effect::Decline(offers, seconds) => {
-                let offers = offers.iter().map(|offer| offer.to_v1()).collect();
-                self.with.driver.decline(offers, seconds)
+                let offers: Vec<_> = offers.iter().map(|offer| offer.to_v1()).collect();
+                let declined = offers.len() as u64;
+                self.with.driver.decline(offers, seconds)?;
+                mesos.offers_declined.add(declined);
             }
             Effect::Kill { task, agent } => {
                 let agent = agent.map(|agent| agent.to_v1());
-                self.with.driver.kill(task.to_v1(), agent, None)
+                self.with.driver.kill(task.to_v1(), agent, None)?;
             }
             Effect::Acknowledge { task, agent, uuid } => {
                 self.with.driver.acknowledge(&v1::TaskStatus {
@@ -66,18 +72,24 @@ impl Run {
                     agent_id: Some(agent.to_v1()),
                     uuid: Some(uuid),
                     ..Default::default()
-                })
+                })?;
             }
             Effect::Roles(roles) => {
                 let info = &mut self.with.registration.framework_info;
                 info.roles = roles.iter().map(ToString::to_string).collect();
                 self.with
                     .driver
-                    .update_framework(self.with.registration.clone())
+                    .update_framework(self.with.registration.clone())?;
             }
-            Effect::Revive(role) => self.with.driver.revive(vec![role.to_string()]),
-            Effect::Suppress(role) => self.with.driver.suppress(vec![role.to_string()]),
-            Effect::Reconcile(tasks) => self.with.driver.reconcile(asked_for(&tasks)),
+            Effect::Revive(role) => {
+                self.with.driver.revive(vec![role.to_string()])?;
+                mesos.revives.add(1);
+            }
+            Effect::Suppress(role) => {
+                self.with.driver.suppress(vec![role.to_string()])?;
+                mesos.suppresses.add(1);
+            }
+            Effect::Reconcile(tasks) => self.with.driver.reconcile(asked_for(&tasks))?,
             // Done by the caller.
             Effect::Store(_)
             | Effect::Reply(..)
@@ -85,8 +97,9 @@ impl Run {
             | Effect::StartProbing { .. }
             | Effect::StartReadiness { .. }
             | Effect::StopProbing(_)
-            | Effect::StopReadiness(_) => Ok(()),
+            | Effect::StopReadiness(_) => {}
         }
+        Ok(())
     }
 }
 

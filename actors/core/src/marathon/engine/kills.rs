@@ -1,7 +1,7 @@
 //! Kills: which are asked for, how many at a time, and again.
 //! Does not say who is to be killed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Effect, Engine, Timer, agent_of};
 use crate::marathon::ids::InstanceId;
@@ -15,8 +15,23 @@ pub(super) struct Kills {
     pending: VecDeque<InstanceId>,
     /// All that are to be killed.
     wanted: BTreeSet<InstanceId>,
+    /// Asked for and not confirmed, with how often each was asked for.
+    in_flight: BTreeMap<InstanceId, u64>,
+    /// The sum of these numbers.
+    attempts: u64,
+    /// Those to be killed because their launch took too long.
+    overdue: BTreeSet<InstanceId>,
+}
+
+/// How many kills there are, for those who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KillFigures {
     /// Asked for and not confirmed.
-    in_flight: BTreeSet<InstanceId>,
+    pub in_flight: usize,
+    /// How often these were asked for, together.
+    pub attempts: u64,
+    /// Instances whose launch took too long and that have not ended yet.
+    pub launch_overdue: usize,
 }
 
 impl Kills {
@@ -30,13 +45,37 @@ impl Kills {
     /// There is nothing to kill of it any more.
     pub(super) fn done(&mut self, id: &InstanceId) {
         self.wanted.remove(id);
-        self.in_flight.remove(id);
+        self.overdue.remove(id);
+        self.attempts -= self.in_flight.remove(id).unwrap_or(0);
+    }
+
+    /// The launch of an instance took too long, if it is to be killed at all.
+    pub(super) fn note_overdue(&mut self, id: &InstanceId) {
+        if self.wanted.contains(id) {
+            self.overdue.insert(id.clone());
+        }
+    }
+
+    pub(super) fn figures(&self) -> KillFigures {
+        KillFigures {
+            in_flight: self.in_flight.len(),
+            attempts: self.attempts,
+            launch_overdue: self.overdue.len(),
+        }
+    }
+
+    fn asked(&mut self, id: &InstanceId) {
+        if let Some(attempts) = self.in_flight.get_mut(id) {
+            *attempts += 1;
+            self.attempts += 1;
+        }
     }
 
     fn next(&mut self) -> Option<InstanceId> {
         loop {
             let id = self.pending.pop_front()?;
-            if self.wanted.contains(&id) && self.in_flight.insert(id.clone()) {
+            if self.wanted.contains(&id) && !self.in_flight.contains_key(&id) {
+                self.in_flight.insert(id.clone(), 0);
                 return Some(id);
             }
         }
@@ -56,7 +95,7 @@ impl Engine {
 
     /// Asks again for a kill that was not confirmed.
     pub(super) fn repeat_kill(&mut self, id: &InstanceId, now: Now, out: &mut Vec<Effect>) {
-        if self.kills.in_flight.contains(id) {
+        if self.kills.in_flight.contains_key(id) {
             self.ask_to_die(id, now, out);
         }
     }
@@ -69,6 +108,7 @@ impl Engine {
         };
         if self.connected {
             out.push(kill);
+            self.kills.asked(id);
         }
         let at = now.mono + self.settings.kill_retry_timeout;
         self.timers.add(at, Timer::Kill(id.clone()));

@@ -136,6 +136,7 @@ impl Engine {
             self.forget(id, out);
         } else {
             self.give_up(id, now, out);
+            self.kills.note_overdue(id);
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tepui_protocol::marathon::{App, PathId, ReadinessCheckResult, Timestamp};
 
-use super::Engine;
 use super::app::AppState;
+use super::{Engine, KillFigures};
 use crate::marathon::deployment::{CurrentAction, DeploymentListing};
 use crate::marathon::ids::InstanceId;
 use crate::marathon::instance::{Instance, TaskCounts};
@@ -69,6 +69,16 @@ impl Engine {
     pub fn launch_tokens(&mut self, now: Now) -> u32 {
         self.tokens.refresh(now.mono);
         self.tokens.left()
+    }
+
+    /// The same, without refilling.
+    pub fn launch_tokens_left(&self, now: Now) -> u32 {
+        self.tokens.left_at(now.mono)
+    }
+
+    /// How many kills there are.
+    pub fn kill_figures(&self) -> KillFigures {
+        self.kills.figures()
     }
 
     /// The queue as it is shown.

@@ -36,6 +36,7 @@ use crate::time::{Mono, Now};
 
 pub use effects::{Effect, Event, EventKind, TaskFailure};
 pub use health::HealthVerdict;
+pub use kills::KillFigures;
 pub use launches::{Launch, LaunchRefused};
 pub use listing::{QueueItem, Waiting};
 pub use restore::Restored;

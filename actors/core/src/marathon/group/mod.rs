@@ -118,6 +118,11 @@ impl RootGroup {
         self.apps.len()
     }
 
+    /// How many groups there are, the root included.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
     /// All apps, sorted by id.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.apps.values()

@@ -1,6 +1,7 @@
 //! The app manager as a whole: requests, offers and news of tasks in; records, calls and answers out.
 //! Parses no HTTP, keeps no store, speaks to no master.
 
+mod figures;
 mod history;
 mod messages;
 mod offers;
@@ -29,6 +30,7 @@ use crate::marathon::group::RootGroup;
 use crate::marathon::instance::IpAddress;
 use crate::time::{Mono, Now};
 
+pub use figures::Figures;
 pub use messages::{Answer, Caller, Effect, Event, Input, ManagerEvent, ManagerEventKind};
 pub use messages::{Request, Token};
 pub use records::{Change, RootBase, RootStep, Stored};
@@ -52,6 +54,8 @@ pub struct Manager {
     framework_id: Option<String>,
     /// Roles that the framework is subscribed with; they only ever grow. Marathon.
     roles: BTreeSet<Role>,
+    /// Counted since the start; what the engine counts is not in it.
+    figures: Figures,
     /// Scratch for what the engine wants done.
     wanted: Vec<engine::Effect>,
 }

@@ -66,6 +66,7 @@ impl Manager {
         let mut launched = Vec::new();
         let offer = Arc::new(offer);
         let Ok(mut open) = OpenOffer::read(&offer) else {
+            self.figures.offers_unprocessable += 1;
             return launched;
         };
         let most = self.settings.max_instances_per_offer;

@@ -261,6 +261,7 @@ impl Manager {
         let (old, new) = (self.root.app_map(), proposal.root.app_map());
         let (kill, force) = (proposal.kill.clone(), proposal.force);
         let begun = self.engine.deploy(plan, old, new, kill, force, now, wanted);
+        self.figures.deployed(&begun);
         begun.map_err(|error| match error {
             DeployError::Conflict(ids) => Rejection::locked(ids),
             DeployError::TooMany(_) => Rejection::message(403, self.too_many()),

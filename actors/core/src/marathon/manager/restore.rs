@@ -7,6 +7,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use tepui_protocol::marathon::{App, PathId};
 
+use super::figures::Figures;
 use super::history::History;
 use super::messages::Effect;
 use super::offers::{MAX_COMPILED, Placements};
@@ -83,6 +84,7 @@ impl Manager {
             random,
             framework_id: stored.framework_id,
             roles,
+            figures: Figures::default(),
             wanted: Vec::new(),
         };
         let known: Vec<_> = manager.engine.instances().map(|it| it.id.clone()).collect();

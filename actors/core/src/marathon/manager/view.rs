@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use tepui_protocol::marathon::{App, PathId, Timestamp};
 
 use super::Manager;
+use super::figures::Figures;
 use super::history::Versions;
 use crate::marathon::deployment::DeploymentListing;
 use crate::marathon::engine::{QueueItem, TaskFailure};
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub framework_id: Option<String>,
     /// Region of the master, if it has one.
     pub local_region: Option<String>,
+    /// What is counted.
+    pub figures: Figures,
 }
 
 impl Snapshot {
@@ -82,6 +85,7 @@ impl Manager {
             deployments: self.engine.deployments(),
             queue: self.engine.queue(now),
             framework_id: self.framework_id.clone(),
+            figures: self.figures(now),
         }
     }
 }

@@ -33,6 +33,14 @@ impl LaunchTokens {
         }
     }
 
+    /// How many are left after a refill that is due at `now`.
+    pub fn left_at(&self, now: Mono) -> u32 {
+        match now >= self.refill_at {
+            true => self.most,
+            false => self.left,
+        }
+    }
+
     /// How many are left.
     pub fn left(&self) -> u32 {
         self.left

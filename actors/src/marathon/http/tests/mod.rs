@@ -6,6 +6,7 @@ mod cases;
 mod changes;
 mod expect;
 mod master;
+mod measured;
 mod reads;
 mod stream;
 mod support;

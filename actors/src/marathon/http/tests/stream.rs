@@ -195,6 +195,7 @@ async fn streams_are_bounded_and_their_room_comes_back() {
     let face = Face {
         handle: face.handle.clone(),
         info: face.info.clone(),
+        metrics: played.face.metrics.clone(),
         clock: face.clock,
         memory: face.memory.clone(),
         streams: Arc::new(Semaphore::new(1)),

@@ -22,13 +22,15 @@ use tepui_core::marathon::matching::MatchSettings;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::super::{
-    Abdication, Face, Guard, InfoSource, Leadership, LoggerChange, Loggers, MAX_STREAMS, Metrics,
-    ToLeader, respond,
+    Abdication, Face, Guard, InfoSource, Leadership, LoggerChange, Loggers, MAX_STREAMS, ToLeader,
+    respond,
 };
 use crate::clock::Clock;
 use crate::http::body::Memory;
+use crate::marathon::config::MetricsSettings;
 use crate::marathon::events::EventHub;
 use crate::marathon::handle::{Asked, Handle};
+use crate::metrics::marathon::{MarathonMetrics, MetricsPage};
 
 /// What the process around the face has and does.
 #[derive(Default)]
@@ -56,17 +58,6 @@ impl Leadership for Of {
 
     fn abdicate(&self, wishes: Abdication) {
         *self.0.abdicated.lock().expect("a lock") = Some(wishes);
-    }
-}
-
-impl Metrics for Of {
-    fn json(&self) -> Value {
-        json!({"version": "4.0.0", "counters": {}, "gauges": {}, "histograms": {}, "meters": {},
-            "timers": {}})
-    }
-
-    fn prometheus(&self) -> Option<String> {
-        Some("marathon_apps_active_gauge 0.0\n".to_owned())
     }
 }
 
@@ -153,11 +144,15 @@ impl Played {
         };
         actix_web::rt::spawn(world.run(asked, told));
         let process = Arc::new(Process::default());
-        let mut info = info(&process);
+        let metrics = Arc::new(MarathonMetrics::new(&MetricsSettings::default(), now.mono));
+        let settings = MetricsSettings::default();
+        let page = MetricsPage::new(metrics.clone(), snapshot.clone(), clock, settings);
+        let mut info = info(&process, page);
         change(&mut info);
         let face = Face {
             handle: Handle::new(snapshot, requests, hub.clone()),
             info: Arc::new(info),
+            metrics,
             clock,
             memory: Memory::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -221,7 +216,7 @@ pub async fn read(answer: HttpResponse) -> Reply {
     }
 }
 
-fn info(process: &Arc<Process>) -> InfoSource {
+fn info(process: &Arc<Process>, metrics: MetricsPage) -> InfoSource {
     InfoSource {
         scheme: "http",
         address: "marathon.example:8080".to_owned(),
@@ -234,7 +229,7 @@ fn info(process: &Arc<Process>) -> InfoSource {
         text_plain_tasks: false,
         matching: MatchSettings::default(),
         leadership: Box::new(Of(process.clone())),
-        metrics: Box::new(Of(process.clone())),
+        metrics: Box::new(metrics),
         loggers: Box::new(Of(process.clone())),
     }
 }

@@ -225,6 +225,8 @@ fn kills_are_few_at_a_time_and_repeated() {
     assert_eq!(f.some(&["kill"]), [""; 0]);
     f.seconds(31);
     assert_eq!(f.some(&["kill"]), ["kill a#2", "kill a#3"]);
+    let figures = f.engine.kill_figures();
+    assert_eq!((figures.in_flight, figures.attempts), (2, 4));
     for id in &ids[1..] {
         f.status(id, TaskState::TaskKilled);
     }

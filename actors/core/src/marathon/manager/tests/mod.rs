@@ -1,6 +1,7 @@
 //! The manager with its parts together: requests, offers, news, restarts.
 //! The parts themselves are tested in their rooms.
 
+mod figures;
 mod fixture;
 
 use std::time::Duration;

@@ -1,0 +1,385 @@
+//! `tepui app logs`: prints what the tasks of an app have written, and what they go on to write.
+//! Reads files through the agents; the app manager only tells which tasks there are.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use tepui_actors::client::{AgentFile, ClientError};
+use tokio::io::AsyncWriteExt as _;
+
+use super::manager::{Manager, app_path};
+use super::sandbox::Finder;
+use super::shapes::OneApp;
+use super::trouble::Trouble;
+use super::{Common, say};
+
+/// Time between two looks at the files: agents cannot be asked to tell when one grows.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Looks at the files between two looks at the tasks.
+const LOOKS_PER_LIST: u32 = 10;
+
+/// Characters of an instance's id in front of a line.
+const LABEL_CHARS: usize = 8;
+
+pub(super) const EXAMPLES: &str = "\
+Lines of several tasks have the task's beginning and its host in front. Without any task, what the
+last one that failed has written is printed.
+
+Examples:
+  tepui app logs /shop/cart -n 20
+  tepui app logs /shop/cart -f --stderr
+  tepui app logs /shop/cart --task shop_cart.instance-6f7bb2a0-d9f1-11eb-9c1c-0242ac110002._app.1";
+
+/// What `tepui app logs` is given.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Id of the app
+    id: String,
+    /// Only of this task, which may have ended already
+    #[arg(long, value_name = "TASK_ID")]
+    task: Option<String>,
+    /// Go on with what is written, and with tasks that are launched, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// What was written to stderr instead of stdout
+    #[arg(long)]
+    stderr: bool,
+    /// Begin with the last lines only [default: all]
+    #[arg(short = 'n', long = "lines", value_name = "LINES")]
+    lines: Option<usize>,
+    /// The master, as host:port or zk://...; else the app manager tells it
+    #[arg(long, env = "TEPUI_MASTER")]
+    master: Option<String>,
+}
+
+/// A task whose file is to be printed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Wanted {
+    task: String,
+    agent: Option<String>,
+}
+
+/// A file that is being printed.
+struct Source {
+    task: String,
+    label: String,
+    file: AgentFile,
+    /// What was read of a line that is not complete yet.
+    rest: Vec<u8>,
+    is_first: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(common: &Common, args: &Args) -> Result<(), Trouble> {
+    let manager = common.manager()?;
+    let wanted = wanted(&manager, args).await?;
+    if wanted.is_empty() && !args.follow {
+        return Err(Trouble::Failed(format!(
+            "app {id} has no tasks; `tepui why {id}` tells why",
+            id = args.id
+        )));
+    }
+    let finder = Finder::new(&manager, args.master.as_deref()).await?;
+    let mut printer = Printer {
+        args,
+        finder,
+        sources: Vec::new(),
+        ended: BTreeSet::new(),
+        is_labelled: wanted.len() > 1 || (args.follow && args.task.is_none()),
+        has_looked: false,
+    };
+    match args.follow {
+        true => printer.follow(&manager, wanted).await,
+        false => printer.print_once(wanted).await,
+    }
+}
+
+/// The tasks of the app, or the one that is named, or else the last one that failed.
+async fn wanted(manager: &Manager, args: &Args) -> Result<Vec<Wanted>, Trouble> {
+    let OneApp { app } = manager.get_as(&app_path(&args.id)?, &[]).await?;
+    let failure = app.last_task_failure;
+    let tasks = app.tasks.into_iter().map(|task| Wanted {
+        task: task.id,
+        agent: task.slave_id,
+    });
+    let failed = failure.map(|failure| Wanted {
+        task: failure.task_id,
+        agent: failure.slave_id,
+    });
+    let mut all: Vec<Wanted> = tasks.collect();
+    if let Some(named) = &args.task {
+        let mut known = all.into_iter().chain(failed);
+        let known = known.find(|wanted| wanted.task == *named);
+        return Ok(vec![known.unwrap_or_else(|| Wanted {
+            task: named.clone(),
+            agent: None,
+        })]);
+    }
+    if all.is_empty()
+        && !args.follow
+        && let Some(failed) = failed
+    {
+        say(&format!(
+            "no task runs; this is of {}, which failed",
+            failed.task
+        ));
+        all.push(failed);
+    }
+    Ok(all)
+}
+
+/// Prints files.
+struct Printer<'a> {
+    args: &'a Args,
+    finder: Finder,
+    sources: Vec<Source>,
+    ended: BTreeSet<String>,
+    is_labelled: bool,
+    /// The master was asked with success.
+    has_looked: bool,
+}
+
+impl Printer<'_> {
+    async fn print_once(&mut self, wanted: Vec<Wanted>) -> Result<(), Trouble> {
+        let mut last = None;
+        let state = self.finder.look().await?;
+        for wanted in wanted {
+            let found = state.sandbox(&wanted.task, wanted.agent.as_deref()).await;
+            let mut source = match found.and_then(|found| self.open(&wanted.task, &found)) {
+                Ok(source) => source,
+                Err(trouble) => {
+                    last.replace(trouble).iter().for_each(told);
+                    continue;
+                }
+            };
+            let printed = source.print(self.args, self.is_labelled).await;
+            match printed {
+                Ok(()) => source.finish().await?,
+                Err(Stop::Agent(error)) => {
+                    let trouble = Trouble::Failed(format!(
+                        "cannot read what task {} has written: {error}",
+                        wanted.task
+                    ));
+                    last.replace(trouble).iter().for_each(told);
+                }
+                Err(Stop::Output(trouble)) => return Err(trouble),
+            }
+        }
+        last.map_or(Ok(()), Err)
+    }
+
+    fn open(&self, task: &str, found: &super::sandbox::Sandbox) -> Result<Source, Trouble> {
+        let name = if self.args.stderr { "stderr" } else { "stdout" };
+        let file = AgentFile::in_directory(&found.agent_url, &found.directory, name);
+        Ok(Source {
+            task: task.to_owned(),
+            label: label(task, &found.host),
+            file: file.map_err(|error| Trouble::Failed(error.to_string()))?,
+            rest: Vec::new(),
+            is_first: true,
+        })
+    }
+
+    /// Prints until the named task has ended, the app is gone, or the user interrupts.
+    async fn follow(&mut self, manager: &Manager, first: Vec<Wanted>) -> Result<(), Trouble> {
+        let mut present = first;
+        loop {
+            self.take_up(&present).await?;
+            for look in 0..LOOKS_PER_LIST {
+                if look > 0 {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                }
+                for source in &mut self.sources {
+                    match source.print(self.args, self.is_labelled).await {
+                        // The file of a task that is being launched is not there yet, and an agent
+                        // may be starting again.
+                        Ok(()) | Err(Stop::Agent(_)) => {}
+                        Err(Stop::Output(trouble)) => return Err(trouble),
+                    }
+                }
+            }
+            present = match self.present(manager).await? {
+                Some(present) => present,
+                None => break,
+            };
+        }
+        for source in &mut self.sources {
+            source.end(self.args, self.is_labelled).await?;
+        }
+        Ok(())
+    }
+
+    /// The tasks that there are now; none when there is nothing more to be followed. An app manager
+    /// that is away for a while ends nothing.
+    async fn present(&mut self, manager: &Manager) -> Result<Option<Vec<Wanted>>, Trouble> {
+        let path = app_path(&self.args.id)?;
+        let app = match manager.get_as::<OneApp>(&path, &[]).await {
+            Ok(OneApp { app }) => app,
+            Err(Trouble::Refused { status: 404, .. }) => return Ok(None),
+            Err(trouble) if trouble.may_pass() => return Ok(Some(Vec::new())),
+            Err(trouble) => return Err(trouble),
+        };
+        let tasks = app.tasks.iter();
+        let there: BTreeSet<&str> = tasks.map(|task| task.id.as_str()).collect();
+        if let Some(named) = &self.args.task {
+            return Ok(there.contains(named.as_str()).then(Vec::new));
+        }
+        let (mut sources, gone) = (Vec::new(), std::mem::take(&mut self.sources));
+        for mut source in gone {
+            if there.contains(source.task.as_str()) {
+                sources.push(source);
+                continue;
+            }
+            source.end(self.args, self.is_labelled).await?;
+            self.ended.insert(source.task);
+        }
+        self.sources = sources;
+        let present = app.tasks.into_iter().map(|task| Wanted {
+            task: task.id,
+            agent: task.slave_id,
+        });
+        Ok(Some(present.collect()))
+    }
+
+    /// Opens the files of tasks that are new. One whose sandbox cannot be found yet is looked for
+    /// again at the next look.
+    async fn take_up(&mut self, present: &[Wanted]) -> Result<(), Trouble> {
+        let is_known = |task: &str| {
+            let mut sources = self.sources.iter();
+            self.ended.contains(task) || sources.any(|source| source.task == task)
+        };
+        let new: Vec<_> = present.iter().filter(|it| !is_known(&it.task)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let state = match self.finder.look().await {
+            Ok(state) => state,
+            // Masters may change while files are followed.
+            Err(_) if self.has_looked => return Ok(()),
+            Err(trouble) => return Err(trouble),
+        };
+        self.has_looked = true;
+        for wanted in new {
+            match state.sandbox(&wanted.task, wanted.agent.as_deref()).await {
+                Ok(found) => {
+                    let source = self.open(&wanted.task, &found)?;
+                    self.sources.push(source);
+                }
+                Err(trouble) if self.args.task.is_some() => return Err(trouble),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told(trouble: &Trouble) {
+    trouble.text().into_iter().for_each(say);
+}
+
+/// Why a file is not printed further.
+enum Stop {
+    /// The agent does not give it.
+    Agent(ClientError),
+    /// It cannot be written.
+    Output(Trouble),
+}
+
+impl Source {
+    /// Prints what is new.
+    async fn print(&mut self, args: &Args, is_labelled: bool) -> Result<(), Stop> {
+        if std::mem::take(&mut self.is_first)
+            && let Some(lines) = args.lines
+            && let Err(error) = self.file.skip_to_last_lines(lines).await
+        {
+            self.is_first = true;
+            return Err(Stop::Agent(error));
+        }
+        loop {
+            let bytes = self.file.read_more().await.map_err(Stop::Agent)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let bytes = match is_labelled {
+                true => labelled(&self.label, &mut self.rest, &bytes),
+                false => bytes,
+            };
+            write(&bytes).await.map_err(Stop::Output)?;
+        }
+    }
+
+    /// Prints what was written since the last look, as far as the agent still gives it.
+    async fn end(&mut self, args: &Args, is_labelled: bool) -> Result<(), Trouble> {
+        match self.print(args, is_labelled).await {
+            Ok(()) | Err(Stop::Agent(_)) => self.finish().await,
+            Err(Stop::Output(trouble)) => Err(trouble),
+        }
+    }
+
+    /// Prints the beginning of a line that will not be completed.
+    async fn finish(&mut self) -> Result<(), Trouble> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        let bytes = labelled(&self.label, &mut self.rest, b"\n");
+        write(&bytes).await
+    }
+}
+
+async fn write(bytes: &[u8]) -> Result<(), Trouble> {
+    let mut out = tokio::io::stdout();
+    let written = match out.write_all(bytes).await {
+        Ok(()) => out.flush().await,
+        failed => failed,
+    };
+    written.map_err(|error| Trouble::output(&error))
+}
+
+/// All complete lines with the label in front; what is left is kept in `rest`.
+fn labelled(label: &str, rest: &mut Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    rest.extend_from_slice(bytes);
+    let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
+        return Vec::new();
+    };
+    let after = rest.split_off(end + 1);
+    let whole = std::mem::replace(rest, after);
+    let mut out = Vec::with_capacity(whole.len() * 2);
+    for line in whole.split_inclusive(|byte| *byte == b'\n') {
+        out.extend_from_slice(label.as_bytes());
+        out.extend_from_slice(line);
+    }
+    out
+}
+
+/// What tells the lines of a task from others: the beginning of its instance's id, and its host.
+fn label(task: &str, host: &str) -> String {
+    let instance = task.rsplit_once("instance-").map_or(task, |(_, id)| id);
+    let short: String = instance.chars().take(LABEL_CHARS).collect();
+    format!("[{short} {host}] ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_labelled_when_they_are_complete() {
+        let mut rest = Vec::new();
+        assert_eq!(labelled("[a] ", &mut rest, b"one"), b"");
+        assert_eq!(
+            labelled("[a] ", &mut rest, b" 1\ntwo\nth"),
+            b"[a] one 1\n[a] two\n"
+        );
+        assert_eq!(labelled("[a] ", &mut rest, b"ree\n"), b"[a] three\n");
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn labels_are_short_and_tell_tasks_apart() {
+        let task = "shop_cart.instance-6f7bb2a0-d9f1-11eb-9c1c-0242ac110002._app.1";
+        assert_eq!(label(task, "h"), "[6f7bb2a0 h] ");
+        assert_eq!(label("odd", "h"), "[odd h] ");
+    }
+}

@@ -1,0 +1,174 @@
+//! Tables with aligned columns, and how times, amounts and long texts look in them.
+//! Prints nothing, and never uses colour.
+
+use tepui_protocol::marathon::Timestamp;
+
+/// What stands for nothing.
+pub(super) const NOTHING: &str = "-";
+
+/// The most characters of a command in a table.
+const MAX_TEXT_CHARS: usize = 40;
+
+/// Lines of cells under a line of names.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with columns of these names.
+    pub(super) fn new(columns: &[&str]) -> Table {
+        let names = columns.iter().map(|name| (*name).to_owned()).collect();
+        Table { rows: vec![names] }
+    }
+
+    /// Adds a line.
+    pub(super) fn row(&mut self, cells: Vec<String>) {
+        self.rows
+            .push(cells.iter().map(|cell| plain(cell)).collect());
+    }
+
+    /// Whether there is nothing but names.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.len() < 2
+    }
+
+    /// The table as text, each line indented by `indent` blanks.
+    pub(super) fn text(&self, indent: usize) -> String {
+        let count = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..count).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = " ".repeat(indent);
+            for (cell, width) in row.iter().zip(&widths) {
+                let blanks = width - cell.chars().count() + 2;
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', blanks));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Lines of a name and a value; values that say nothing are left out.
+pub(super) fn fields(fields: &[(&str, String)]) -> String {
+    let said = fields
+        .iter()
+        .filter(|(_, value)| !value.is_empty() && value != NOTHING);
+    let width = said.clone().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
+    said.map(|(name, value)| {
+        let name = format!("{name}:");
+        format!("{name:width$}  {}\n", plain(value))
+    })
+    .collect()
+}
+
+/// A text that cannot break a line or command a terminal.
+pub(super) fn plain(text: &str) -> String {
+    match text {
+        "" => NOTHING.to_owned(),
+        text => text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect(),
+    }
+}
+
+/// The beginning of a long text.
+pub(super) fn short(text: &str) -> String {
+    let text = plain(text);
+    if text.chars().count() <= MAX_TEXT_CHARS {
+        return text;
+    }
+    let beginning: String = text.chars().take(MAX_TEXT_CHARS - 3).collect();
+    format!("{beginning}...")
+}
+
+/// An amount without zeros that say nothing.
+pub(super) fn amount(amount: f64) -> String {
+    let text = format!("{amount:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// How long ago a point in time was, `now` being milliseconds since the epoch.
+pub(super) fn age(timestamp: &str, now: i64) -> String {
+    match timestamp.parse::<Timestamp>() {
+        Ok(then) => duration(now.saturating_sub(then.as_millis()).max(0) / 1000),
+        Err(_) => plain(timestamp),
+    }
+}
+
+/// A number of seconds in the largest units that tell enough.
+pub(super) fn duration(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        ..120 => format!("{seconds}s"),
+        120..600 => format!("{minutes}m{}s", seconds % 60),
+        600..7200 => format!("{minutes}m"),
+        7200..36000 => format!("{hours}h{}m", minutes % 60),
+        36000..172_800 => format!("{hours}h"),
+        _ => format!("{days}d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_cells_stay_in_their_line() {
+        let mut table = Table::new(&["ID", "CMD", "N"]);
+        assert!(table.is_empty());
+        table.row(vec![
+            "/ä".to_owned(),
+            "a\nb\x1b[31m".to_owned(),
+            "1".to_owned(),
+        ]);
+        table.row(vec!["/long".to_owned(), String::new(), "22".to_owned()]);
+        let expected = "ID     CMD       N\n/ä     a b [31m  1\n/long  -         22\n";
+        assert_eq!(table.text(0), expected);
+        assert!(table.text(2).starts_with("  ID     CMD"));
+    }
+
+    #[test]
+    fn fields_that_say_nothing_are_left_out() {
+        let text = fields(&[
+            ("id", "/a".to_owned()),
+            ("container", String::new()),
+            ("state", "ok".to_owned()),
+        ]);
+        assert_eq!(text, "id:     /a\nstate:  ok\n");
+    }
+
+    #[test]
+    fn times_and_amounts_are_short() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m0s"),
+            (599, "9m59s"),
+            (600, "10m"),
+            (7200, "2h0m"),
+            (36000, "10h"),
+            (172_800, "2d"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        let now = "2021-07-01T10:05:00.000Z".parse::<Timestamp>();
+        let now = now.expect("a time").as_millis();
+        assert_eq!(age("2021-07-01T10:04:30.500Z", now), "29s");
+        assert_eq!(age("2021-07-01T10:06:00.000Z", now), "0s");
+        assert_eq!(age("never", now), "never");
+        assert_eq!(
+            [amount(0.1), amount(2.0), amount(0.0)],
+            ["0.1", "2", "0"].map(str::to_owned)
+        );
+        assert_eq!(short(&"x".repeat(41)).len(), 40);
+        assert_eq!(short("a b"), "a b");
+    }
+}
