@@ -25,14 +25,22 @@ const GAP: &str = "event_stream_gap";
 /// Silence after which the list of deployments is read.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// The end of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct End {
+    /// When it was, on the load test's clock.
+    at: Duration,
+    /// Why it failed, or was cancelled.
+    failure: Option<String>,
+}
+
 /// What is known of ends.
 #[derive(Debug, Default)]
 struct Known {
-    /// When each deployment ended, on the load test's clock.
-    ended: HashMap<String, Duration>,
+    ended: HashMap<String, End>,
     /// Events that were lost.
     lost: u64,
-    /// Why there will be no more, or why a deployment failed.
+    /// Why there will be no more.
     failure: Option<String>,
 }
 
@@ -104,8 +112,8 @@ impl Deployments {
                     left.pop();
                 }
                 if left.is_empty() {
-                    let when = |id| known.ended.get(id).copied();
-                    return Ok(ids.iter().filter_map(when).collect());
+                    let ends = ids.iter().filter_map(|id| known.ended.get(id));
+                    return ends.map(End::well).collect();
                 }
             }
             if timeout(SILENCE, changed).await.is_err() {
@@ -130,8 +138,9 @@ impl Deployments {
         });
         let gone: Vec<String> = gone.map(|id| (*id).clone()).collect();
         if known.lost > 0 {
-            let now = self.clock.now();
-            known.ended.extend(gone.into_iter().map(|id| (id, now)));
+            let at = self.clock.now();
+            let end = |id| (id, End { at, failure: None });
+            known.ended.extend(gone.into_iter().map(end));
             self.shared.changed.notify_waiters();
             return Ok(0);
         }
@@ -149,6 +158,16 @@ impl Deployments {
 impl Drop for Deployments {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl End {
+    /// When it was, if it was a good one.
+    fn well(&self) -> Result<Duration, Error> {
+        match &self.failure {
+            None => Ok(self.at),
+            Some(failure) => Err(failure.clone().into()),
+        }
     }
 }
 
@@ -182,13 +201,13 @@ async fn read(mut stream: Response, clock: Clock, shared: &Shared) -> String {
 fn note(known: &mut Known, now: Duration, event: &Event) {
     let noted = match event.name.as_str() {
         GAP => serde_json::from_str(&event.data).map(|Gap { lost }| known.lost += lost),
-        _ => serde_json::from_str(&event.data).map(|Ended { id, reason }| {
-            if event.name == "deployment_failed" {
-                let reason = reason.unwrap_or_else(|| "no reason was given".into());
-                let text = format!("deployment {id} failed: {reason}");
-                known.failure.get_or_insert(text);
-            }
-            known.ended.insert(id, now);
+        name => serde_json::from_str(&event.data).map(|Ended { id, reason }| {
+            let failed = || {
+                let reason = reason.as_deref().unwrap_or("no reason was given");
+                format!("deployment {id} failed: {reason}")
+            };
+            let failure = (name == "deployment_failed").then(failed);
+            known.ended.insert(id, End { at: now, failure });
         }),
     };
     if let Err(error) = noted {
@@ -215,17 +234,14 @@ mod tests {
         let success = event("deployment_success", r#"{"id":"a","plan":{"steps":[]}}"#);
         note(&mut known, now, &success);
         note(&mut known, now, &event(GAP, r#"{"lost":7}"#));
-        assert_eq!(known.ended.get("a"), Some(&now));
-        assert_eq!((known.lost, &known.failure), (7, &None));
+        assert_eq!(known.ended["a"].well().unwrap(), now);
         let failed = event("deployment_failed", r#"{"id":"b","reason":"cancelled"}"#);
         note(&mut known, now, &failed);
-        let failure = known.failure.take();
-        assert_eq!(failure.as_deref(), Some("deployment b failed: cancelled"));
+        let error = known.ended["b"].well().unwrap_err().to_string();
+        assert_eq!(error, "deployment b failed: cancelled");
+        assert_eq!((known.lost, &known.failure), (7, &None));
         note(&mut known, now, &event("deployment_success", "{}"));
-        assert!(
-            known
-                .failure
-                .is_some_and(|text| text.contains("deployment_success"))
-        );
+        let failure = known.failure.unwrap();
+        assert!(failure.contains("deployment_success"), "{failure}");
     }
 }

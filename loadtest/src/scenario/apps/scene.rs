@@ -130,6 +130,11 @@ impl<'a> Scene<'a> {
         self.stage.clock.now()
     }
 
+    /// Longest duration of a step.
+    pub fn limit(&self) -> Duration {
+        self.stage.limit()
+    }
+
     /// The number of tasks on all agents.
     pub fn tasks(&self) -> &Arc<TaskCount> {
         self.fleet.figures().tasks()
