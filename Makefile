@@ -112,6 +112,10 @@ envelope: release ## Measure the tested envelope anew and write docs/performance
 	$(call measure,24,flap)
 	$(call measure,25,bounds)
 	$(call measure,26,agent-restart --tasks 500)
+	$(call measure,31,apps --part create --apps 1000)
+	$(call measure,32,apps --part create --apps 5000 --clients 16)
+	$(call measure,33,apps --part read --apps 1000)
+	$(call measure,34,apps --part scale --part upgrade)
 	target/release/tepui-loadtest report --markdown docs/performance.md $(ENVELOPE_DIR)/*.json >/dev/null
 
 fmt: setup ## Format the code

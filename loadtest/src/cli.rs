@@ -10,8 +10,8 @@ use crate::framework::Error;
 use crate::machine;
 use crate::report::{Report, Run};
 use crate::scenario::{
-    agent_restart, bench, bounds, failover, flap, launch, offers, quota, register, soak, state,
-    steady, tasks,
+    agent_restart, apps, bench, bounds, failover, flap, launch, offers, quota, register, soak,
+    state, steady, tasks,
 };
 
 /// First words of the generated page about performance.
@@ -60,6 +60,7 @@ enum Command {
     Bounds(bounds::Bounds),
     Tasks(tasks::Tasks),
     AgentRestart(agent_restart::AgentRestart),
+    Apps(apps::Apps),
     Bench(bench::Bench),
 }
 
@@ -118,6 +119,7 @@ async fn play(clock: Clock, command: &Command) -> Result<Vec<Run>, Error> {
         Command::Bounds(arguments) => vec![bounds::run(clock, arguments).await?],
         Command::Tasks(arguments) => tasks::run(clock, arguments).await?,
         Command::AgentRestart(arguments) => vec![agent_restart::run(clock, arguments).await?],
+        Command::Apps(arguments) => apps::run(clock, arguments).await?,
         Command::Bench(arguments) => bench::run(clock, arguments).await?,
     })
 }
@@ -217,6 +219,7 @@ mod tests {
             "register --agents=5 --delay-ms=1.5 --master-flag=--registry=file --json",
             "launch --target=mesos-v1 --master=h:1 --failing-tasks=0",
             "report a.json b.json --markdown=c.md --html=d.html",
+            "apps --part=scale,read --rate=50.5 --create-by=app --marathon-flag=--launch_tokens=5",
             "list",
         ] {
             assert!(parses(right), "{right}");
@@ -232,6 +235,9 @@ mod tests {
             "register --wire=xml",
             "register --timeout-secs=0",
             "register --delay-ms=-1",
+            "apps --part=all",
+            "apps --rate=0",
+            "apps --apps=0",
             "report",
         ] {
             assert!(!parses(wrong), "{wrong}");
@@ -254,6 +260,7 @@ mod tests {
             "bounds",
             "tasks",
             "agent-restart",
+            "apps",
             "bench",
         ] {
             let at = text.find(&format!("{name}\n    ")).unwrap();

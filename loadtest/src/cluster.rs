@@ -15,6 +15,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::framework::Error;
 
+mod marathon;
+
+pub use marathon::Marathon;
+
 /// Time the programs have to come up.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
 

@@ -46,6 +46,15 @@ pub fn enough_files(agents: u64) -> Result<(), Error> {
     }
 }
 
+/// The most agents for which master and load test may open enough files.
+///
+/// # Errors
+/// When the system does not tell the limit.
+pub fn most_agents() -> Result<u64, Error> {
+    let (allowed, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(allowed.saturating_sub(OTHER_FILES))
+}
+
 /// What figures of this machine depend on.
 pub fn describe(clock: Clock) -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -109,6 +118,7 @@ mod tests {
         assert!(enough_files(1).is_ok());
         let error = enough_files(u64::MAX).unwrap_err().to_string();
         assert!(error.contains("raise the limit"), "{error}");
+        assert!(enough_files(most_agents().unwrap()).is_ok());
     }
 
     #[test]

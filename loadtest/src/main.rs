@@ -1,6 +1,7 @@
 //! `tepui-loadtest`: loads real masters over the wire and reports how fast and how large they are.
 //! Agents may be simulated, thousands to a process; their decisions are those of the real agent.
 
+mod apps;
 mod calls;
 mod cli;
 mod clock;

@@ -30,50 +30,94 @@ pub struct Found {
     pub times: Histogram<u64>,
     /// Bytes of the largest answer.
     pub largest: usize,
+    /// Bytes of all answers.
+    pub bytes: u64,
+    /// Reads that were due for longer than an interval at the end and had no answer; each counts in
+    /// `times` with the time it had waited until then.
+    pub unanswered: u64,
     /// Answers that were none, and the last reason.
     pub failures: (u64, String),
 }
 
+impl Found {
+    fn none() -> Self {
+        Found {
+            times: histogram(),
+            largest: 0,
+            bytes: 0,
+            unanswered: 0,
+            failures: (0, String::new()),
+        }
+    }
+}
+
+/// What readers share.
+struct Shared {
+    found: Found,
+    /// When the present or next read of each reader was due.
+    due: Vec<Duration>,
+}
+
 /// Readers of one URL; they end when dropped.
 pub struct Prober {
-    found: Arc<Mutex<Found>>,
+    clock: Clock,
+    pace: Pace,
+    shared: Arc<Mutex<Shared>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Prober {
-    /// Starts so many readers of a URL.
+    /// Starts so many readers of a URL; those that read at an interval begin one after the other
+    /// within the first.
     ///
     /// # Errors
     /// When no client can be made.
     pub fn start(clock: Clock, url: &str, pace: Pace, readers: usize) -> Result<Self, Error> {
-        let found = Arc::new(Mutex::new(Found {
-            times: histogram(),
-            largest: 0,
-            failures: (0, String::new()),
+        let begun = clock.now();
+        let due = |index: usize| match pace {
+            Pace::Every(interval) => begun + interval.mul_f64(index as f64 / readers as f64),
+            Pace::Continuous => begun,
+        };
+        let shared = Arc::new(Mutex::new(Shared {
+            found: Found::none(),
+            due: (0..readers).map(due).collect(),
         }));
         let mut tasks = Vec::new();
-        for _ in 0..readers {
-            let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?;
-            let (found, url) = (found.clone(), url.to_owned());
-            tasks.push(tokio::spawn(async move {
-                read_on(clock, &client, &url, pace, &found).await;
-            }));
+        for index in 0..readers {
+            let reader = Reader {
+                clock,
+                client: reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?,
+                url: url.to_owned(),
+                pace,
+                index,
+                shared: shared.clone(),
+            };
+            let first = due(index);
+            tasks.push(tokio::spawn(reader.read_on(first)));
         }
-        Ok(Prober { found, tasks })
+        Ok(Prober {
+            clock,
+            pace,
+            shared,
+            tasks,
+        })
     }
 
-    /// Ends the readers and tells what they found.
+    /// Ends the readers and tells what they found. What an answer is still missing to counts with
+    /// the time it has waited: a stall that lasts to the end would not be seen otherwise.
     pub fn finish(self) -> Found {
         for task in &self.tasks {
             task.abort();
         }
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = Found {
-            times: histogram(),
-            largest: 0,
-            failures: (0, String::new()),
-        };
-        std::mem::replace(&mut *found, empty)
+        let now = self.clock.now();
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = std::mem::replace(&mut shared.found, Found::none());
+        if let Pace::Every(interval) = self.pace {
+            for due in &shared.due {
+                count_overdue(&mut found, now, *due, interval);
+            }
+        }
+        found
     }
 }
 
@@ -85,42 +129,96 @@ impl Drop for Prober {
     }
 }
 
-async fn read_on(
+/// Counts all reads from `due` on that had to be done more than an interval ago.
+fn count_overdue(found: &mut Found, now: Duration, mut due: Duration, interval: Duration) {
+    while !interval.is_zero() && due + interval < now {
+        crate::record(&mut found.times, now - due);
+        found.unanswered += 1;
+        due += interval;
+    }
+}
+
+/// One reader.
+struct Reader {
     clock: Clock,
-    client: &reqwest::Client,
-    url: &str,
+    client: reqwest::Client,
+    url: String,
     pace: Pace,
-    found: &Mutex<Found>,
-) {
-    let mut due = clock.now();
-    loop {
-        let read = async {
-            let answer = client.get(url).send().await?.error_for_status()?;
-            answer.bytes().await
-        };
-        let result = read.await;
-        let now = clock.now();
-        {
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            match result {
-                Ok(bytes) => {
-                    crate::record(&mut found.times, now.saturating_sub(due));
-                    found.largest = found.largest.max(bytes.len());
+    index: usize,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Reader {
+    async fn read_on(self, mut due: Duration) {
+        tokio::time::sleep_until(self.clock.instant(due)).await;
+        loop {
+            let result = self.read().await;
+            let now = self.clock.now();
+            let began = due;
+            // Those that became due meanwhile are read one after the other, each counted from
+            // when it was due: a stall shows as what callers at that rate would have felt.
+            due = match self.pace {
+                Pace::Every(interval) => due + interval,
+                Pace::Continuous => now,
+            };
+            self.note(result, now.saturating_sub(began), due);
+            match self.pace {
+                Pace::Every(_) => tokio::time::sleep_until(self.clock.instant(due)).await,
+                Pace::Continuous => {
+                    tokio::task::yield_now().await;
+                    due = self.clock.now();
                 }
-                Err(error) => found.failures = (found.failures.0 + 1, error.to_string()),
             }
         }
-        match pace {
-            Pace::Every(interval) => {
-                // Those that became due meanwhile are read one after the other, each counted from
-                // when it was due: a stall shows as what callers at that rate would have felt.
-                due += interval;
-                tokio::time::sleep_until(clock.instant(due)).await;
-            }
-            Pace::Continuous => {
-                tokio::task::yield_now().await;
-                due = clock.now();
-            }
+    }
+
+    /// Reads once; gives the bytes of the answer, which is not kept.
+    async fn read(&self) -> Result<usize, reqwest::Error> {
+        let mut answer = self
+            .client
+            .get(&self.url)
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut length = 0;
+        while let Some(piece) = answer.chunk().await? {
+            length += piece.len();
         }
+        Ok(length)
+    }
+
+    fn note(&self, result: Result<usize, reqwest::Error>, took: Duration, next: Duration) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(due) = shared.due.get_mut(self.index) {
+            *due = next;
+        }
+        let found = &mut shared.found;
+        match result {
+            Ok(length) => {
+                crate::record(&mut found.times, took);
+                found.largest = found.largest.max(length);
+                found.bytes += length as u64;
+            }
+            Err(error) => found.failures = (found.failures.0 + 1, error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_due_long_ago_counts_with_the_time_it_waited() {
+        let ms = Duration::from_millis;
+        let mut found = Found::none();
+        count_overdue(&mut found, ms(100), ms(95), ms(10));
+        assert_eq!(found.unanswered, 0, "it may still come in time");
+        count_overdue(&mut found, ms(100), ms(60), ms(10));
+        assert_eq!((found.unanswered, found.times.len()), (3, 3));
+        assert!(found.times.equivalent(found.times.max(), 40_000));
+        assert!(found.times.equivalent(found.times.min(), 20_000) || found.times.min() == 20_000);
+        count_overdue(&mut found, ms(100), ms(0), Duration::ZERO);
+        assert_eq!(found.unanswered, 3);
     }
 }

@@ -14,24 +14,32 @@ use serde_json::Value;
 /// Runs the load test; the programs it starts lie beside it.
 fn loadtest(arguments: &[&str]) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_tepui-loadtest"));
-    let master = program.with_file_name("tepui-master");
-    assert!(
-        master.exists(),
-        "{} is missing: build it with 'cargo build --workspace --bins'",
-        master.display()
-    );
+    for other in ["tepui-master", "tepui-marathon"] {
+        let other = program.with_file_name(other);
+        assert!(
+            other.exists(),
+            "{} is missing: build it with 'cargo build --workspace --bins'",
+            other.display()
+        );
+    }
     Command::new(program).args(arguments).output().unwrap()
 }
 
-/// The only run of a scenario that must succeed.
+/// The only or first run of a scenario that must succeed.
 fn run(arguments: &str) -> Value {
+    runs(arguments).swap_remove(0)
+}
+
+/// All runs of a scenario that must succeed.
+fn runs(arguments: &str) -> Vec<Value> {
     let mut all: Vec<&str> = arguments.split(' ').collect();
     all.extend(["--json", "--timeout-secs=60"]);
     let output = loadtest(&all);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments}: {errors}");
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    report["runs"][0].take()
+    let runs = report["runs"].take();
+    runs.as_array().unwrap().clone()
 }
 
 fn measure(run: &Value, name: &str) -> f64 {
@@ -161,6 +169,73 @@ fn offenders_are_dealt_with_and_named() {
 }
 
 #[test]
+fn many_apps_are_created_and_all_their_tasks_run() {
+    for (by, requests) in [("group", 3), ("app", 25)] {
+        let size = "--agents=20 --apps=25 --instances=2 --per-group=10 --clients=3";
+        let run = run(&format!("apps --part=create {size} --create-by={by}"));
+        assert_eq!(count(&run, "a request that creates"), requests);
+        assert_eq!(
+            count(&run, "request until its deployment is over"),
+            requests
+        );
+        assert!(measure(&run, "until all tasks run") > 0.0);
+        assert!(measure(&run, "marathon memory, at most") > 1.0);
+        assert!(measure(&run, "marathon files") > 0.0);
+    }
+}
+
+#[test]
+fn lists_of_apps_are_read_at_rest_and_while_an_app_is_scaled() {
+    let run = run(
+        "apps --part=read --agents=20 --apps=20 --instances=1 --rate=20 --pollers=4 \
+                   --scale=30 --seconds=1",
+    );
+    assert!((15..=25).contains(&count(&run, "GET /v2/apps at rest")));
+    for path in ["", "/ID"] {
+        assert!(count(&run, &format!("GET /v2/apps{path} while scaling")) > 0);
+    }
+    assert!(count(&run, "scaling an app up without reads") > 0);
+    assert!(count(&run, "scaling an app to 0 while reading") > 0);
+    // Each of the apps takes some hundred bytes.
+    assert!(measure(&run, "size of the list at rest") > 0.005);
+}
+
+#[test]
+fn an_app_is_scaled_up_and_down_with_few_and_many_tokens_and_never_has_a_task_too_many() {
+    let runs = runs("apps --part=scale --agents=20 --scale=90");
+    assert_eq!(runs.len(), 2);
+    for run in &runs {
+        assert_eq!(measure(run, "most tasks at any time"), 90.0);
+        assert!(measure(run, "until all tasks are gone") > 0.0);
+    }
+    assert_eq!(runs[0]["parameters"]["launch tokens"], "default");
+}
+
+#[test]
+fn more_tasks_than_fit_are_scaled_down() {
+    let resources = "--resources=cpus:0.1;mem:1024;disk:10;ports:[31000-32000]";
+    let run = run(&format!(
+        "apps --part=scale --agents=2 --scale=1000 {resources}"
+    ));
+    assert_eq!(measure(&run, "most tasks at any time"), 20.0);
+    let note = run["notes"][0].as_str().unwrap();
+    assert!(
+        note.contains("1000 instances were wanted, and 20 fit"),
+        "{note}"
+    );
+}
+
+#[test]
+fn upgrades_keep_to_their_strategy_and_deployments_run_side_by_side() {
+    let run = run("apps --part=upgrade --agents=20 --upgrade=20 --parallel=3");
+    for name in ["upgrade", "restart"] {
+        assert!(measure(&run, &format!("fewest tasks during {name}")) >= 10.0);
+        assert!(measure(&run, &format!("most tasks during {name}")) <= 24.0);
+    }
+    assert_eq!(count(&run, "deployments side by side"), 3);
+}
+
+#[test]
 fn saved_figures_become_one_page() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name).display().to_string();
@@ -205,6 +280,11 @@ fn what_cannot_be_played_is_told() {
         ("failover --master=127.0.0.1:1", "leave --master out"),
         ("tasks", "needs --master"),
         ("flap --agents=5 --leaving=5", "no agent would stay"),
+        ("apps --agents=5 --marathon-flag=--none=1", "none"),
+        (
+            "apps --part=create --agents=5 --apps=2 --instances=50 --launch-tokens=1",
+            "deployments of new apps: not done in 2s",
+        ),
     ] {
         let mut all: Vec<&str> = arguments.split(' ').collect();
         all.push("--timeout-secs=2");

@@ -63,10 +63,11 @@ impl SimulatedAgent {
     pub fn new(parts: Parts) -> Self {
         let now = parts.fleet.clock.core_now();
         let behaviour = parts.fleet.options.behaviour;
+        let tasks = parts.fleet.figures.tasks().clone();
         SimulatedAgent {
             index: parts.index,
             core: Agent::new(parts.settings, parts.recovered, parts.seed, now),
-            players: Players::new(behaviour, parts.seed),
+            players: Players::new(behaviour, parts.seed, tasks),
             link: Link::none(parts.fleet.options.network),
             opener: parts.opener,
             random: IdSource::from_seed(parts.seed),

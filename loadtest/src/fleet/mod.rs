@@ -2,6 +2,7 @@
 //! Runs no task and starts no master.
 
 mod agent;
+mod count;
 mod link;
 mod players;
 
@@ -32,6 +33,7 @@ use crate::histogram;
 use agent::{Parts, SimulatedAgent};
 use link::Opener;
 
+pub use count::TaskCount;
 pub use link::Network;
 pub use players::Behaviour;
 
@@ -95,6 +97,7 @@ pub struct Figures {
     running: AtomicUsize,
     links_lost: AtomicU64,
     floods: AtomicU64,
+    tasks: Arc<TaskCount>,
     /// Microseconds from the clock's start to the last registration.
     last_registered: AtomicU64,
     register_times: Mutex<Histogram<u64>>,
@@ -213,6 +216,7 @@ impl Figures {
             running: AtomicUsize::new(agents),
             links_lost: AtomicU64::new(0),
             floods: AtomicU64::new(0),
+            tasks: Arc::default(),
             last_registered: AtomicU64::new(0),
             register_times: Mutex::new(histogram()),
             failures: Mutex::new(Vec::new()),
@@ -237,6 +241,11 @@ impl Figures {
     /// Floods that the master has taken in, or cut off.
     pub fn floods(&self) -> u64 {
         self.floods.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that exist on all agents.
+    pub fn tasks(&self) -> &Arc<TaskCount> {
+        &self.tasks
     }
 
     /// When the last agent registered, on the load test's clock.

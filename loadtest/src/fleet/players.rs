@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tepui_core::agent::messages::{ConnectionId, Input, Launch, Token};
@@ -12,6 +13,8 @@ use tepui_protocol::v1::executor::{Call, Event, call, event};
 use tepui_protocol::v1::{
     ExecutorId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus, task_status::Source,
 };
+
+use super::TaskCount;
 
 /// Wait status of a process that ended by itself.
 const EXITED: i32 = 0;
@@ -50,18 +53,20 @@ pub struct Players {
     by_container: HashMap<ContainerId, ConnectionId>,
     ends: BinaryHeap<End>,
     ids: IdSource,
+    count: Arc<TaskCount>,
     next: u64,
 }
 
 impl Players {
-    /// Nobody plays yet.
-    pub fn new(behaviour: Behaviour, seed: [u8; 32]) -> Self {
+    /// Nobody plays yet; tasks will be counted in `count`.
+    pub fn new(behaviour: Behaviour, seed: [u8; 32], count: Arc<TaskCount>) -> Self {
         Players {
             behaviour,
             by_connection: HashMap::new(),
             by_container: HashMap::new(),
             ends: BinaryHeap::new(),
             ids: IdSource::from_seed(seed),
+            count,
             next: 0,
         }
     }
@@ -176,7 +181,9 @@ impl Players {
             return;
         };
         let id = task.task_id.value.clone();
-        player.tasks.insert(id.clone(), false);
+        if player.tasks.insert(id.clone(), false) != Some(false) {
+            self.count.started();
+        }
         player.given += 1;
         self.update(now, connection, &id, TaskState::TaskRunning, inputs);
         let time = run_time(task);
@@ -218,6 +225,7 @@ impl Players {
             return;
         };
         if !std::mem::replace(told, true) {
+            self.count.ended(1);
             self.update(now, connection, task, state, inputs);
         }
     }
@@ -240,6 +248,8 @@ impl Players {
             return;
         };
         self.by_container.remove(&player.container);
+        let cut_short = player.tasks.values().filter(|told| !**told).count();
+        self.count.ended(cut_short as u64);
         inputs.push_back(Input::Exited {
             container: player.container,
             status: Some(status),
@@ -334,7 +344,7 @@ mod tests {
     }
 
     fn players(failing: f64) -> (Players, VecDeque<Input>) {
-        let mut players = Players::new(Behaviour { failing }, [3; 32]);
+        let mut players = Players::new(Behaviour { failing }, [3; 32], Arc::default());
         let mut inputs = VecDeque::new();
         let launch = Launch {
             container: ContainerId::new("c"),
@@ -437,6 +447,24 @@ mod tests {
         players.event(at(2), connection, kill, &mut inputs);
         players.due(at(10_000_000), &mut inputs);
         assert_eq!(states(&mut inputs), ["TASK_KILLED"]);
+    }
+
+    #[test]
+    fn tasks_count_from_their_start_to_their_told_end_or_that_of_their_container() {
+        let (mut players, mut inputs) = players(0.0);
+        let count = players.count.clone();
+        let connection = ConnectionId(1);
+        for (id, command) in [("a", "sleep 5"), ("b", "true"), ("c", "sleep 5")] {
+            let launch = launch_event(task(id, command));
+            players.event(at(0), connection, launch, &mut inputs);
+        }
+        assert_eq!((count.now(), count.most()), (2, 2));
+        players.due(at(5_000_000), &mut inputs);
+        assert_eq!(count.now(), 0);
+        let again = launch_event(task("d", "sleep 5"));
+        players.event(at(6_000_000), connection, again, &mut inputs);
+        players.kill(&ContainerId::new("c"), &mut inputs);
+        assert_eq!((count.now(), count.most()), (0, 2));
     }
 
     #[test]

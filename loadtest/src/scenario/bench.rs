@@ -8,7 +8,9 @@ use tepui_protocol::v1::scheduler::call;
 use tepui_protocol::v1::{TaskId, TaskStatus};
 
 use super::tasks::tell_memory;
-use super::{Common, FOREVER, Outcome, Stage, failover, launch, offers, register, state, steady};
+use super::{
+    Common, FOREVER, Outcome, Stage, apps, failover, launch, offers, register, state, steady,
+};
 use crate::clock::Clock;
 use crate::cluster::{Agent, RESOURCES, START_LIMIT};
 use crate::framework::{Error, Framework, of_type};
@@ -113,10 +115,18 @@ async fn simulated(clock: Clock, arguments: &Bench) -> Result<Vec<Run>, Error> {
         agents,
         tasks: agents * 10,
         readers: 1,
-        common,
+        common: common.clone(),
         ..defaults()?
     };
     runs.push(state::run(clock, &state).await?);
+    let apps = apps::Apps {
+        agents: agents.div_ceil(5),
+        apps: agents.div_ceil(10),
+        parts: vec![apps::Part::Create],
+        common,
+        ..defaults()?
+    };
+    runs.extend(apps::run(clock, &apps).await?);
     Ok(runs)
 }
 

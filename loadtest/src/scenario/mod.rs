@@ -2,6 +2,7 @@
 //! Each scenario is one file; nothing here measures by itself.
 
 pub mod agent_restart;
+pub mod apps;
 pub mod bench;
 pub mod bounds;
 pub mod failover;
@@ -481,6 +482,13 @@ pub fn tell_probe(run: &mut Run, name: &str, found: &Found) {
         let (count, why) = &found.failures;
         run.note(format!(
             "{name}: {count} reads failed, the last with: {why}"
+        ));
+    }
+    if found.unanswered > 0 {
+        run.note(format!(
+            "{name}: {} reads that were due had no answer at the end; they count with the time \
+             they had waited until then",
+            found.unanswered
         ));
     }
 }
