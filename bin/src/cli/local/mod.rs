@@ -277,6 +277,9 @@ fn announce(
         out,
         "try: tepui run --master {target} --name hello -- echo hello"
     )?;
+    if let Some(marathon) = marathon {
+        writeln!(out, "     tepui app list --marathon {}", marathon.url(""))?;
+    }
     writeln!(out, "Ctrl-C ends the cluster")?;
     out.flush()
 }
