@@ -32,7 +32,7 @@ const MAX_DEPLOYMENTS: u64 = 1_000_000;
 /// Time between two looks at the number of tasks.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Time between two reads of an app with all its tasks.
+/// Time between two reads of what is long, such as an app with all its tasks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a task too many has to show itself after all is done.
@@ -153,12 +153,12 @@ impl<'a> Scene<'a> {
         self.read(path, Pace::Every(super::super::PROBE_INTERVAL), 1)
     }
 
-    /// Reads an app with all its tasks, as often as those do who wait for it: the answer is long.
+    /// Reads a path whose answer is long, as often as those do who wait for something.
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn watch(&self, app: &str) -> Result<Prober, Error> {
-        self.read(&format!("/v2/apps{app}"), Pace::Every(WATCH_INTERVAL), 1)
+    pub fn watch(&self, path: &str) -> Result<Prober, Error> {
+        self.read(path, Pace::Every(WATCH_INTERVAL), 1)
     }
 
     /// Reads a path with so many readers.
