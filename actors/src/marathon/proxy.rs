@@ -2,7 +2,6 @@
 //! Knows no routes, and finds no leader.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::dev::Payload;
@@ -22,12 +21,6 @@ const VIA: &str = "x-marathon-via";
 
 /// Tells the leader who asks.
 const FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// Looks for a leader before a request is given up. Marathon.
-const LOOKS: u32 = 11;
-
-/// Time between two looks. Marathon.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Headers that belong to one connection, and those that this proxy makes anew.
 const NOT_PASSED_ON: [&str; 12] = [
@@ -103,7 +96,7 @@ impl Inner {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        let Some(leader) = self.leader().await else {
+        let Some(leader) = self.leader() else {
             let text = "Could not determine the current leader";
             return message(StatusCode::BAD_GATEWAY, text);
         };
@@ -157,16 +150,10 @@ impl Inner {
         sent.header(VIA, via).body(body)
     }
 
-    /// The leader, as soon as there is one that is not this instance, which does not lead (yet).
-    async fn leader(&self) -> Option<String> {
-        for _ in 0..LOOKS {
-            let leader = self.info.leadership.leader();
-            if let Some(leader) = leader.filter(|leader| *leader != self.info.address) {
-                return Some(leader);
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
-        None
+    /// The leader, if it is another instance.
+    fn leader(&self) -> Option<String> {
+        let leader = self.info.leadership.leader();
+        leader.filter(|leader| *leader != self.info.address)
     }
 }
 

@@ -15,7 +15,7 @@ fn checked(cmd: &str, check: &str) -> Value {
         "portDefinitions": [],
         "healthChecks": [{
             "protocol": "COMMAND", "command": {"value": check}, "intervalSeconds": 1,
-            "gracePeriodSeconds": 600, "timeoutSeconds": 5, "maxConsecutiveFailures": 3,
+            "gracePeriodSeconds": 600, "delaySeconds": 0, "timeoutSeconds": 5, "maxConsecutiveFailures": 3,
         }],
         "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.25},
     })
@@ -161,9 +161,11 @@ fn a_framework_that_was_torn_down_is_registered_anew_and_its_apps_start_again() 
     let (code, said) = marathon.run_to_its_end();
     assert_eq!(code, Some(110), "{said}");
     marathon.start_again();
+    until("new tasks", || {
+        (running(&live_tasks(master)) == 2).then_some(())
+    });
     marathon.await_running("/a", 2);
     assert_ne!(marathon.get("/v2/info")["frameworkId"], id);
-    assert_eq!(running(&live_tasks(master)), 2);
 }
 
 #[test]

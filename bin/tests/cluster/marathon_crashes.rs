@@ -44,7 +44,9 @@ impl Scene {
     fn start() -> Scene {
         let cluster = Cluster::start(1);
         let master = cluster.master.address;
-        let marathon = Marathon::start(cluster.dir.path(), master, &[]);
+        // So that many kills fit into a short test.
+        let flags = ["--min_revive_offers_interval=100"];
+        let marathon = Marathon::start(cluster.dir.path(), master, &flags);
         Scene { cluster, marathon }
     }
 

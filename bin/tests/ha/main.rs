@@ -10,6 +10,8 @@ mod support;
 #[path = "../../../actors/tests/zookeeper/support/mod.rs"]
 mod zookeeper;
 
+mod marathon;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -33,6 +33,7 @@ pub use info::{Abdication, InfoSource, Leadership, LoggerChange, Loggers, MARATH
 pub use info::{Metrics, ToLeader};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, StatusCode};
@@ -53,6 +54,12 @@ use crate::metrics::marathon::MarathonMetrics;
 
 /// Event streams that may be open at a time; further ones are answered 503.
 pub const MAX_STREAMS: usize = 512;
+
+/// Looks for a leader before a request is answered without one: for 2.75 s, as in Marathon.
+const LOOKS: u32 = 55;
+
+/// Time between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the handlers of all workers share.
 pub struct Face {
@@ -105,8 +112,9 @@ pub async fn dispatch(
 async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
     let measured = Measured::begin(&request, face);
     let (payload, unread) = unread::watch(measured.received(payload));
-    let is_elected = face.info.leadership.is_elected();
-    let answer = match face.guard.admit(&request) {
+    let admitted = face.guard.admit(&request);
+    let is_elected = admitted.is_ok() && until_led(&face.info).await;
+    let answer = match admitted {
         Err(refusal) => refusal,
         Ok(_room) if is_elected => lead(&request, payload, face)
             .await
@@ -116,6 +124,21 @@ async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> H
     unread.answered();
     let answer = headers::finish(&request, &face.info, is_elected, answer);
     measured.answered(answer)
+}
+
+/// Waits a little for a leader; gives whether it is this instance.
+async fn until_led(info: &InfoSource) -> bool {
+    let is_led = || {
+        let leader = info.leadership.leader();
+        info.leadership.is_elected() || leader.is_some_and(|leader| leader != info.address)
+    };
+    for _ in 0..LOOKS {
+        if is_led() {
+            break;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    info.leadership.is_elected()
 }
 
 /// Answers while another instance leads, or none: event streams are sent to the leader, all else is
