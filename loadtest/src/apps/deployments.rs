@@ -25,6 +25,10 @@ const GAP: &str = "event_stream_gap";
 /// Silence after which the list of deployments is read.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// Looks at the list that may show a deployment as over before an event must have told so: the list
+/// is that of the app manager's memory, and events wait until what they tell is stored.
+const MAX_UNTOLD: u32 = 6;
+
 /// The end of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
@@ -97,7 +101,7 @@ impl Deployments {
     /// When one fails, the stream ends, or the end of one is never told.
     pub async fn over(&self, ids: &[String]) -> Result<Vec<Duration>, Error> {
         let mut left: Vec<&String> = ids.iter().collect();
-        let mut overdue = 0;
+        let mut untold = 0;
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
@@ -117,7 +121,7 @@ impl Deployments {
                 }
             }
             if timeout(SILENCE, changed).await.is_err() {
-                overdue = self.ask(&left, overdue).await?;
+                untold = self.ask(&left, untold).await?;
             }
         }
     }
@@ -128,8 +132,9 @@ impl Deployments {
     }
 
     /// Reads which deployments are under way. Those that are not have ended: with a gap in the
-    /// stream that is enough, without one their ends must be told before the next look.
-    async fn ask(&self, ids: &[&String], overdue: usize) -> Result<usize, Error> {
+    /// stream that is enough, without one their ends must be told after some looks. Gives the looks
+    /// in a row that found such ones.
+    async fn ask(&self, ids: &[&String], untold: u32) -> Result<u32, Error> {
         let under_way = self.api.deployments().await?;
         let mut known = self.shared.know();
         let gone = ids.iter().filter(|id| {
@@ -144,14 +149,17 @@ impl Deployments {
             self.shared.changed.notify_waiters();
             return Ok(0);
         }
-        if let (Some(id), true) = (gone.first(), overdue > 0) {
+        let Some(id) = gone.first() else {
+            return Ok(0);
+        };
+        if untold >= MAX_UNTOLD {
             return Err(format!(
                 "{} deployments are over and no event told so, the first of them {id}",
                 gone.len()
             )
             .into());
         }
-        Ok(gone.len())
+        Ok(untold + 1)
     }
 }
 

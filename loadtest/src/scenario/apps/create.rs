@@ -29,10 +29,10 @@ struct Request {
 /// When a request is refused, or not all tasks of all apps run in time, or one too many does.
 pub async fn play(scene: &Scene<'_>, arguments: &Apps, run: &mut Run) -> Result<(), Error> {
     let health = scene.probe("/ping")?;
-    let one = scene.probe("/v2/queue")?;
+    let queue = scene.watch("/v2/queue")?;
     let apps = create(scene, arguments, run).await?;
     tell_probe(run, "GET /ping meanwhile", &health.finish());
-    tell_probe(run, "GET /v2/queue meanwhile", &one.finish());
+    tell_probe(run, "GET /v2/queue meanwhile", &queue.finish());
     let list = scene.now();
     scene
         .expect_counts(apps, apps * arguments.instances)

@@ -28,7 +28,7 @@ pub async fn play(scene: &Scene<'_>, arguments: &Apps, run: &mut Run) -> Result<
     scene
         .deploy("a new app", Method::POST, "/v2/apps", Some(&new))
         .await?;
-    let one = scene.watch(SCALED)?;
+    let one = scene.watch(&format!("/v2/apps{SCALED}"))?;
     let list = scene.probe("/v2/apps")?;
     let queue = scene.probe("/v2/queue")?;
     let tasks = scene.tasks().clone();

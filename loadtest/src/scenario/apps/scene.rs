@@ -1,13 +1,14 @@
 //! A part's cluster: master, simulated agents, app manager, and what is known of its deployments.
 //! Scales down what does not fit, and says so; plays no part itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tepui_core::resources::Resources;
+use tokio::task::JoinHandle;
 
 use super::super::{FOREVER, Stage, within};
 use super::{Apps, Tokens};
@@ -32,7 +33,7 @@ const MAX_DEPLOYMENTS: u64 = 1_000_000;
 /// Time between two looks at the number of tasks.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Time between two reads of an app with all its tasks.
+/// Time between two reads of what is long, such as an app with all its tasks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a task too many has to show itself after all is done.
@@ -40,6 +41,9 @@ const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// How long lists may lag behind.
 const COUNT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time between two points of the number of tasks over time.
+const GROWTH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Time between two looks at lists.
 const COUNT_LOOK: Duration = Duration::from_millis(100);
@@ -50,6 +54,7 @@ pub struct Scene<'a> {
     fleet: FleetHandle,
     marathon: Marathon,
     samplers: Vec<Sampler>,
+    growth: Growth,
     /// Tasks there is room for.
     room: u64,
     /// The app manager.
@@ -91,6 +96,7 @@ impl<'a> Scene<'a> {
         let mut samplers = vec![Sampler::start(stage.clock, "marathon", marathon.pid()?)?];
         samplers.extend(stage.watch_master()?);
         Ok(Scene {
+            growth: Growth::start(stage, fleet.figures().tasks().clone()),
             deployments: Deployments::listen(api.clone(), stage.clock).await?,
             stage,
             fleet,
@@ -115,6 +121,7 @@ impl<'a> Scene<'a> {
             }
             let stored = self.marathon.stored_bytes() as f64 / 1e6;
             run.measure("marathon files", stored, "MB");
+            run.series("tasks", "tasks", self.growth.points());
             for sampler in self.samplers {
                 sampler.finish(run)?;
             }
@@ -153,12 +160,12 @@ impl<'a> Scene<'a> {
         self.read(path, Pace::Every(super::super::PROBE_INTERVAL), 1)
     }
 
-    /// Reads an app with all its tasks, as often as those do who wait for it: the answer is long.
+    /// Reads a path whose answer is long, as often as those do who wait for something.
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn watch(&self, app: &str) -> Result<Prober, Error> {
-        self.read(&format!("/v2/apps{app}"), Pace::Every(WATCH_INTERVAL), 1)
+    pub fn watch(&self, path: &str) -> Result<Prober, Error> {
+        self.read(path, Pace::Every(WATCH_INTERVAL), 1)
     }
 
     /// Reads a path with so many readers.
@@ -272,6 +279,43 @@ impl<'a> Scene<'a> {
             }
             tokio::time::sleep(COUNT_LOOK).await;
         }
+    }
+}
+
+/// The number of tasks over time; it is no longer watched when dropped.
+struct Growth {
+    points: Arc<Mutex<Vec<(f64, f64)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Growth {
+    fn start(stage: &Stage, tasks: Arc<TaskCount>) -> Self {
+        let points = Arc::new(Mutex::new(Vec::new()));
+        let own = points.clone();
+        let clock = stage.clock;
+        let begun = clock.now();
+        let task = tokio::spawn(async move {
+            loop {
+                let at = (clock.now() - begun).as_secs_f64();
+                let point = (at, tasks.now() as f64);
+                own.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(point);
+                tokio::time::sleep(GROWTH_INTERVAL).await;
+            }
+        });
+        Growth { points, task }
+    }
+
+    fn points(&self) -> Vec<(f64, f64)> {
+        let points = self.points.lock();
+        points.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Growth {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -82,7 +82,7 @@ async fn roll(
     name: &str,
     (method, path, body): (Method, &str, Option<&Value>),
 ) -> Result<(), Error> {
-    let one = scene.watch(UPGRADED)?;
+    let one = scene.watch(&format!("/v2/apps{UPGRADED}"))?;
     let list = scene.probe("/v2/apps")?;
     let deployments = scene.probe("/v2/deployments")?;
     let tasks = scene.tasks().clone();

@@ -70,30 +70,30 @@ impl Manager {
             return launched;
         };
         let most = self.settings.max_instances_per_offer;
-        let mut open_apps: BTreeSet<usize> = (0..waiting.len()).collect();
-        while !open_apps.is_empty() {
-            for at in open_apps.clone() {
-                let Some(app) = waiting.get_mut(at) else {
+        // All are asked once, and then those that took something; an offer that is full asks nobody,
+        // since thousands of apps may wait and thousands of offers may come.
+        let mut asked: Vec<usize> = (0..waiting.len()).collect();
+        while !asked.is_empty() {
+            let mut again = Vec::new();
+            for at in asked {
+                if *tokens == 0 || open.launches >= most {
+                    return launched;
+                }
+                let Some(app) = waiting.get_mut(at).filter(|app| app.launch > 0) else {
                     continue;
                 };
-                if app.launch == 0 || *tokens == 0 || open.launches >= most {
-                    open_apps.remove(&at);
-                    continue;
-                }
                 match self.launch(now, &mut open, app, out) {
                     Ok(task) => {
                         launched.push(task);
                         app.launch -= 1;
                         *tokens -= 1;
+                        again.push(at);
                     }
-                    Err(refusal) => {
-                        open_apps.remove(&at);
-                        if let Some(refusal) = refusal {
-                            self.note_unused(now, &app.app.id, &offer, &refusal);
-                        }
-                    }
+                    Err(Some(refusal)) => self.note_unused(now, &app.app.id, &offer, &refusal),
+                    Err(None) => {}
                 }
             }
+            asked = again;
         }
         launched
     }
