@@ -15,9 +15,9 @@ use crate::framework::Error;
 use crate::report::Run;
 use scene::Scene;
 
-/// The app manager at simulated agents: many apps are created; lists are read at a rate, at rest and
-/// while an app is scaled; one app is scaled up and down; apps are upgraded and scaled side by side.
-/// Fails when there is ever a task too many or too few.
+/// The app manager at simulated agents: many apps are created; lists are read at a rate, at rest
+/// and while an app is scaled; one app is scaled up and down; apps are upgraded and scaled side by
+/// side. Fails when there is ever a task too many or too few.
 #[derive(Debug, Clone, Args)]
 pub struct Apps {
     /// Simulated agents.

@@ -58,8 +58,9 @@ pub async fn play(scene: &Scene<'_>, arguments: &Apps, run: &mut Run) -> Result<
     Ok(())
 }
 
-/// Scales up; gives how long that took until all tasks were there and until the deployment was over,
-/// and to how many instances. What is not there when most of the time of a step is over is given up.
+/// Scales up; gives how long that took until all tasks were there and until the deployment was
+/// over, and to how many instances. What is not there when most of the time of a step is over is
+/// given up.
 async fn up(
     scene: &Scene<'_>,
     run: &mut Run,
