@@ -251,9 +251,7 @@ fn start(command: Command, port: u16, dir: &Path, name: &str) -> Program {
 /// Starts a program and waits until it answers 200 at this path.
 fn start_until(path: &str, mut command: Command, port: u16, dir: &Path, name: &str) -> Program {
     let log = dir.join(format!("{name}-{port}.log"));
-    // What earlier processes at this port said is kept.
-    let file = File::options().create(true).append(true).open(&log);
-    let file = file.expect("log file");
+    let file = File::create(&log).expect("log file");
     let child = command
         .stdin(Stdio::null())
         .stdout(file.try_clone().expect("log file"))

@@ -185,6 +185,8 @@ fn an_agent_has_no_longer_to_come_back_than_reregistrations_may_take() {
     test.command();
     let message = "agent did not reregister within 10mins after disconnecting";
     assert_eq!(test.update(&framework).message(), message);
+    assert!(test.event(&framework.stream).failure.is_some());
+    test.done();
 }
 
 #[test]
