@@ -128,8 +128,6 @@ pub enum StatePlace {
         url: ZkUrl,
         /// Session timeout: `--zk_session_timeout`.
         session_timeout: Duration,
-        /// Limit of one operation: `--zk_timeout`.
-        timeout: Duration,
     },
 }
 

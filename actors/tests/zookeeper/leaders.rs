@@ -209,7 +209,6 @@ async fn a_backup_is_made_and_restored_where_several_share_the_state() {
     let place = StatePlace::ZooKeeper {
         url: zk.clone(),
         session_timeout: SHORT,
-        timeout: SHORT,
     };
     let refused = maintain(&place, Some(backup.clone()), None).await;
     let refused = refused.expect_err("somebody leads").to_string();

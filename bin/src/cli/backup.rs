@@ -41,7 +41,6 @@ impl PlaceArgs {
             (None, Some(url)) => StatePlace::ZooKeeper {
                 url,
                 session_timeout: SESSION_TIMEOUT,
-                timeout: SESSION_TIMEOUT,
             },
             // The parser asks for one of them.
             (None, None) => StatePlace::Memory,

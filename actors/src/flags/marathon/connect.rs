@@ -21,7 +21,7 @@ const ZK_FORMS: &str =
 const NO_SLASH: &str = "before its '@' it may hold no slash";
 
 /// Flags that count only when state is in ZooKeeper.
-const ZK_ONLY: [&str; 2] = ["zk_timeout", "zk_session_timeout"];
+const ZK_ONLY: [&str; 1] = ["zk_session_timeout"];
 
 /// The flag `master`.
 pub(super) fn master(values: &Values) -> Result<MasterUrl, MarathonFlagError> {
@@ -65,7 +65,6 @@ pub(super) fn state(values: &mut Values) -> Result<StatePlace, MarathonFlagError
         (Some(_) | None, Some(url)) => StatePlace::ZooKeeper {
             url,
             session_timeout: values.millis("zk_session_timeout")?,
-            timeout: values.millis("zk_timeout")?,
         },
     };
     match &place {

@@ -223,7 +223,6 @@ impl Life<'_> {
         let StatePlace::ZooKeeper {
             url,
             session_timeout,
-            ..
         } = &self.config.state
         else {
             self.leading.follow(Some(self.told.clone()));
@@ -423,7 +422,6 @@ pub async fn maintain(
         StatePlace::ZooKeeper {
             url,
             session_timeout,
-            ..
         } => (url, *session_timeout),
     };
     let session = Session::open(url.clone(), session_timeout);

@@ -25,7 +25,9 @@ flags! {
         internal_store_backend: Kind::Choice(&["zk", "mem"]), Some("zk"), Yes,
             "Where state is kept: 'zk', in ZooKeeper, which needs --zk; 'mem', nowhere, so that it \
              is gone with this process. Default: 'zk' with --zk, else the file below --work_dir.";
-        zk_timeout: Kind::MILLIS_FROM_1, Some("10000"), Yes,
+        zk_timeout: Kind::MILLIS_FROM_1, Some("10000"),
+            Inert("a write has a minute, as it may have to store all there is anew, and reading the \
+                   state has --on_elected_prepare_timeout"),
             "Time ZooKeeper has for one operation.";
         zk_session_timeout: Kind::number(Unit::Millis, 1000, 3_600_000),
             Some("10000"), Yes,

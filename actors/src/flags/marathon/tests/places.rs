@@ -55,18 +55,14 @@ fn without_zookeeper_state_is_in_a_file() {
     };
     assert!(dir.is_absolute() && dir.ends_with("state"), "{dir:?}");
     assert_says(&refusal(&["--work_dir="], &[]), &["the path of a file"]);
-    let unused = notes(&["--zk_timeout=5", "--zk_session_timeout=5000"]).concat();
-    assert_says(
-        &unused,
-        &["'zk_timeout'", "'zk_session_timeout'", "--zk only"],
-    );
+    let unused = notes(&["--zk_session_timeout=5000"]).concat();
+    assert_says(&unused, &["'zk_session_timeout'", "--zk only"]);
 }
 
 #[test]
 fn with_zookeeper_state_is_there() {
     let args = [
         "--zk=zk://me:hush@h:1/m",
-        "--zk_timeout=5",
         "--zk_session_timeout=6000",
         "--hostname=here",
     ];
@@ -74,14 +70,12 @@ fn with_zookeeper_state_is_there() {
     let StatePlace::ZooKeeper {
         url,
         session_timeout,
-        timeout,
     } = place
     else {
         panic!("{place:?}");
     };
     assert_eq!(url.to_string(), "zk://me:***@h:1/m");
     assert_eq!(session_timeout, Duration::from_secs(6));
-    assert_eq!(timeout, Duration::from_millis(5));
     assert_eq!(notes(&args), Vec::<String>::new());
 
     let wrong = refusal(&["--zk=h:1/m"], &[]);
