@@ -74,9 +74,12 @@ impl Engine {
         let has_token = self.tokens.left() > 0;
         for (name, role) in &mut self.roles {
             if !role.apps.is_empty() && !has_token {
+                // Offers are not suppressed: what is declined meanwhile comes back soon, and by then
+                // tokens may have been given back.
                 self.timers.add(self.tokens.refill_at(), Timer::Tokens);
+                continue;
             }
-            if role.apps.is_empty() || !has_token {
+            if role.apps.is_empty() {
                 if role.asked != Asked::Suppress && self.settings.suppress_offers {
                     role.asked = Asked::Suppress;
                     out.push(Effect::Suppress(name.clone()));

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::OrdMap;
 use tepui_protocol::marathon::{App, PathId, Timestamp};
@@ -20,6 +21,9 @@ use crate::marathon::matching::{MatchRequest, OpenOffer, Refusal, match_offer};
 use crate::marathon::queue::UnusedOffer;
 use crate::marathon::task::{self, task_info};
 use crate::time::Now;
+
+/// How long offers are refused that only a launch token is missing for.
+const SHORT_REFUSAL: Duration = Duration::from_secs(1);
 
 /// Compiled constraints of so many apps are kept.
 pub(super) const MAX_COMPILED: usize = 10_000;
@@ -44,11 +48,14 @@ impl Manager {
             });
         }
         if !useless.is_empty() {
-            // Without tokens the offers would do a moment later; they are not refused for long.
+            // Each task that begins to run gives its token back, and offers must be there then.
             let is_short = tokens == 0 && waiting.iter().any(|app| app.launch > 0);
             let long = self.settings.decline_offer_duration;
-            let refresh = self.settings.engine.launch_token_refresh_interval;
-            let time = if is_short { long.min(refresh) } else { long };
+            let time = if is_short {
+                long.min(SHORT_REFUSAL)
+            } else {
+                long
+            };
             out.push(Effect::Decline(useless, time.as_secs_f64()));
         }
     }
