@@ -42,7 +42,7 @@ pub(super) async fn route(call: &Call<'_>, rest: &[&str], payload: Payload) -> A
         (Place::All, "PUT") => change_all(call, payload, true).await,
         (Place::All, "PATCH") => change_all(call, payload, false).await,
         (Place::Below(group), "GET") => below(call, group).await,
-        (Place::App(id), "GET") => read(call, &id),
+        (Place::App(id), "GET") => read(call, id).await,
         (Place::App(id), "PUT") => change(call, id, payload, true).await,
         (Place::App(id), "PATCH") => change(call, id, payload, false).await,
         (Place::App(id), "DELETE") => delete(call, id).await,
@@ -160,23 +160,20 @@ pub(super) async fn write_apps(
     answers::long(write).await
 }
 
-fn read(call: &Call<'_>, id: &PathId) -> Answered {
+/// Thousands of tasks may be shown with the app.
+async fn read(call: &Call<'_>, id: PathId) -> Answered {
     let snapshot = call.snapshot();
-    let app = snapshot.root.app(id).ok_or_else(|| answers::no_app(id))?;
+    let app = snapshot.root.app(&id).cloned();
+    let app = app.ok_or_else(|| answers::no_app(&id))?;
     let embed = AppEmbed::SINGLE.with(call.query.all("embed"));
-    let shown = Shown::of_one(&snapshot, call.face.clock.now(), embed, id);
-    let mut body = b"{\"app\":".to_vec();
-    match shown.write(app, &mut body) {
-        Ok(()) => {
-            body.push(b'}');
-            Ok(answers::bytes(StatusCode::OK, body))
-        }
-        Err(error) => {
-            tracing::error!(%error, %id, "app cannot be written as JSON");
-            let text = "the app cannot be shown";
-            Err(answers::message(StatusCode::INTERNAL_SERVER_ERROR, text))
-        }
-    }
+    let now = call.face.clock.now();
+    let write = move |body: &mut crate::http::pieces::PieceWriter| {
+        let mut written = b"{\"app\":".to_vec();
+        Shown::of_one(&snapshot, now, embed, &id).write(&app, &mut written)?;
+        written.push(b'}');
+        body.write_all(&written).map_err(serde_json::Error::io)
+    };
+    answers::long(write).await
 }
 
 async fn create(call: &Call<'_>, payload: Payload) -> Answered {

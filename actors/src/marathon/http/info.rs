@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tepui_core::marathon::matching::MatchSettings;
 
@@ -27,12 +28,12 @@ pub struct InfoSource {
     pub scheme: &'static str,
     /// Own host and port.
     pub address: String,
-    /// `marathon_config` of /v2/info.
-    pub marathon_config: Value,
+    /// `marathon_config` of /v2/info, written already: its members keep Marathon's order.
+    pub marathon_config: Box<RawValue>,
     /// `zookeeper_config` of /v2/info.
-    pub zookeeper_config: Value,
+    pub zookeeper_config: Box<RawValue>,
     /// `http_config` of /v2/info.
-    pub http_config: Value,
+    pub http_config: Box<RawValue>,
     /// `--access_control_allow_origin`; empty means that no such header is sent.
     pub access_control_allow_origin: Vec<String>,
     /// Whether long answers are compressed for those who ask for it: `--http_compression`.
@@ -105,6 +106,24 @@ pub trait ToLeader: Send + Sync {
     fn answer(&self, request: HttpRequest, body: Payload) -> LocalBoxFuture<'static, HttpResponse>;
 }
 
+/// What this instance was started with.
+#[derive(Serialize)]
+pub(super) struct Flags<'a> {
+    marathon_config: &'a RawValue,
+    zookeeper_config: &'a RawValue,
+    http_config: &'a RawValue,
+}
+
+impl InfoSource {
+    pub(super) fn flags(&self) -> Flags<'_> {
+        Flags {
+            marathon_config: &self.marathon_config,
+            zookeeper_config: &self.zookeeper_config,
+            http_config: &self.http_config,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Info<'a> {
     name: &'static str,
@@ -114,9 +133,8 @@ struct Info<'a> {
     leader: Option<String>,
     #[serde(rename = "frameworkId")]
     framework_id: Option<&'a str>,
-    marathon_config: &'a Value,
-    zookeeper_config: &'a Value,
-    http_config: &'a Value,
+    #[serde(flatten)]
+    flags: Flags<'a>,
 }
 
 /// Routes of /v2/info, /v2/leader and /v2/plugins.
@@ -146,9 +164,7 @@ fn info(call: &Call<'_>) -> Answered {
         elected: info.leadership.is_elected(),
         leader: info.leadership.leader(),
         framework_id: snapshot.framework_id.as_deref(),
-        marathon_config: &info.marathon_config,
-        zookeeper_config: &info.zookeeper_config,
-        http_config: &info.http_config,
+        flags: info.flags(),
     })
 }
 

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tepui_core::marathon::definition::{Detail, Rejection};
 
 use super::info::LoggerChange;
@@ -81,12 +81,7 @@ fn prometheus(call: &Call<'_>) -> Answered {
 
 /// There is no actor system to tell of; its place takes what the process was started with.
 fn config(call: &Call<'_>) -> Answered {
-    let info = &call.face.info;
-    answers::ok(&json!({
-        "marathon_config": info.marathon_config,
-        "zookeeper_config": info.zookeeper_config,
-        "http_config": info.http_config,
-    }))
+    answers::ok(&call.face.info.flags())
 }
 
 async fn change_logger(call: &Call<'_>, payload: Payload) -> Answered {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Semaphore;
 
 use super::{Failed, Leading};
@@ -108,6 +109,6 @@ pub(super) fn start(listener: TcpListener, shared: Shared<'_>) -> Result<ServerH
 }
 
 /// Flags as JSON.
-fn shown<T: serde::Serialize>(flags: &T) -> Result<serde_json::Value, Failed> {
-    serde_json::to_value(flags).map_err(|error| Failed::System(error.into()))
+fn shown<T: serde::Serialize>(flags: &T) -> Result<Box<RawValue>, Failed> {
+    to_raw_value(flags).map_err(|error| Failed::System(error.into()))
 }

@@ -2,6 +2,7 @@
 //! Matches no offers.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tepui_protocol::marathon::PathId;
 
@@ -10,6 +11,11 @@ use crate::time::{Mono, Now};
 
 /// A revival is repeated so often, in case it came too early or was lost.
 const REVIVE_REPETITIONS: u32 = 1;
+
+/// So many intervals without a revival can be saved up and used one right after the other: what is
+/// changed by hand, or step by step by a deployment, does not wait then, while the number of revivals
+/// over time stays what the interval allows. Marathon saves none.
+const SAVED_REVIVALS: u32 = 10;
 
 /// What the master was asked last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +38,10 @@ pub(super) struct RoleState {
     /// Whether something came to wait since the last revival.
     is_fresh: bool,
     repeat: u32,
-    next_revive: Mono,
+    /// When all intervals are saved up again.
+    rested: Mono,
+    /// When a revival is to be repeated.
+    next_repeat: Mono,
 }
 
 impl RoleState {
@@ -40,6 +49,16 @@ impl RoleState {
     pub(super) fn want(&mut self, app: &PathId, more: bool) {
         let is_new = self.apps.insert(app.clone());
         self.is_fresh |= is_new || more;
+    }
+
+    /// When the next revival may be, for a change or in repetition.
+    fn next_revive(&self, now: Mono, is_new: bool, interval: Duration) -> Mono {
+        let saved = interval.saturating_mul(SAVED_REVIVALS - 1);
+        let allowed = now + self.rested.since(now).saturating_sub(saved);
+        match is_new {
+            true => allowed,
+            false => self.next_repeat.max(allowed),
+        }
     }
 
     /// The master knows nothing of what it was asked.
@@ -72,6 +91,7 @@ impl Engine {
         }
         self.tokens.refresh(now.mono);
         let has_token = self.tokens.left() > 0;
+        let interval = self.settings.min_revive_offers_interval;
         for (name, role) in &mut self.roles {
             if !role.apps.is_empty() && !has_token {
                 // Offers are not suppressed: what is declined meanwhile comes back soon, and by then
@@ -90,9 +110,9 @@ impl Engine {
             if !is_new && role.repeat == 0 {
                 continue;
             }
-            if now.mono < role.next_revive {
-                self.timers
-                    .add(role.next_revive, Timer::Revive(name.clone()));
+            let next = role.next_revive(now.mono, is_new, interval);
+            if now.mono < next {
+                self.timers.add(next, Timer::Revive(name.clone()));
                 continue;
             }
             role.repeat = match is_new {
@@ -101,11 +121,12 @@ impl Engine {
             };
             role.is_fresh = false;
             role.asked = Asked::Revive;
-            role.next_revive = now.mono + self.settings.min_revive_offers_interval;
+            role.rested = role.rested.max(now.mono) + interval;
+            role.next_repeat = now.mono + interval;
             out.push(Effect::Revive(name.clone()));
             if role.repeat > 0 {
-                self.timers
-                    .add(role.next_revive, Timer::Revive(name.clone()));
+                let next = role.next_revive(now.mono, false, interval);
+                self.timers.add(next, Timer::Revive(name.clone()));
             }
         }
     }

@@ -184,6 +184,16 @@ async fn long_answers_are_compressed_for_those_who_want_it() {
 }
 
 #[actix_web::test]
+async fn flags_are_told_in_the_order_they_were_given_in() {
+    let told =
+        r#""marathon_config":{"master":"zk://h/mesos","features":[],"local_port_min":10000,"#;
+    for path in ["/v2/info", "/config"] {
+        let text = Played::start().get(path).await.text();
+        assert!(text.contains(told), "{text}");
+    }
+}
+
+#[actix_web::test]
 async fn origins_are_allowed_when_a_flag_says_so() {
     let played = Played::start();
     assert_eq!(

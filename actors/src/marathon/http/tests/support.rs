@@ -13,7 +13,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tepui_core::ids::IdSource;
 use tepui_core::marathon::manager::{
     Effect, Input, Manager, ManagerSettings, Snapshot, Stored, Token,
@@ -216,14 +217,19 @@ pub async fn read(answer: HttpResponse) -> Reply {
     }
 }
 
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).expect("JSON")
+}
+
 fn info(process: &Arc<Process>, metrics: MetricsPage) -> InfoSource {
     InfoSource {
         scheme: "http",
         address: "marathon.example:8080".to_owned(),
-        marathon_config: json!({"master": "zk://h/mesos", "features": [], "local_port_min": 10000,
-            "webui_url": null}),
-        zookeeper_config: json!({"zk": "zk://h/marathon"}),
-        http_config: json!({"http_port": 8080, "https_port": null}),
+        marathon_config: raw(
+            r#"{"master":"zk://h/mesos","features":[],"local_port_min":10000,"webui_url":null}"#,
+        ),
+        zookeeper_config: raw(r#"{"zk":"zk://h/marathon"}"#),
+        http_config: raw(r#"{"http_port":8080,"https_port":null}"#),
         access_control_allow_origin: Vec::new(),
         compresses: true,
         text_plain_tasks: false,

@@ -58,15 +58,19 @@ fn the_queue_shows_offers_until_nothing_waits() {
 }
 
 #[test]
-fn a_role_is_revived_at_once_then_seldom_and_once_more() {
+fn a_role_is_revived_at_once_until_what_was_saved_up_is_used() {
     let mut f = Fixture::new();
-    let first = f.stamp(app("/a", 1));
-    f.deploy(first);
-    assert_eq!(f.some(&["revive"]), ["revive *"]);
-    let second = f.stamp(app("/b", 1));
-    f.deploy(second);
+    for n in 0..10 {
+        let app = f.stamp(app(&format!("/{n}"), 1));
+        f.deploy(app);
+        assert_eq!(f.some(&["revive"]), ["revive *"], "{n}");
+    }
+    let late = f.stamp(app("/late", 1));
+    f.deploy(late);
     assert_eq!(f.some(&["revive"]), [""; 0]);
-    f.seconds(5);
+    f.seconds(4);
+    assert_eq!(f.some(&["revive"]), [""; 0]);
+    f.seconds(1);
     assert_eq!(f.some(&["revive"]), ["revive *"]);
     f.seconds(5);
     assert_eq!(f.some(&["revive"]), ["revive *"], "once more");

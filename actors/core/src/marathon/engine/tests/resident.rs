@@ -33,6 +33,7 @@ fn one_that_fails_is_launched_again_on_its_reservation() {
             "instance_changed a#1 Killed",
             "instance_changed a#1 Scheduled",
             "ack a#1",
+            "revive *",
         ]
     );
     assert_eq!(f.launch_all("/a"), ids);

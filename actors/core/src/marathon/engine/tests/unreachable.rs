@@ -28,6 +28,7 @@ fn by_default_they_are_replaced_and_forgotten_at_once() {
             "instance_changed a#1 Unreachable",
             "forget a#1",
             "ack a#1",
+            "revive *",
         ]
     );
     assert_eq!(f.launch_all("/a").len(), 1);
