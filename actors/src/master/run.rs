@@ -26,7 +26,7 @@ use super::standby::{Elected, Waiting};
 use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
-use crate::allocator::{AllocatorActor, GetFigures};
+use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
@@ -401,7 +401,7 @@ struct Setup {
 /// The running actors.
 struct Actors {
     master: MasterMailbox,
-    allocator: Recipient<GetFigures>,
+    allocator: Addr<AllocatorActor>,
     threads: [Arbiter; 3],
 }
 
@@ -448,7 +448,7 @@ impl Setup {
                 });
             }
             // Fails only when nobody waits for it any more.
-            let _ = started.send(allocator.clone().recipient());
+            let _ = started.send(allocator.clone());
             let registrar_metrics = metrics.registrar.clone();
             let registrar = Registrar::start_in_arbiter(&registrar_thread, move |_| {
                 Registrar::new(opened, mailbox, clock, registrar_metrics)

@@ -25,3 +25,4 @@ mod operators;
 mod removals;
 mod sharing;
 mod tasks;
+mod why;

@@ -8,6 +8,7 @@ mod reads;
 mod scheduler;
 mod standby;
 pub mod state;
+mod why;
 
 pub use link::Links;
 pub use standby::{Standby, answer as answer_standby};
@@ -16,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use actix::Recipient;
+use actix::Addr;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -32,7 +33,7 @@ use super::body::Memory;
 use super::path::Table;
 use super::shared::SharedAnswer;
 use super::unread;
-use crate::allocator::GetFigures;
+use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
 use crate::master::config::MasterConfig;
@@ -53,8 +54,8 @@ pub struct Face {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The way to it.
     pub master: MasterMailbox,
-    /// The allocator, which is asked for its figures.
-    pub allocator: Recipient<GetFigures>,
+    /// The allocator, which is asked for its figures and reasons.
+    pub allocator: Addr<AllocatorActor>,
     /// What its actors measure.
     pub metrics: Arc<MasterMetrics>,
     /// The clock.
@@ -77,6 +78,7 @@ enum Route {
     Operator,
     AgentLink,
     Guard,
+    Why,
     Health,
     Version,
     Flags,
@@ -97,6 +99,7 @@ const ROUTES: Table<Route> = Table {
         // The segments of `tepui_protocol::link::PATH`, which a test holds this to.
         (&["api", "tepui", "v1", "agent-link"], Route::AgentLink),
         (&["api", "tepui", "v1", "guard"], Route::Guard),
+        (&["api", "tepui", "v1", "why"], Route::Why),
         (&["health"], Route::Health),
         (&["flags"], Route::Flags),
         (&["state"], Route::State),
@@ -124,6 +127,7 @@ async fn route(
         Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
+        Some(Route::Why) => why::handle(request, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),

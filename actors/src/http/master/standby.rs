@@ -48,7 +48,12 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
         Some(Route::Metrics) => metrics(request, standby),
         Some(Route::Redirect) => to_leader(standby, ""),
         Some(
-            Route::Scheduler | Route::Operator | Route::AgentLink | Route::Guard | Route::State,
+            Route::Scheduler
+            | Route::Operator
+            | Route::AgentLink
+            | Route::Guard
+            | Route::Why
+            | Route::State,
         ) => {
             let whole = request.uri().path_and_query();
             let whole = whole.map_or("/", |whole| whole.as_str());
