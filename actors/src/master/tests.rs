@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::actor::Parts;
 use super::run::Ending;
+use super::subscribers::{Opened, Seat, Subscribers, fan_out};
 use super::{CallPermits, MasterActor, MasterCore, MasterMailbox, ToMaster};
 use crate::allocator::Commands;
 use crate::clock::Clock;
@@ -154,6 +155,8 @@ fn start() -> Fixture {
     let queue = Arc::new(MasterQueue::default());
     let (ending, ended) = Ending::new();
     let clock = Clock::start();
+    let (subscribers, orders) = Subscribers::new(LIMIT, Arc::default());
+    actix::spawn(fan_out(orders));
     let actor = MasterActor::new(Parts {
         core,
         clock,
@@ -163,6 +166,7 @@ fn start() -> Fixture {
         allocator: skin.clone().recipient(),
         allocator_metrics: Arc::new(AllocatorMetrics::default()),
         registrar: skin.recipient(),
+        subscribers,
         ending,
     });
     let master = MasterMailbox::new(actor.start().recipient(), queue);

@@ -10,6 +10,7 @@ mod standby;
 pub mod state;
 
 pub use link::Links;
+pub use operator::OperatorShared;
 pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;
@@ -69,6 +70,8 @@ pub struct Face {
     pub calls: Arc<Semaphore>,
     /// What `/state` answers.
     pub state: SharedAnswer,
+    /// What the reads of the operator API share.
+    pub operator: OperatorShared,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,7 @@ enum Route {
     AgentLink,
     Guard,
     Health,
+    Logging,
     Version,
     Flags,
     State,
@@ -90,6 +94,7 @@ const ROUTES: Table<Route> = Table {
     own: &[
         (&["version"], Route::Version),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["logging", "toggle"], Route::Logging),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -125,6 +130,7 @@ async fn route(
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => super::toggle::toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,
