@@ -9,9 +9,7 @@ use tepui_protocol::v1::resource::AllocationInfo;
 use tepui_protocol::v1::{self, AgentInfo, ExecutorInfo, FrameworkInfo, TimeInfo};
 
 use super::super::events::time_info;
-use super::super::model::{
-    Agent, AgentState, Framework, FrameworkState, InverseOffer, Offer, Snapshot,
-};
+use super::super::model::{Agent, Framework, FrameworkState, InverseOffer, Offer, Snapshot};
 use super::super::offers::url_of;
 use crate::ids::FrameworkId;
 use crate::resources::{Format, Resources};
@@ -19,9 +17,10 @@ use crate::time::Wall;
 
 /// An agent with what is offered of it. Mesos: `createAgentResponse`.
 pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) -> get_agents::Agent {
+    let deactivation = agent.deactivation.as_ref();
     get_agents::Agent {
         agent_info: AgentInfo::clone(&agent.info),
-        active: matches!(agent.state, AgentState::Connected(_)),
+        active: agent.is_active(),
         version: agent.version.clone(),
         pid: Some(agent.pid.clone()),
         registered_time: Some(time_info(agent.registered_time)),
@@ -30,7 +29,9 @@ pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) ->
         allocated_resources: sum(agent.used.values()).to_v1(Format::Endpoint),
         offered_resources: sum(offered).to_v1(Format::Endpoint),
         capabilities: capabilities(&agent.capabilities),
-        deactivated: Some(false),
+        deactivated: Some(deactivation.is_some()),
+        drain_info: deactivation.and_then(|it| it.drain.clone()),
+        estimated_drain_start_time: agent.drain_started.map(time_info),
         ..get_agents::Agent::default()
     }
 }
