@@ -23,6 +23,7 @@ use super::config::{MasterConfig, RegistryStore};
 use super::cores::{self, Cores};
 use super::server;
 use super::standby::{Elected, Waiting};
+use super::subscribers::{Subscribers, fan_out};
 use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
@@ -30,7 +31,7 @@ use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
-use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT};
+use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT, OperatorShared};
 use crate::http::shared::SharedAnswer;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
@@ -279,12 +280,17 @@ impl Process {
             cores.allocator.apply(clock.now(), command);
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
+        let limit = config.max_operator_event_stream_subscribers;
+        let (subscribers, orders) = Subscribers::new(limit, metrics.subscribers.clone());
+        // This thread has nothing else to do.
+        actix_web::rt::spawn(fan_out(orders));
         let setup = Setup {
             config: config.clone(),
             clock,
             opened,
             cores,
             whitelist,
+            subscribers,
             ending,
             metrics: metrics.clone(),
         };
@@ -303,6 +309,7 @@ impl Process {
             memory: Memory::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
             state: SharedAnswer::default(),
+            operator: OperatorShared::default(),
         };
         Ok((actors, face))
     }
@@ -394,6 +401,7 @@ struct Setup {
     opened: Opened,
     cores: Cores,
     whitelist: Option<Whitelist>,
+    subscribers: Subscribers,
     ending: Ending,
     metrics: Arc<MasterMetrics>,
 }
@@ -425,6 +433,7 @@ impl Setup {
                 opened,
                 cores,
                 whitelist,
+                subscribers,
                 ending,
                 metrics,
             } = self;
@@ -462,6 +471,7 @@ impl Setup {
                 allocator: allocator.recipient(),
                 allocator_metrics: metrics.allocator.clone(),
                 registrar: registrar.recipient(),
+                subscribers,
                 ending,
             })
         });

@@ -21,6 +21,7 @@ mod groups;
 mod marathon;
 mod marathon_crashes;
 mod operations;
+mod operator_api;
 mod operators;
 mod removals;
 mod sharing;

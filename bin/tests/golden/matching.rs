@@ -105,7 +105,9 @@ pub fn check_shape(expected: &Value, actual: &Value, path: &str) -> Result<(), S
                 let here = format!("{path}.{key}");
                 match (wanted.get(key), found.get(key)) {
                     _ if MOMENTARY.contains(&key.as_str()) => {}
-                    (Some(_), Some(found)) if FREE_NAMES.contains(&key.as_str()) => {
+                    (Some(wanted), Some(found))
+                        if wanted.is_object() && FREE_NAMES.contains(&key.as_str()) =>
+                    {
                         if found.as_object().is_none_or(|object| object.is_empty()) {
                             return Err(format!("{here}: {found} names nothing"));
                         }

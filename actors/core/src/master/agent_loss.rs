@@ -9,6 +9,7 @@ use tepui_protocol::v1::{OperationState, TaskState};
 
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState};
+use super::operator::OperatorEvent;
 use super::registrations::{Pending, Transition};
 use super::settings::duration_text;
 use super::tasks::Fate;
@@ -330,6 +331,7 @@ impl Master {
             self.lose_task(now, framework, task, &loss, out);
         }
         self.forget_agent(id, &agent, out);
+        self.tell_subscribers(|| OperatorEvent::AgentRemoved(id.clone()), out);
     }
 
     /// Takes an agent out of the admitted ones and tells the allocator first, so that nothing

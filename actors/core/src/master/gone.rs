@@ -105,7 +105,7 @@ impl Master {
     fn end_unreachable_tasks(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
         for (framework, task) in self.unreachable_on(id) {
             let loss = self.gone_loss(&framework);
-            if let Some(status) = self.end_unreachable_task(now, &framework, &task, &loss) {
+            if let Some(status) = self.end_unreachable_task(now, &framework, &task, &loss, out) {
                 self.send(&framework, events::update(status), out);
             }
         }
@@ -118,6 +118,7 @@ impl Master {
         framework: &FrameworkId,
         id: &TaskId,
         loss: &Loss<'_>,
+        out: &mut Vec<Effect>,
     ) -> Option<tepui_protocol::v1::TaskStatus> {
         let limit = self.settings.max_completed_tasks_per_framework;
         let owner = self.frameworks.get(framework)?;
@@ -126,7 +127,8 @@ impl Master {
         let status = events::end_of_task(&task, loss.state, loss.reason, loss.message, now.wall);
         let ended = Arc::make_mut(&mut task);
         ended.state = loss.state as i32;
-        ended.push_status(&status);
+        let (state, is_new_state) = (ended.state, ended.push_status(&status));
+        self.tell_task_updated(framework, &status, state, is_new_state, out);
         if let Some(owner) = self.framework_mut(framework) {
             history::push_bounded(&mut owner.completed_tasks, task, limit);
         }

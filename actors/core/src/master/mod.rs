@@ -129,6 +129,8 @@ pub struct Master {
     changes: BTreeMap<u64, Change>,
     /// What failed operations leave to be taken back, until it can be.
     undone: BTreeMap<AgentId, Vec<Vec<Conversion>>>,
+    /// Whether anybody subscribes to the operator API's events.
+    watched: bool,
     /// Names for operations.
     uuids: IdSource,
 
@@ -149,6 +151,7 @@ impl Master {
             orphans: Orphans::new(),
             changes: BTreeMap::new(),
             undone: BTreeMap::new(),
+            watched: false,
             uuids: operations::uuids_of(&info.id),
             info: Arc::new(info),
             start_time: now.wall,
@@ -223,6 +226,7 @@ impl Master {
             } => self.operate(now, *request, principal, reply, out),
             Input::Applied { token, result } => self.applied(now, token, result, out),
             Input::Recovered(registry) => self.recovered(now, *registry, out),
+            Input::Watched(watched) => self.watched = watched,
             Input::Tick => self.tick(now, out),
         }
         if !self.perhaps_drained.is_empty() {

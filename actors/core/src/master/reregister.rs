@@ -472,7 +472,7 @@ impl Master {
             return false;
         };
         owner.completed_tasks.retain(|old| old.id != *id);
-        self.insert_task(task.clone());
+        self.insert_task(task.clone(), out);
         true
     }
 

@@ -11,6 +11,7 @@ pub mod state;
 mod why;
 
 pub use link::Links;
+pub use operator::OperatorShared;
 pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;
@@ -70,6 +71,8 @@ pub struct Face {
     pub calls: Arc<Semaphore>,
     /// What `/state` answers.
     pub state: SharedAnswer,
+    /// What the reads of the operator API share.
+    pub operator: OperatorShared,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,7 @@ enum Route {
     Guard,
     Why,
     Health,
+    Logging,
     Version,
     Flags,
     State,
@@ -92,6 +96,7 @@ const ROUTES: Table<Route> = Table {
     own: &[
         (&["version"], Route::Version),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["logging", "toggle"], Route::Logging),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -129,6 +134,7 @@ async fn route(
         Some(Route::Guard) => guard::handle(request, payload, face).await,
         Some(Route::Why) => why::handle(request, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => super::toggle::toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,

@@ -1,13 +1,23 @@
 //! What operators may ask of the master. The endpoints that read such requests call it.
 //! Who may ask is checked before; each request is carried out in a file of its own.
 
+mod cluster;
+mod events;
 mod maintenance;
 mod quota;
+mod reads;
 mod requests;
 mod resources;
+mod roles;
+mod views;
 mod weights;
 
+pub use cluster::{maintenance_status, operations, quota_status, weights};
+pub use events::OperatorEvent;
+pub use reads::{Read, SetLoggingLevel};
 pub use requests::CallError;
+pub use roles::roles;
+pub use views::{Usage, agent, executors, framework};
 
 pub(super) use resources::Change;
 

@@ -259,6 +259,11 @@ impl TestMaster {
         assert!(self.effects.is_empty(), "not read: {:#?}", self.effects);
     }
 
+    /// All effects that were not read yet, in their order.
+    pub fn take(&mut self) -> Vec<Effect> {
+        self.effects.drain(..).collect()
+    }
+
     /// Forgets all effects; for what other tests look at.
     pub fn skip(&mut self) {
         self.effects.clear();

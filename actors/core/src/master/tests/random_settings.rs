@@ -153,7 +153,7 @@ impl World {
                 Effect::Reply(token, _) => {
                     assert!(self.unanswered.remove(&token), "answered twice: {token:?}");
                 }
-                Effect::ToAgent(..) => {}
+                Effect::ToAgent(..) | Effect::ToSubscribers(_) => {}
                 Effect::NotifyDrained(_) => panic!("there are too few tasks for that"),
                 Effect::Exit(why) => panic!("{why}"),
             }

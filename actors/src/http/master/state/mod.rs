@@ -143,7 +143,7 @@ fn capabilities(master: &v1::MasterInfo) -> Vec<&'static str> {
 }
 
 /// A list that is made as it is written, one entry at a time.
-struct Seq<F>(F);
+pub(in crate::http::master) struct Seq<F>(pub(in crate::http::master) F);
 
 impl<F, I> Serialize for Seq<F>
 where
@@ -157,7 +157,7 @@ where
 }
 
 /// Writes a part that is remembered.
-fn write(part: &impl Serialize) -> Written {
+pub(in crate::http::master) fn write(part: &impl Serialize) -> Written {
     to_raw_value(part).unwrap_or_else(|error| {
         // Nothing that is shown here has keys that JSON cannot write.
         tracing::error!(%error, "a part of the state cannot be written as JSON");
