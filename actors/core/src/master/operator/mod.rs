@@ -2,6 +2,7 @@
 //! Who may ask is checked before; each request is carried out in a file of its own.
 
 mod maintenance;
+mod old_quota;
 mod quota;
 mod requests;
 mod resources;
@@ -13,12 +14,12 @@ pub(super) use resources::Change;
 
 use tepui_protocol::v1;
 use v1::maintenance::Schedule;
-use v1::quota::QuotaConfig;
+use v1::quota::{QuotaConfig, QuotaRequest};
 
 use super::messages::{Answer, Effect, Token};
 use super::model::Phase;
 use super::{Master, call};
-use crate::ids::AgentId;
+use crate::ids::{AgentId, FrameworkId, Role};
 use crate::time::Now;
 
 /// A change an operator wants. It is answered once the registry holds it, or, for a change of
@@ -39,6 +40,10 @@ pub enum Request {
         /// Whether to do without the check that the cluster can meet all guarantees.
         force: bool,
     },
+    /// Quota for a role that has none; what is guaranteed is its limit as well.
+    SetQuota(QuotaRequest),
+    /// A role's quota ends.
+    RemoveQuota(Role),
     /// New weights of roles, all or none.
     UpdateWeights(Vec<v1::WeightInfo>),
     /// A new maintenance schedule in place of the old one.
@@ -49,6 +54,8 @@ pub enum Request {
     StopMaintenance(Vec<v1::MachineId>),
     /// An agent will never come back; its tasks can be started elsewhere.
     MarkAgentGone(AgentId),
+    /// A framework ends, with all that it runs.
+    Teardown(FrameworkId),
     /// Agents that the mass-kill guard holds are to be given up after all. Not in Mesos.
     ReleaseHeld,
 }
@@ -74,6 +81,8 @@ impl Master {
             Request::UpdateQuota { configs, force } => {
                 self.update_quota(&configs, force, reply, out);
             }
+            Request::SetQuota(request) => self.set_quota(request, reply, out),
+            Request::RemoveQuota(role) => self.remove_quota(role, reply, out),
             Request::UpdateWeights(weights) => self.update_weights(&weights, reply, out),
             Request::UpdateMaintenanceSchedule(schedule) => {
                 self.update_maintenance_schedule(schedule, reply, out);
@@ -83,7 +92,17 @@ impl Master {
             }
             Request::StopMaintenance(machines) => self.stop_maintenance(&machines, reply, out),
             Request::MarkAgentGone(agent) => self.mark_gone(now, agent, reply, out),
+            Request::Teardown(id) => self.teardown(now, &id, reply, out),
             Request::ReleaseHeld => self.release_held(now, reply, out),
         }
+    }
+    /// TEARDOWN; Mesos: `Master::Http::_teardown`.
+    fn teardown(&mut self, now: Now, id: &FrameworkId, reply: Token, out: &mut Vec<Effect>) {
+        if !self.frameworks.contains_key(id) {
+            let text = "No framework found with specified ID".to_string();
+            return out.push(Effect::Reply(reply, Answer::Refused(400, text)));
+        }
+        self.remove_framework(now, id, out);
+        out.push(Effect::Reply(reply, Answer::Ok));
     }
 }
