@@ -43,7 +43,12 @@ pub enum Request {
     /// Quota for a role that has none; what is guaranteed is its limit as well.
     SetQuota(QuotaRequest),
     /// A role's quota ends.
-    RemoveQuota(Role),
+    RemoveQuota {
+        /// The role.
+        role: Role,
+        /// The path of the request, where refusals name it: it is the role's name there.
+        path: Option<String>,
+    },
     /// New weights of roles, all or none.
     UpdateWeights(Vec<v1::WeightInfo>),
     /// A new maintenance schedule in place of the old one.
@@ -82,7 +87,7 @@ impl Master {
                 self.update_quota(&configs, force, reply, out);
             }
             Request::SetQuota(request) => self.set_quota(request, reply, out),
-            Request::RemoveQuota(role) => self.remove_quota(role, reply, out),
+            Request::RemoveQuota { role, path } => self.remove_quota(role, path, reply, out),
             Request::UpdateWeights(weights) => self.update_weights(&weights, reply, out),
             Request::UpdateMaintenanceSchedule(schedule) => {
                 self.update_maintenance_schedule(schedule, reply, out);

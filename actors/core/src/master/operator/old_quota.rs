@@ -88,12 +88,19 @@ impl Master {
     }
 
     /// REMOVE_QUOTA; Mesos: `QuotaHandler::remove`.
-    pub(super) fn remove_quota(&mut self, role: Role, reply: Token, out: &mut Vec<Effect>) {
+    pub(super) fn remove_quota(
+        &mut self,
+        role: Role,
+        path: Option<String>,
+        reply: Token,
+        out: &mut Vec<Effect>,
+    ) {
+        let of = path.map_or_else(String::new, |path| format!(" for path '{path}'"));
         let error = if !roles::is_whitelisted(self.settings.roles.as_ref(), &role) {
-            format!("Failed to validate remove quota request: Unknown role '{role}'")
+            format!("Failed to validate remove quota request{of}: Unknown role '{role}'")
         } else if !self.quotas.contains_key(&role) {
             // Mesos's process ends when the operator API asks for this.
-            format!("Failed to remove quota: Role '{role}' has no quota set")
+            format!("Failed to remove quota{of}: Role '{role}' has no quota set")
         } else {
             let operation = Operation::UpdateQuota(vec![(role.clone(), Quota::default())]);
             return self.apply(operation, Pending::QuotaRemoval { role, reply }, out);

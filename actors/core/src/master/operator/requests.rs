@@ -52,7 +52,8 @@ impl Request {
             }
             Type::RemoveQuota => {
                 let payload = present(call.remove_quota, "remove_quota")?;
-                Ok(Request::RemoveQuota(Role::from(payload.role.as_str())))
+                let role = Role::from(payload.role.as_str());
+                Ok(Request::RemoveQuota { role, path: None })
             }
             Type::UpdateWeights => {
                 let payload = present(call.update_weights, "update_weights")?;

@@ -17,6 +17,13 @@ fn scalar(name: &str, value: f64) -> Value {
     json!({"name": name, "type": "SCALAR", "scalar": {"value": value}})
 }
 
+fn removal(role: &str, path: Option<&str>) -> Request {
+    Request::RemoveQuota {
+        role: Role::from(role),
+        path: path.map(str::to_owned),
+    }
+}
+
 fn ask(test: &mut TestMaster, request: &Value) -> Answer {
     let reply = test.operator_asks(Request::SetQuota(read(request)));
     test.operator_told(reply)
@@ -48,7 +55,7 @@ fn what_is_guaranteed_is_the_limit_too_until_the_quota_is_removed() {
         Answer::Refused(400, text.to_owned())
     );
 
-    let reply = test.operator_asks(Request::RemoveQuota(role.clone()));
+    let reply = test.operator_asks(removal("a", None));
     let ended = vec![(role.clone(), Quota::default())];
     assert_eq!(test.store(), Operation::UpdateQuota(ended));
     let told = Command::SetQuota {
@@ -58,8 +65,8 @@ fn what_is_guaranteed_is_the_limit_too_until_the_quota_is_removed() {
     assert_eq!(test.command(), told);
     assert_eq!(test.operator_told(reply), Answer::Ok);
     assert!(test.master.snapshot().quotas.is_empty());
-    let reply = test.operator_asks(Request::RemoveQuota(role));
-    let text = "Failed to remove quota: Role 'a' has no quota set";
+    let reply = test.operator_asks(removal("a", Some("/master/quota/a")));
+    let text = "Failed to remove quota for path '/master/quota/a': Role 'a' has no quota set";
     let refused = Answer::Refused(400, text.to_owned());
     assert_eq!(test.operator_told(reply), refused);
 }
@@ -146,7 +153,7 @@ fn what_is_wrong_with_a_request_is_said_in_mesos_words() {
         ask(&mut test, &nested),
         Answer::Refused(400, text.to_owned())
     );
-    let reply = test.operator_asks(Request::RemoveQuota(Role::from("z")));
+    let reply = test.operator_asks(removal("z", None));
     let text = "Failed to validate remove quota request: Unknown role 'z'";
     let refused = Answer::Refused(400, text.to_owned());
     assert_eq!(test.operator_told(reply), refused);
