@@ -101,12 +101,7 @@ impl Master {
         };
         agent.state = AgentState::Disconnected(now.mono);
         let message = format!("Agent {} disconnected", agent.info.hostname);
-        let offers: Vec<_> = agent.offers.iter().cloned().collect();
-        out.push(to_allocator(Command::DeactivateAgent(id.clone())));
-        for offer in offers {
-            self.rescind_offer(&offer, out);
-        }
-        self.rescind_inverse_offers_of(id, out);
+        self.withdraw_agent(id, out);
         for framework in self.frameworks_on(id) {
             let checkpoints =
                 |f: &FrameworkId| self.frameworks.get(f).is_some_and(|f| f.info.checkpoint());
@@ -116,6 +111,19 @@ impl Master {
         }
         self.deadlines
             .set(Deadline::Agent(id.clone()), now.mono + timeout);
+    }
+
+    /// An agent is offered no more until it is activated.
+    pub(super) fn withdraw_agent(&mut self, id: &AgentId, out: &mut Vec<Effect>) {
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
+        let offers: Vec<_> = agent.offers.iter().cloned().collect();
+        out.push(to_allocator(Command::DeactivateAgent(id.clone())));
+        for offer in offers {
+            self.rescind_offer(&offer, out);
+        }
+        self.rescind_inverse_offers_of(id, out);
     }
 
     fn frameworks_on(&self, id: &AgentId) -> BTreeSet<FrameworkId> {
@@ -300,6 +308,7 @@ impl Master {
         cause: Departure,
         out: &mut Vec<Effect>,
     ) {
+        self.forget_deactivation(id);
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };

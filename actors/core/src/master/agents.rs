@@ -290,6 +290,8 @@ impl Master {
             tasks: OrdSet::new(),
             operations: OrdMap::new(),
             offers: OrdSet::new(),
+            deactivation: None,
+            drain_started: None,
             registered_time: now.wall,
             reregistered_time: None,
             arrived: now.mono,

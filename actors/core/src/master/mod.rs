@@ -13,6 +13,7 @@ mod change_rules;
 mod changes;
 pub mod counters;
 mod deadlines;
+mod drain;
 pub mod events;
 mod executors;
 mod frameworks;
@@ -63,7 +64,7 @@ use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, Role, TaskId};
 use crate::maintenance::{MachineKey, Maintenance};
 use crate::memo::Memo;
 use crate::quota::Quota;
-use crate::registry;
+use crate::registry::{self, Deactivation};
 use crate::resources::conversion::Conversion;
 use crate::time::{Mono, Now, Wall};
 
@@ -84,6 +85,10 @@ pub struct Master {
     agents_at_start: usize,
     unreachable_agents: OrdMap<AgentId, Wall>,
     gone_agents: OrdMap<AgentId, Wall>,
+    /// Agents that an operator keeps out of offers, whether admitted, recovered or unreachable.
+    deactivated_agents: OrdMap<AgentId, Deactivation>,
+    /// Draining agents on which something has ended.
+    perhaps_drained: BTreeSet<AgentId>,
     /// Those that were gone when this master read the registry.
     gone_at_start: BTreeSet<AgentId>,
     /// Machines that were down then, and still are.
@@ -154,6 +159,8 @@ impl Master {
             agents_at_start: 0,
             unreachable_agents: OrdMap::new(),
             gone_agents: OrdMap::new(),
+            deactivated_agents: OrdMap::new(),
+            perhaps_drained: BTreeSet::new(),
             gone_at_start: BTreeSet::new(),
             down_at_start: BTreeSet::new(),
             removals: Removals::default(),
@@ -218,6 +225,9 @@ impl Master {
             Input::Recovered(registry) => self.recovered(now, *registry, out),
             Input::Tick => self.tick(now, out),
         }
+        if !self.perhaps_drained.is_empty() {
+            self.finish_drains(now, out);
+        }
     }
 
     /// The same, of a process that started earlier than it was elected to lead.
@@ -243,6 +253,7 @@ impl Master {
             recovered_agents: self.recovered_agents.clone(),
             unreachable_agents: self.unreachable_agents.clone(),
             gone_agents: self.gone_agents.clone(),
+            deactivated_agents: self.deactivated_agents.clone(),
             held_agents: self.removals.held().clone(),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),

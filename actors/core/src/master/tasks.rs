@@ -126,6 +126,7 @@ impl Master {
             agent.tasks.remove(&key);
         }
         self.forget_kill(&agent, &key);
+        self.note_perhaps_drained(&agent);
         match fate {
             Fate::Unreachable => self.remember_unreachable(id, task),
             Fate::Completed => {

@@ -20,6 +20,7 @@ use super::messages::{Answer, Effect, Token};
 use super::model::Phase;
 use super::{Master, call};
 use crate::ids::{AgentId, FrameworkId, Role};
+use crate::registry::DeactivationChange;
 use crate::time::Now;
 
 /// A change an operator wants. It is answered once the registry holds it, or, for a change of
@@ -61,6 +62,13 @@ pub enum Request {
     MarkAgentGone(AgentId),
     /// A framework ends, with all that it runs.
     Teardown(FrameworkId),
+    /// An agent is drained, deactivated or reactivated.
+    ChangeDeactivation {
+        /// The agent.
+        agent: AgentId,
+        /// What becomes of it; not [`DeactivationChange::Drained`], which the master finds itself.
+        change: DeactivationChange,
+    },
     /// Agents that the mass-kill guard holds are to be given up after all. Not in Mesos.
     ReleaseHeld,
 }
@@ -96,7 +104,10 @@ impl Master {
                 self.start_maintenance(&machines, reply, out);
             }
             Request::StopMaintenance(machines) => self.stop_maintenance(&machines, reply, out),
-            Request::MarkAgentGone(agent) => self.mark_gone(now, agent, reply, out),
+            Request::MarkAgentGone(agent) => self.mark_gone(now, agent, Some(reply), out),
+            Request::ChangeDeactivation { agent, change } => {
+                self.change_deactivation(agent, change, reply, out);
+            }
             Request::Teardown(id) => self.teardown(now, &id, reply, out),
             Request::ReleaseHeld => self.release_held(now, reply, out),
         }

@@ -202,6 +202,19 @@ impl TestMaster {
         })
     }
 
+    /// All commands to the allocator.
+    pub fn commands(&mut self) -> Vec<Command> {
+        let effects = std::mem::take(&mut self.effects);
+        let mut commands = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::ToAllocator(command) => commands.push(command),
+                other => self.effects.push_back(other),
+            }
+        }
+        commands
+    }
+
     /// The next operation for the registrar.
     pub fn operation(&mut self) -> (Token, Operation) {
         self.find("an operation", |effect| match effect {

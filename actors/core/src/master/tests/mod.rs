@@ -3,6 +3,7 @@
 
 mod agents;
 mod changes;
+mod drain;
 mod fixture;
 mod gone;
 mod inverse_offers;
