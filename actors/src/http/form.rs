@@ -35,7 +35,11 @@ impl Fields {
     }
 }
 
-fn unescape(text: &[u8]) -> Result<String, String> {
+/// A text without its escapes.
+///
+/// # Errors
+/// As [`Fields::decode`].
+pub fn unescape(text: &[u8]) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {

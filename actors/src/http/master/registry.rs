@@ -27,11 +27,11 @@ fn shown(snapshot: &Snapshot) -> Result<Value, serde_json::Error> {
         return Ok(json!({}));
     }
     let mut registry = json!({"master": {"info": serde_json::to_value(&*snapshot.master)?}});
-    let registered = snapshot.agents.values().map(|agent| &agent.info);
-    let agents = registered.chain(snapshot.recovered_agents.values());
-    let agents = agents.map(|info| {
+    let registered = snapshot.agents.iter().map(|(id, agent)| (id, &agent.info));
+    let agents = registered.chain(&snapshot.recovered_agents);
+    let agents = agents.map(|(id, info)| {
         let info = serde_json::to_value(&**info)?;
-        Ok(json!({"info": info, "deactivated": false}))
+        with_deactivation(json!({ "info": info }), id, snapshot)
     });
     put(
         &mut registry,
@@ -39,12 +39,14 @@ fn shown(snapshot: &Snapshot) -> Result<Value, serde_json::Error> {
         "slaves",
         agents.collect::<Result<_, _>>()?,
     );
-    let away = snapshot.unreachable_agents.iter().map(|(id, since)| {
-        let mut entry = gone(id, *since);
-        entry["deactivated"] = json!(false);
-        entry
-    });
-    put(&mut registry, "unreachable", "slaves", away.collect());
+    let away = snapshot.unreachable_agents.iter();
+    let away = away.map(|(id, since)| with_deactivation(gone(id, *since), id, snapshot));
+    put(
+        &mut registry,
+        "unreachable",
+        "slaves",
+        away.collect::<Result<_, _>>()?,
+    );
     let gone = snapshot.gone_agents.iter().map(|(id, at)| gone(id, *at));
     put(&mut registry, "gone", "slaves", gone.collect());
     let machines = snapshot.maintenance.machines.values().map(machine);
@@ -80,6 +82,19 @@ fn put(registry: &mut Value, name: &str, list: &str, entries: Vec<Value>) {
     if !entries.is_empty() {
         registry[name] = json!({ list: entries });
     }
+}
+
+fn with_deactivation(
+    mut entry: Value,
+    id: &AgentId,
+    snapshot: &Snapshot,
+) -> Result<Value, serde_json::Error> {
+    let deactivation = snapshot.deactivated_agents.get(id);
+    entry["deactivated"] = json!(deactivation.is_some());
+    if let Some(drain) = deactivation.and_then(|deactivation| deactivation.drain.as_ref()) {
+        entry["drain_info"] = serde_json::to_value(drain)?;
+    }
+    Ok(entry)
 }
 
 fn gone(id: &AgentId, at: Wall) -> Value {

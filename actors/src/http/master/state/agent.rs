@@ -41,6 +41,11 @@ pub(super) fn agent<'a>(agent: &'a Memo<Agent>, snapshot: &Snapshot) -> &'a RawV
     agent.written(|agent| write(&AgentView::new(agent, snapshot)))
 }
 
+/// Whether it is there to be offered.
+pub(super) fn is_active(agent: &Agent) -> bool {
+    matches!(agent.state, AgentState::Connected(_)) && agent.deactivation.is_none()
+}
+
 /// An admitted agent.
 #[derive(Serialize)]
 struct AgentView<'a> {
@@ -59,10 +64,16 @@ struct AgentView<'a> {
     deactivated: bool,
     version: &'a str,
     capabilities: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_info: Option<&'a v1::DrainInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_drain_start_time_seconds: Option<f64>,
 }
 
 impl<'a> AgentView<'a> {
     fn new(agent: &'a Agent, snapshot: &'a Snapshot) -> Self {
+        let drain_info = agent.deactivation.as_ref().and_then(|it| it.drain.as_ref());
+        let drain_started = agent.drain_started.filter(|_| drain_info.is_some());
         let offers = agent.offers.iter().filter_map(|id| snapshot.offers.get(id));
         AgentView {
             info: RecoveredView::new(agent.id.as_str(), &agent.info),
@@ -74,10 +85,12 @@ impl<'a> AgentView<'a> {
             offered_resources: ResourcesView::of_all(offers.map(|offer| &offer.resources)),
             reserved_resources: reserved(&agent.total),
             unreserved_resources: unreserved(&agent.total),
-            active: matches!(agent.state, AgentState::Connected(_)),
-            deactivated: false,
+            active: is_active(agent),
+            deactivated: agent.deactivation.is_some(),
             version: &agent.version,
             capabilities: &agent.capabilities,
+            drain_info,
+            estimated_drain_start_time_seconds: drain_started.map(|time| time.as_secs_f64()),
         }
     }
 }

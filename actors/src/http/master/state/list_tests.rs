@@ -72,7 +72,9 @@ fn filled() -> Arc<Snapshot> {
     let mut snapshot = master_of(vec![reserved_to_web("cpus", 1.5)]);
     let mut first = framework("F1", &[("a", Some(3.0)), ("b", None), ("c", Some(1.0))]);
     let unreachable = task("F1", "u", Some(2.0), v1::TaskState::TaskUnreachable);
-    first.unreachable_tasks.insert(TaskId::from("u"), unreachable);
+    first
+        .unreachable_tasks
+        .insert(TaskId::from("u"), unreachable);
     let ended = task("F1", "e", Some(2.0), v1::TaskState::TaskFinished);
     first.completed_tasks.push_back(ended);
     let first = Arc::new(first);

@@ -22,15 +22,15 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::to_raw_value;
-use tepui_core::master::model::{Agent, AgentState, Snapshot};
-use tepui_core::memo::{Memo, Written};
+use tepui_core::master::model::Snapshot;
+use tepui_core::memo::Written;
 use tepui_core::resources::Resources;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
 use crate::http::version::{Version, version};
 use crate::master::config::MasterConfig;
-use agent::{RecoveredView, agent};
+use agent::{RecoveredView, agent, is_active};
 use framework::FrameworkView;
 pub use frameworks::Frameworks;
 pub use roles::Roles;
@@ -51,8 +51,8 @@ pub struct State {
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let snapshot = &*self.snapshot;
-        let connected = |agent: &&Arc<Memo<Agent>>| matches!(agent.state, AgentState::Connected(_));
-        let activated = snapshot.agents.values().filter(connected).count();
+        let agents = snapshot.agents.values();
+        let activated = agents.filter(|agent| is_active(agent)).count();
         let master = &snapshot.master;
         let pid = master
             .pid
