@@ -120,6 +120,11 @@ impl Agent {
         }
     }
 
+    /// Whether its resources are offered: its link is up, and no operator keeps it out.
+    pub fn is_active(&self) -> bool {
+        self.link().is_some() && self.deactivation.is_none()
+    }
+
     /// Its tasks of one framework.
     pub fn tasks_of<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = &'a TaskId> {
         self.tasks

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tepui_core::master::model::{Agent, AgentState, Snapshot};
+use tepui_core::master::model::{Agent, Snapshot};
 use tepui_core::memo::Memo;
+use tepui_core::time::Wall;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
@@ -41,11 +42,6 @@ pub(super) fn agent<'a>(agent: &'a Memo<Agent>, snapshot: &Snapshot) -> &'a RawV
     agent.written(|agent| write(&AgentView::new(agent, snapshot)))
 }
 
-/// Whether it is there to be offered.
-pub(super) fn is_active(agent: &Agent) -> bool {
-    matches!(agent.state, AgentState::Connected(_)) && agent.deactivation.is_none()
-}
-
 /// An admitted agent.
 #[derive(Serialize)]
 struct AgentView<'a> {
@@ -72,9 +68,8 @@ struct AgentView<'a> {
 
 impl<'a> AgentView<'a> {
     fn new(agent: &'a Agent, snapshot: &'a Snapshot) -> Self {
-        let drain_info = agent.deactivation.as_ref().and_then(|it| it.drain.as_ref());
-        let drain_started = agent.drain_started.filter(|_| drain_info.is_some());
         let offers = agent.offers.iter().filter_map(|id| snapshot.offers.get(id));
+        let deactivation = agent.deactivation.as_ref();
         AgentView {
             info: RecoveredView::new(agent.id.as_str(), &agent.info),
             pid: &agent.pid,
@@ -85,12 +80,12 @@ impl<'a> AgentView<'a> {
             offered_resources: ResourcesView::of_all(offers.map(|offer| &offer.resources)),
             reserved_resources: reserved(&agent.total),
             unreserved_resources: unreserved(&agent.total),
-            active: is_active(agent),
-            deactivated: agent.deactivation.is_some(),
+            active: agent.is_active(),
+            deactivated: deactivation.is_some(),
             version: &agent.version,
             capabilities: &agent.capabilities,
-            drain_info,
-            estimated_drain_start_time_seconds: drain_started.map(|time| time.as_secs_f64()),
+            drain_info: deactivation.and_then(|it| it.drain.as_ref()),
+            estimated_drain_start_time_seconds: agent.drain_started.map(Wall::as_secs_f64),
         }
     }
 }

@@ -30,7 +30,7 @@ use tepui_protocol::v1;
 
 use crate::http::version::{Version, version};
 use crate::master::config::MasterConfig;
-use agent::{RecoveredView, agent, is_active};
+use agent::{RecoveredView, agent};
 use framework::FrameworkView;
 pub use frameworks::Frameworks;
 pub use roles::Roles;
@@ -52,7 +52,7 @@ impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let snapshot = &*self.snapshot;
         let agents = snapshot.agents.values();
-        let activated = agents.filter(|agent| is_active(agent)).count();
+        let activated = agents.filter(|agent| agent.is_active()).count();
         let master = &snapshot.master;
         let pid = master
             .pid
