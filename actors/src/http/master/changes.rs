@@ -21,7 +21,6 @@ pub(super) enum Change {
     Unreserve,
     CreateVolumes,
     DestroyVolumes,
-    Teardown,
 }
 
 pub(super) async fn handle(
@@ -30,16 +29,23 @@ pub(super) async fn handle(
     payload: Payload,
     face: &Face,
 ) -> HttpResponse {
-    match serve(change, request, payload, face).await {
+    let read = |fields: &Fields| read(change, fields);
+    match serve(request, payload, face, read).await {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+pub(super) async fn teardown(request: &HttpRequest, payload: Payload, face: &Face) -> HttpResponse {
+    match serve(request, payload, face, read_teardown).await {
         Ok(response) | Err(response) => response,
     }
 }
 
 async fn serve(
-    change: Change,
     request: &HttpRequest,
     payload: Payload,
     face: &Face,
+    read: impl Fn(&Fields) -> Result<Request, String>,
 ) -> Result<HttpResponse, HttpResponse> {
     if request.method() != Method::POST {
         return Err(method_not_allowed("POST", request.method().as_str()));
@@ -47,16 +53,12 @@ async fn serve(
     let body = body::read(request, payload, &face.memory).await?;
     let fields = Fields::decode(&body.bytes)
         .map_err(|error| bad_request(format!("Unable to decode query string: {error}")))?;
-    let call = read(change, &fields).map_err(bad_request)?;
+    let call = read(&fields).map_err(bad_request)?;
     operator::ask(face, call).await
 }
 
 /// The request that the fields of a body make; Mesos: `Master::Http::reserve` and the like.
 fn read(change: Change, fields: &Fields) -> Result<Request, String> {
-    if change == Change::Teardown {
-        let id = field(fields, "frameworkId")?;
-        return Ok(Request::Teardown(FrameworkId::from(id)));
-    }
     let agent = AgentId::from(field(fields, "slaveId")?);
     let mut operation = Operation::default();
     let kind = match change {
@@ -84,13 +86,17 @@ fn read(change: Change, fields: &Fields) -> Result<Request, String> {
             operation.destroy = Some(Destroy { volumes });
             Type::Destroy
         }
-        Change::Teardown => Type::Unknown,
     };
     operation.r#type = Some(kind.into());
     Ok(Request::ChangeResources {
         agent,
         operation: Box::new(operation),
     })
+}
+
+fn read_teardown(fields: &Fields) -> Result<Request, String> {
+    let id = field(fields, "frameworkId")?;
+    Ok(Request::Teardown(FrameworkId::from(id)))
 }
 
 fn field<'a>(fields: &'a Fields, name: &str) -> Result<&'a str, String> {
@@ -136,9 +142,10 @@ mod tests {
             };
             assert_eq!(operation.r#type(), kind);
         }
+        let fields = Fields::decode(b"frameworkId=F").unwrap();
         assert_eq!(
-            asked(Change::Teardown, "frameworkId=F").unwrap(),
-            Request::Teardown(FrameworkId::from("F"))
+            read_teardown(&fields),
+            Ok(Request::Teardown(FrameworkId::from("F")))
         );
     }
 
@@ -146,7 +153,8 @@ mod tests {
     fn what_is_missing_or_wrong_is_named() {
         let error = |change, body| asked(change, body).unwrap_err();
         let missing = |name| format!("Missing '{name}' query parameter in the request body");
-        assert_eq!(error(Change::Teardown, ""), missing("frameworkId"));
+        let none = Fields::default();
+        assert_eq!(read_teardown(&none), Err(missing("frameworkId")));
         assert_eq!(error(Change::Reserve, "resources=[]"), missing("slaveId"));
         assert_eq!(error(Change::Unreserve, "slaveId=S"), missing("resources"));
         assert_eq!(

@@ -73,6 +73,7 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
             | Route::Quota
             | Route::Weights
             | Route::Change(_)
+            | Route::Teardown
             | Route::Schedule
             | Route::Status
             | Route::MachineDown

@@ -64,7 +64,7 @@ fn offers<'a>(
     snapshot: &'a Snapshot,
 ) -> impl Iterator<Item = &'a Arc<Offer>> {
     let ids = framework.offers.iter();
-    ids.filter_map(|id| snapshot.offers.get(id))
+    ids.filter_map(move |id| snapshot.offers.get(id))
 }
 
 /// A framework, whether it is running or completed.

@@ -32,12 +32,14 @@ impl Serialize for Frameworks {
             let id = framework.id.as_str();
             self.id.as_ref().is_none_or(|wanted| wanted == id)
         };
-        let view = |framework| FrameworkView::new(framework, snapshot);
         Lists {
-            frameworks: Seq(|| snapshot.frameworks.values().filter(accepts).map(view)),
+            frameworks: Seq(|| {
+                let registered = snapshot.frameworks.values().filter(accepts);
+                registered.map(|one| FrameworkView::new(one, snapshot))
+            }),
             completed_frameworks: Seq(|| {
-                let completed = snapshot.completed_frameworks.iter();
-                completed.filter(accepts).map(view)
+                let completed = snapshot.completed_frameworks.iter().filter(accepts);
+                completed.map(|one| FrameworkView::new(one, snapshot))
             }),
             unregistered_frameworks: [],
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use tepui_core::master::model::Snapshot;
+use tepui_core::master::model::{Agent, Snapshot};
 use tepui_core::quota::Quota;
 use tepui_core::resources::roles::ancestors;
 use tepui_core::resources::{Entry, Quantities, Resources, from_milli};
@@ -60,7 +60,7 @@ fn known_roles<'a>(
             listed.iter().for_each(|role| add(role));
         }
         None => {
-            holdings.used.iter().for_each(|role| add(role));
+            holdings.used.iter().copied().for_each(&mut add);
             snapshot.weights.keys().for_each(|role| add(role));
             snapshot.quotas.keys().for_each(|role| add(role));
         }
@@ -96,7 +96,7 @@ impl<'a> Holdings<'a> {
             }
         }
         for agent in snapshot.agents.values() {
-            holdings.reserve(&agent.total, agent.used.values());
+            holdings.reserve(agent);
             for (framework, used) in &agent.used {
                 for (role, amounts) in amounts(used, Entry::allocation_role) {
                     holdings.subscribe(role, framework.as_str());
@@ -118,12 +118,11 @@ impl<'a> Holdings<'a> {
         own.frameworks.insert(framework);
     }
 
-    fn reserve(&mut self, total: &'a Resources, used: impl Iterator<Item = &'a Resources> + Clone) {
-        for (role, reserved) in amounts(total, Entry::reservation_role) {
+    fn reserve(&mut self, agent: &'a Agent) {
+        for (role, reserved) in amounts(&agent.total, Entry::reservation_role) {
             let mut idle = reserved.clone();
-            for used in used.clone() {
-                let of_role = amounts(used, Entry::reservation_role);
-                if let Some(used) = of_role.get(role) {
+            for used in agent.used.values() {
+                if let Some(used) = amounts(used, Entry::reservation_role).get(role) {
                     idle.subtract(used);
                 }
             }
