@@ -79,10 +79,9 @@ mod tests {
             mem_free_bytes: None,
         };
         let shown = serde_json::to_string(&figures(&system)).unwrap();
-        assert_eq!(
-            shown,
-            r#"{"avg_load_15min":2.25,"avg_load_1min":0.5,"avg_load_5min":1.0,"cpus_total":2,"mem_total_bytes":1024}"#
-        );
+        let expected = "{\"avg_load_15min\":2.25,\"avg_load_1min\":0.5,\"avg_load_5min\":1.0,\
+                        \"cpus_total\":2,\"mem_total_bytes\":1024}";
+        assert_eq!(shown, expected);
         system.load = None;
         assert_eq!(figures(&system).len(), 2);
     }

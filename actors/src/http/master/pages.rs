@@ -67,17 +67,20 @@ const PAGES: &[Page] = &[
     of_master(
         "/api/v1/scheduler",
         "Takes calls of schedulers.",
-        "POST a `mesos.v1.scheduler.Call` as `application/json` or `application/x-protobuf`. A\nSUBSCRIBE is answered with a stream of events.",
+        "POST a `mesos.v1.scheduler.Call` as `application/json` or `application/x-protobuf`. A \
+         SUBSCRIBE is answered with a stream of events.",
     ),
     of_master(
         "/create-volumes",
         "Creates persistent volumes on reserved disk.",
-        "POST `slaveId=ID&volumes=JSON`, where JSON is an array of resources. The answer is 202 when\nthe agent was told, 409 when the resources are not free.",
+        "POST `slaveId=ID&volumes=JSON`, where JSON is an array of resources. The answer is 202 \
+         when the agent was told, 409 when the resources are not free.",
     ),
     of_master(
         "/destroy-volumes",
         "Destroys persistent volumes.",
-        "POST `slaveId=ID&volumes=JSON`, where JSON is an array of resources. The answer is 202 when\nthe agent was told, 409 when the resources are not free.",
+        "POST `slaveId=ID&volumes=JSON`, where JSON is an array of resources. The answer is 202 \
+         when the agent was told, 409 when the resources are not free.",
     ),
     of_master(
         "/flags",
@@ -117,13 +120,16 @@ const PAGES: &[Page] = &[
     of_master(
         "/quota",
         "Shows, sets or removes quota.",
-        "GET shows quotas. POST `{\"role\": ROLE, \"guarantee\": [RESOURCES], \"force\": BOOL}` gives a role\nquota that has none. DELETE `/quota/ROLE` ends it.",
+        "GET shows quotas. POST `{\"role\": ROLE, \"guarantee\": [RESOURCES], \"force\": BOOL}` \
+         gives a role quota that has none. DELETE `/quota/ROLE` ends it.",
     ),
     of_master("/redirect", "Leads to the master that leads.", ""),
     of_master(
         "/reserve",
         "Reserves resources of an agent.",
-        "POST `slaveId=ID&resources=JSON`, where JSON is an array of resources with the reservation.\n`source=JSON` names the reservation they have now. The answer is 202 when the agent was told,\n409 when the resources are not free.",
+        "POST `slaveId=ID&resources=JSON`, where JSON is an array of resources with the \
+         reservation. `source=JSON` names the reservation they have now. The answer is 202 when \
+         the agent was told, 409 when the resources are not free.",
     ),
     of_master(
         "/roles",
@@ -148,7 +154,8 @@ const PAGES: &[Page] = &[
     of_master(
         "/tasks",
         "Shows tasks.",
-        "`framework_id=ID` and `task_id=ID` select, `order=asc` puts the oldest first, `limit` (100 when\nnot given) and `offset` page through them.",
+        "`framework_id=ID` and `task_id=ID` select, `order=asc` puts the oldest first, `limit` \
+         (100 when not given) and `offset` page through them.",
     ),
     of_master(
         "/teardown",
@@ -158,12 +165,14 @@ const PAGES: &[Page] = &[
     of_master(
         "/unreserve",
         "Ends reservations on an agent.",
-        "POST `slaveId=ID&resources=JSON`, where JSON is an array of reserved resources. The answer is\n202 when the agent was told, 409 when the resources are not free.",
+        "POST `slaveId=ID&resources=JSON`, where JSON is an array of reserved resources. The \
+         answer is 202 when the agent was told, 409 when the resources are not free.",
     ),
     of_master(
         "/weights",
         "Shows or sets weights of roles.",
-        "GET shows those that were set. PUT a JSON array of `{\"role\": ROLE, \"weight\": NUMBER}`.",
+        "GET shows those that were set. PUT a JSON array of `{\"role\": ROLE, \"weight\": \
+         NUMBER}`.",
     ),
     of_master(
         "/api/tepui/v1/guard",

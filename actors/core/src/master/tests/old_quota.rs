@@ -132,7 +132,8 @@ fn what_is_wrong_with_a_request_is_said_in_mesos_words() {
         (
             "a",
             json!([scalar("cpus", 2e12)]),
-            "Invalid 'QuotaConfig.guarantees': {'cpus': 2000000000000} is invalid: values greater than 1 trillion (1000000000000) are not supported",
+            "Invalid 'QuotaConfig.guarantees': {'cpus': 2000000000000} is invalid: values greater \
+             than 1 trillion (1000000000000) are not supported",
         ),
     ];
     for (role, guarantee, text) in cases {
