@@ -15,6 +15,7 @@ mod apps;
 mod bad_input;
 mod checks;
 mod drain;
+mod endpoints;
 mod executors;
 mod failover;
 mod groups;

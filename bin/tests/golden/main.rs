@@ -118,3 +118,13 @@ fn exchanges_of_executors() {
 fn exchanges_of_operators() {
     exchanges(include_str!("../data/golden/master-operator-api.json"));
 }
+
+#[test]
+fn exchanges_of_the_masters_endpoints() {
+    exchanges(include_str!("../data/golden/master-v0.json"));
+}
+
+#[test]
+fn exchanges_about_the_masters_paths() {
+    exchanges(include_str!("../data/golden/master-paths.json"));
+}
