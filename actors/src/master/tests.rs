@@ -79,6 +79,7 @@ impl MasterCore for Scripted {
             recovered_agents: Default::default(),
             unreachable_agents: Default::default(),
             gone_agents: Default::default(),
+            deactivated_agents: Default::default(),
             held_agents: Default::default(),
             frameworks: Default::default(),
             completed_frameworks: Default::default(),
