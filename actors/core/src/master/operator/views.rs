@@ -19,7 +19,11 @@ use crate::time::Wall;
 pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) -> get_agents::Agent {
     let deactivation = agent.deactivation.as_ref();
     get_agents::Agent {
-        agent_info: AgentInfo::clone(&agent.info),
+        // All agents do so, and Mesos's say it.
+        agent_info: AgentInfo {
+            checkpoint: Some(true),
+            ..AgentInfo::clone(&agent.info)
+        },
         active: agent.is_active(),
         version: agent.version.clone(),
         pid: Some(agent.pid.clone()),
@@ -30,7 +34,7 @@ pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) ->
         offered_resources: sum(offered).to_v1(Format::Endpoint),
         capabilities: capabilities(&agent.capabilities),
         deactivated: Some(deactivation.is_some()),
-        drain_info: deactivation.and_then(|it| it.drain.clone()),
+        drain_info: deactivation.and_then(|it| it.drain),
         estimated_drain_start_time: agent.drain_started.map(time_info),
         ..get_agents::Agent::default()
     }
