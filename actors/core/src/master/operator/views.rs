@@ -19,11 +19,7 @@ use crate::time::Wall;
 pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) -> get_agents::Agent {
     let deactivation = agent.deactivation.as_ref();
     get_agents::Agent {
-        // All agents do so, and Mesos's say it.
-        agent_info: AgentInfo {
-            checkpoint: Some(true),
-            ..AgentInfo::clone(&agent.info)
-        },
+        agent_info: AgentInfo::clone(&agent.info),
         active: agent.is_active(),
         version: agent.version.clone(),
         pid: Some(agent.pid.clone()),
