@@ -195,7 +195,7 @@ fn custom_executor(cluster: &Cluster, replay: &mut Replay<'_>) -> (Framework, ht
     });
     let status = json!({
         "task_id": {"value": "golden-task"}, "executor_id": {"value": "golden-executor"},
-        "state": "TASK_RUNNING", "source": "SOURCE_EXECUTOR",
+        "state": "TASK_RUNNING", "source": "SOURCE_EXECUTOR", "message": "up",
         "uuid": "AAECAwQFRgeICQoLDA0ODw==",
     });
     let update = executor_call(&two, "UPDATE", "update", json!({"status": status}));

@@ -340,10 +340,18 @@ impl<'a> Replay<'a> {
         }
         let kind = expected["type"].as_str().unwrap_or("");
         let task = expected["update"]["status"]["task_id"]["value"].as_str();
-        let actual = stream
+        let mut actual = stream
             .next_but_offers(&ports, task)
             .map_err(|why| format!("no {kind}: {why}"))?;
-        check(expected, &actual, &mut self.bindings, "event")
+        let mut expected = expected.clone();
+        // How far the task is by now depends on who is faster, the task or its framework.
+        for event in [&mut expected, &mut actual] {
+            let updated = event.get_mut("task_updated");
+            if let Some(updated) = updated.and_then(Value::as_object_mut) {
+                updated.remove("state");
+            }
+        }
+        check(&expected, &actual, &mut self.bindings, "event")
     }
 
     fn expect_end(&mut self, name: &str, ends: bool) -> Result<(), String> {

@@ -281,6 +281,7 @@ fn an_agent_is_shown_as_mesos_shows_it() {
     expected.sort_unstable();
     assert_eq!(keys, expected);
     assert_eq!(agent["agent_info"]["resources"][0].get("role"), None);
+    assert_eq!(agent["agent_info"]["checkpoint"], true);
     assert_eq!(agent["total_resources"][0]["role"], "*");
     assert_eq!(agent["allocated_resources"][0]["scalar"]["value"], 0.5);
     assert_eq!(
