@@ -156,6 +156,11 @@ fn full() -> Snapshot {
     snapshot
 }
 
+/// A message as JSON, which shows defaults whether they are set or not.
+fn plain(message: &impl serde::Serialize) -> Value {
+    serde_json::to_value(message).unwrap()
+}
+
 fn bytes(pieces: &Pieces) -> Vec<u8> {
     pieces.iter().flatten().copied().collect()
 }
@@ -179,7 +184,7 @@ fn both_encodings_say_the_same() {
         let from_json: Response = v1_json::from_slice(&json).unwrap();
         let protobuf = written(&snapshot, large, MediaType::PROTOBUF);
         let from_protobuf: Response = wire::decode(&protobuf).unwrap();
-        assert_eq!(from_json, from_protobuf, "{large:?}");
+        assert_eq!(plain(&from_json), plain(&from_protobuf), "{large:?}");
         // What was remembered is the same as what was written first.
         assert_eq!(written(&snapshot, large, MediaType::JSON), json);
     }
@@ -187,7 +192,7 @@ fn both_encodings_say_the_same() {
     let from_json: Event = v1_json::from_slice(&json).unwrap();
     let protobuf = bytes(&subscribed(snapshot, MediaType::PROTOBUF));
     let from_protobuf: Event = wire::decode(&protobuf).unwrap();
-    assert_eq!(from_json, from_protobuf);
+    assert_eq!(plain(&from_json), plain(&from_protobuf));
     let subscribed = from_json.subscribed.unwrap();
     assert_eq!(subscribed.heartbeat_interval_seconds, Some(15.0));
     assert_eq!(
