@@ -251,6 +251,7 @@ fn operate(cluster: &Cluster, agent: &str) {
         ]}}),
         json!({"type": "UPDATE_QUOTA", "update_quota": {"force": true, "quota_configs": [{
             "role": "golden-q",
+            "guarantees": {"cpus": {"value": 0.1}},
             "limits": {"cpus": {"value": 0.5}, "mem": {"value": 128.0}},
         }]}}),
         json!({"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": {

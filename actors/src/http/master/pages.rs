@@ -29,6 +29,12 @@ const fn of_master(path: &'static str, summary: &'static str, description: &'sta
 
 const PAGES: &[Page] = &[
     page(
+        "logging",
+        "/toggle",
+        "Shows or sets how much is logged.",
+        "POST with `level=N&duration=5mins` in the query; afterwards it is as before.",
+    ),
+    page(
         "metrics",
         "/snapshot",
         "Shows all metrics.",
@@ -178,5 +184,10 @@ const PAGES: &[Page] = &[
         "/api/tepui/v1/guard",
         "Shows agents that are not given up without a word of an operator.",
         "POST `{\"release\": true}` as `application/json` gives them up. Not in Mesos.",
+    ),
+    of_master(
+        "/api/tepui/v1/why",
+        "Tells why a framework or a role is offered nothing.",
+        "Not in Mesos.",
     ),
 ];

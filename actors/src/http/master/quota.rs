@@ -1,28 +1,20 @@
 //! `/quota` and `/weights`: what operators set for roles.
 //! What may be set is decided by the master's core.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tepui_core::ids::Role;
-use tepui_core::master::model::Snapshot;
-use tepui_core::master::operator::Request;
-use tepui_core::resources::from_milli;
+use tepui_core::master::operator::{Request, quota_status};
 use tepui_protocol::json::JsonError;
-use tepui_protocol::v1::Resource;
-use tepui_protocol::v1::quota::{QuotaConfig, QuotaInfo, QuotaStatus};
-use tepui_protocol::v1::value::{Scalar, Type};
 
 use super::{Face, bad_request, operator, parse, standby};
 use crate::http::{body, json, method_not_allowed};
 
 pub(super) async fn quota(request: &HttpRequest, payload: Payload, face: &Face) -> HttpResponse {
     let done = match *request.method() {
-        Method::GET => return json::answer(request, &status(&face.snapshot.load())),
+        Method::GET => return json::answer(request, &quota_status(&face.snapshot.load())),
         Method::POST => set(request, payload, face).await,
         Method::DELETE => remove(request, face).await,
         ref other => Err(method_not_allowed("GET, POST, DELETE", other.as_str())),
@@ -121,44 +113,6 @@ async fn update_weights(
         bad_request(format!("Failed to {failed} '{body}': {error}"))
     })?;
     operator::ask(face, Request::UpdateWeights(weights)).await
-}
-
-/// What GET `/quota` tells: each quota in the old form and in the new one.
-///
-/// Mesos: `QuotaHandler::_status`.
-pub(super) fn status(snapshot: &Snapshot) -> QuotaStatus {
-    let scalar = |milli: &i64| Scalar {
-        value: from_milli(*milli),
-    };
-    let guarantee = |(name, milli): (&Arc<str>, &i64)| Resource {
-        name: name.to_string(),
-        r#type: Type::Scalar.into(),
-        scalar: Some(scalar(milli)),
-        ..Default::default()
-    };
-    let amounts = |milli: &BTreeMap<Arc<str>, i64>| {
-        let amounts = milli.iter();
-        amounts
-            .map(|(name, milli)| (name.to_string(), scalar(milli)))
-            .collect()
-    };
-    let quotas = || snapshot.quotas.iter();
-    QuotaStatus {
-        infos: quotas()
-            .map(|(role, quota)| QuotaInfo {
-                role: Some(role.to_string()),
-                guarantee: quota.guarantees.0.iter().map(guarantee).collect(),
-                ..Default::default()
-            })
-            .collect(),
-        configs: quotas()
-            .map(|(role, quota)| QuotaConfig {
-                role: role.to_string(),
-                guarantees: amounts(&quota.guarantees.0),
-                limits: amounts(&quota.limits.0),
-            })
-            .collect(),
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tepui_core::ids::AgentId;
 use tepui_core::maintenance::{Machine, Mode};
 use tepui_core::master::model::{Phase, Snapshot};
+use tepui_core::master::operator::quota_status;
 use tepui_core::time::Wall;
 
 /// The registry, or nothing before it was read.
@@ -68,7 +69,7 @@ fn put_roles(registry: &mut Value, snapshot: &Snapshot) -> Result<(), serde_json
     if !weights.is_empty() {
         registry["weights"] = Value::Array(weights);
     }
-    let mut configs = super::quota::status(snapshot).configs;
+    let mut configs = quota_status(snapshot).configs;
     configs.retain(|config| !(config.guarantees.is_empty() && config.limits.is_empty()));
     if !configs.is_empty() {
         registry["quota_configs"] = serde_json::to_value(configs)?;
