@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
+use super::pages;
 use super::path::Table;
 use super::shared::SharedAnswer;
 use super::unread;
@@ -83,12 +84,14 @@ enum Route {
     State,
     Metrics,
     Redirect,
+    Pages,
 }
 
 const ROUTES: Table<Route> = Table {
     delegate: "master",
     own: &[
         (&["version"], Route::Version),
+        (&["ui"], Route::Pages),
         (&["metrics", "snapshot"], Route::Metrics),
     ],
     delegated: &[
@@ -130,7 +133,19 @@ async fn route(
         Some(Route::State) => reads::state(request, face).await,
         Some(Route::Metrics) => reads::metrics(request, face).await,
         Some(Route::Redirect) => standby::redirect(&face.info, ""),
-        None => super::not_found(),
+        Some(Route::Pages) => {
+            pages::answer(request, || told(&face.info)).unwrap_or_else(super::not_found)
+        }
+        None => pages::root(request).unwrap_or_else(super::not_found),
+    }
+}
+
+/// What pages are told of this master.
+fn told(info: &v1::MasterInfo) -> pages::Face {
+    pages::Face::Cluster {
+        version: env!("CARGO_PKG_VERSION"),
+        id: info.id.clone(),
+        leader: standby::host_and_port(info),
     }
 }
 
