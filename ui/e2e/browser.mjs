@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { faults } from './access.mjs';
 
 const CHROMIUM = process.env.TEPUI_CHROMIUM ?? '/usr/bin/chromium';
 
@@ -46,13 +47,16 @@ export async function openBrowser() {
       if (strange.length > 0) throw new Error(`pages asked other servers: ${strange.join(', ')}`);
       if (complaints.length > 0) throw new Error(`pages complained:\n${complaints.join('\n')}`);
     },
-    /** Pictures the page in all forms; on a phone nothing may stick out of it. */
-    async picture(name) {
+    /** Pictures the page in all forms, from its top or the part in sight; on a phone nothing may stick out of it. */
+    async picture(name, isWhole = true) {
       for (const form of FORMS) {
         await page.setViewportSize({ width: form.width, height: form.height });
         await page.emulateMedia({ colorScheme: form.colorScheme });
+        if (isWhole) await page.evaluate(() => scrollTo(0, 0));
         const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-        await page.screenshot({ path: `${PICTURES}/${name}-${form.name}.png`, fullPage: true });
+        await page.screenshot({ path: `${PICTURES}/${name}-${form.name}.png`, fullPage: isWhole });
+        const found = await page.evaluate(faults);
+        if (found.length > 0) throw new Error(`${name} in the form ${form.name}:\n${found.join('\n')}`);
         if (excess > 0) throw new Error(`${name} is ${excess} pixels too wide in the form ${form.name}`);
       }
       await page.setViewportSize({ width: 1280, height: 800 });

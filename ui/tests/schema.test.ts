@@ -1,7 +1,7 @@
 // What the schema checker finds, with the schemas that the server really gives.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { check, strangers, type Schemas } from '../src/lib/schema';
+import { check, explain, strangers, type Schemas } from '../src/lib/schema';
 
 const api = JSON.parse(readFileSync('../actors/src/marathon/http/openapi.json', 'utf8')) as { components: { schemas: Schemas } };
 const schemas = api.components.schemas;
@@ -31,5 +31,13 @@ describe('check', () => {
   });
   it('names what the schema does not know, also if every object has it', () => {
     expect(strangers({ id: '/a', cmnd: 'x', constructor: 1 }, app, schemas)).toEqual(['cmnd', 'constructor']);
+  });
+});
+
+describe('explain', () => {
+  it('puts short names into words, and leaves words alone', () => {
+    expect(explain('/id', 'error.pattern')).toContain('/shop/cart');
+    expect(explain('/cpus', 'error.min')).toBe('is too small');
+    expect(explain('/x', 'must not be empty')).toBe('must not be empty');
   });
 });

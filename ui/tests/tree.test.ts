@@ -1,6 +1,6 @@
 // Lists of apps: groups, statuses, filters, and that thousands are no matter.
 import { describe, expect, it } from 'vitest';
-import { groupIds, healthOf, isBelow, parentOf, rowOf, rowsOf, statusOf, waitingOf, wayTo, type AppRow, type Filter } from '../src/lib/tree';
+import { groupIds, healthOf, isBelow, parentOf, rowOf, rowsOf, shownStatus, statusOf, waitingOf, wayTo, type AppRow, type Filter } from '../src/lib/tree';
 import type { ListedApp } from '../src/lib/types';
 
 const listed = (id: string, more: Partial<ListedApp> = {}): ListedApp => ({
@@ -33,6 +33,14 @@ describe('statuses', () => {
     [{ tasksRunning: 0 }, 'Idle'],
   ])('of health %j', (more, health) => {
     expect(healthOf(app('/a', more))).toBe(health);
+  });
+});
+
+describe('the word that is shown', () => {
+  it('is that an app is unhealthy, unless it is being changed', () => {
+    expect(shownStatus(app('/a', { tasksUnhealthy: 1 }), nobody)).toBe('Unhealthy');
+    expect(shownStatus(app('/a', { tasksUnhealthy: 1, deployments: [{ id: 'd' }] }), nobody)).toBe('Deploying');
+    expect(shownStatus(app('/a'), nobody)).toBe('Running');
   });
 });
 

@@ -21,7 +21,13 @@ export interface Question {
 }
 
 /** Time that a message of success is shown, in milliseconds. */
-const SHOWN_MS = 6000;
+const SHOWN_MS = 4000;
+
+/** The server's words tell how to force it by the API; whoever reads this has a button. */
+function inTheWay(error: ApiError): string {
+  if (error.deployments.length === 0) return error.message;
+  return `What is to be changed is being changed already, by deployment ${error.deployments.join(', ')}.`;
+}
 
 class Notices {
   all = $state.raw<Notice[]>([]);
@@ -67,7 +73,7 @@ class Notices {
       }
       const answer = await this.ask({
         title: 'A deployment is in the way',
-        text: `${error.message} Forcing this cancels what is in the way where it stands.`,
+        text: `${inTheWay(error)} Forcing this cancels what is in the way where it stands.`,
         yes: 'Force it',
         isDangerous: true,
       });

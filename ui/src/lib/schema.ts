@@ -118,3 +118,28 @@ export function strangers(value: unknown, schema: Schema, schemas: Schemas): str
   if (!properties || typeof value !== 'object' || value === null || Array.isArray(value)) return [];
   return Object.keys(value).filter((name) => !Object.hasOwn(properties, name));
 }
+
+/** Words for the short names of errors that Marathon's parser gives. */
+const KEYS: Record<string, string> = {
+  'error.expected.jsstring': 'must be a text',
+  'error.expected.jsnumber': 'must be a number',
+  'error.expected.jsboolean': 'must be true or false',
+  'error.expected.jsarray': 'must be a list',
+  'error.expected.jsobject': 'must be an object',
+  'error.expected.int': 'must be a whole number',
+  'error.path.missing': 'is missing',
+  'error.min': 'is too small',
+  'error.max': 'is too large',
+  'error.minLength': 'is too short',
+  'error.maxLength': 'is too long',
+  'error.pattern': 'is not of the form that is wanted here',
+  'error.unknown.enum.literal': 'is none of the words that are possible here',
+};
+
+/** What the server says of a member, in words that help. */
+export function explain(path: string, error: string): string {
+  if (error === 'error.pattern' && path === '/id') {
+    return 'must be made of small letters, digits, hyphens and dots, in parts with a slash before each: /shop/cart';
+  }
+  return KEYS[error] ?? error;
+}

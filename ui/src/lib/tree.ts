@@ -93,6 +93,12 @@ export function healthOf(app: AppRow): AppHealth {
   return app.healthy === app.running ? 'Healthy' : 'Unchecked';
 }
 
+/** The word that is shown for an app: that it is unhealthy tells more than that it runs. */
+export function shownStatus(app: AppRow, waiting: Waiting): Status | 'Unhealthy' {
+  const status = statusOf(app, waiting);
+  return status === 'Running' && healthOf(app) === 'Unhealthy' ? 'Unhealthy' : status;
+}
+
 /** The group that an id is directly in. */
 export function parentOf(id: string): string {
   const at = id.lastIndexOf('/');
