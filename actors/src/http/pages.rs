@@ -3,15 +3,15 @@
 
 use actix_web::http::Method;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use serde::Serialize;
 use tepui_ui::Page;
 
+use super::compress::wants_gzip;
 use super::json::JSON;
 
 /// Where the pages are.
@@ -109,7 +109,7 @@ fn page(request: &HttpRequest, page: &Page) -> Option<HttpResponse> {
         return Some(answer.finish());
     }
     answer.insert_header((CONTENT_TYPE, page.kind));
-    if takes_gzip(request) {
+    if wants_gzip(request) {
         answer.insert_header((CONTENT_ENCODING, "gzip"));
         return Some(answer.body(Bytes::from_static(page.gzip)));
     }
@@ -132,20 +132,10 @@ fn listed<'a>(request: &'a HttpRequest, name: &HeaderName) -> impl Iterator<Item
     texts.flat_map(|text| text.split(',')).map(str::trim)
 }
 
-fn takes_gzip(request: &HttpRequest) -> bool {
-    listed(request, &ACCEPT_ENCODING).any(|entry| {
-        let mut parts = entry.split(';').map(str::trim);
-        let is_gzip = parts
-            .next()
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("gzip"));
-        let weight = parts.find_map(|part| part.strip_prefix("q="));
-        is_gzip && weight.and_then(|weight| weight.parse::<f64>().ok()) != Some(0.0)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::body::to_bytes;
+    use actix_web::http::header::ACCEPT_ENCODING;
     use actix_web::test::TestRequest;
 
     use super::*;

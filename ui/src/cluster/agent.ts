@@ -1,7 +1,7 @@
 // Where an agent is reached.
 // Asks it nothing.
 
-/** An agent as /state lists it. */
+/** An agent as /slaves lists it. */
 export interface AgentOfState {
   id: string;
   hostname: string;
