@@ -9,6 +9,7 @@ pub mod json;
 pub mod master;
 pub mod media;
 pub mod paced;
+pub mod pages;
 pub mod path;
 pub mod pieces;
 pub mod serve;

@@ -15,6 +15,7 @@ mod registry;
 mod scheduler;
 mod standby;
 pub mod state;
+mod web;
 mod why;
 
 pub use link::Links;
@@ -104,6 +105,7 @@ enum Route {
     State,
     Metrics,
     Redirect,
+    Pages,
     Summary,
     Slaves,
     Frameworks,
@@ -128,6 +130,7 @@ const ROUTES: Table<Route> = Table {
     delegate: "master",
     own: &[
         (&["version"], Route::Version),
+        (&["ui"], Route::Pages),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["logging", "toggle"], Route::Logging),
         (&["help"], Route::Help),
@@ -222,7 +225,8 @@ async fn route(
             let snapshot = face.snapshot.load_full();
             json::answer_long(request, || registry::Registry(snapshot)).await
         }
-        None => super::not_found(),
+        Some(Route::Pages) => web::page(request, face),
+        None => web::root(request),
     }
 }
 
@@ -272,11 +276,13 @@ mod tests {
         let own = ROUTES.own.iter().map(|(path, _)| path.to_vec());
         let of_delegate = ROUTES.delegated.iter();
         let of_delegate = of_delegate.map(|(path, _)| [&[ROUTES.delegate], *path].concat());
-        // Neither is for people: the one is of agents, the other is where this is told.
+        // None is to be called by people: one is of agents, two are where this is told, and the web
+        // pages are for browsers.
         let unnamed = [
             vec!["master", "api", "tepui", "v1", "agent-link"],
             vec!["help"],
             vec!["__processes__"],
+            vec!["ui"],
         ];
         for path in own.chain(of_delegate) {
             let is_named = named.iter().any(|named| *named == path);

@@ -86,6 +86,9 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
             let whole = whole.map_or("/", |whole| whole.as_str());
             to_leader(standby, &delegated(whole))
         }
+        // Pages are read from the leader that they tell of, at the same path.
+        Some(Route::Pages) => to_leader(standby, request.path()),
+        None if request.path() == "/" => to_leader(standby, "/"),
         None => crate::http::not_found(),
     }
 }
@@ -127,14 +130,19 @@ pub(super) fn goes_on(path: &str) -> bool {
     !path.trim_end_matches('/').ends_with("/redirect")
 }
 
-/// Sends a client to a master, the way Mesos writes it: without a scheme, as it uses the client's.
-pub(super) fn redirect(leader: &v1::MasterInfo, path: &str) -> HttpResponse {
-    let host = match &leader.hostname {
+/// Where a master is reached, by the name it gives itself.
+pub(super) fn host_and_port(master: &v1::MasterInfo) -> String {
+    let host = match &master.hostname {
         Some(name) if name.contains(':') => format!("[{name}]"),
         Some(name) => name.clone(),
-        None => std::net::Ipv4Addr::from(leader.ip.to_le_bytes()).to_string(),
+        None => std::net::Ipv4Addr::from(master.ip.to_le_bytes()).to_string(),
     };
-    let location = format!("//{host}:{}{path}", leader.port);
+    format!("{host}:{}", master.port)
+}
+
+/// Sends a client to a master, the way Mesos writes it: without a scheme, as it uses the client's.
+pub(super) fn redirect(leader: &v1::MasterInfo, path: &str) -> HttpResponse {
+    let location = format!("//{}{path}", host_and_port(leader));
     match HeaderValue::from_str(&location) {
         Ok(location) => HttpResponse::build(StatusCode::TEMPORARY_REDIRECT)
             .insert_header((LOCATION, location))
