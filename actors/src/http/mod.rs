@@ -2,6 +2,7 @@
 //! Knows no state of either.
 
 pub mod body;
+pub mod files;
 pub mod json;
 pub mod master;
 pub mod media;

@@ -10,6 +10,7 @@ use tepui_protocol::v1::{self, TaskState};
 
 use super::counters::Counters;
 use super::messages::ConnectionId;
+use super::operation_state::OperationUuid;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::Resources;
 use crate::time::Wall;
@@ -241,6 +242,8 @@ pub struct Snapshot {
     pub agent_id: Option<AgentId>,
     /// All its resources: those it was started with, and what was reserved and created since.
     pub total: Resources,
+    /// Operations on them that have ended and wait for acknowledgement.
+    pub operations: OrdMap<OperationUuid, v1::Operation>,
     /// When this agent process started.
     pub start_time: Wall,
     /// The master it is registered with, or was last.
@@ -255,12 +258,8 @@ pub struct Snapshot {
     pub counters: Counters,
 }
 
-/// The task's form in the API when it is handed to an executor.
-pub(super) fn staged(
-    task: &v1::TaskInfo,
-    framework: &v1::FrameworkInfo,
-    executor: &Executor,
-) -> v1::Task {
+/// The task's form in the API when it is handed to an executor, and while it waits for that.
+pub fn staged(task: &v1::TaskInfo, framework: &v1::FrameworkInfo, executor: &Executor) -> v1::Task {
     let command_user = task
         .command
         .as_ref()

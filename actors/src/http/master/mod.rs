@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
+use super::files::{self, Log};
 use super::path::Table;
 use super::shared::SharedAnswer;
 use super::unread;
@@ -71,12 +72,20 @@ pub struct Face {
     pub state: SharedAnswer,
 }
 
+impl Face {
+    /// What `/files`, LIST_FILES and READ_FILE show: the master's log.
+    pub(super) fn files(&self) -> Log {
+        Log::of_master(&self.config.flags)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Scheduler,
     Operator,
     AgentLink,
     Guard,
+    Files(files::Route),
     Health,
     Version,
     Flags,
@@ -88,6 +97,10 @@ enum Route {
 const ROUTES: Table<Route> = Table {
     delegate: "master",
     own: &[
+        (&["files", "browse"], Route::Files(files::Route::Browse)),
+        (&["files", "debug"], Route::Files(files::Route::Debug)),
+        (&["files", "download"], Route::Files(files::Route::Download)),
+        (&["files", "read"], Route::Files(files::Route::Read)),
         (&["version"], Route::Version),
         (&["metrics", "snapshot"], Route::Metrics),
     ],
@@ -124,6 +137,7 @@ async fn route(
         Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
+        Some(Route::Files(route)) => files::answer(route, request, &face.files()).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{ROUTES, Route, reads, unavailable};
 use crate::clock::Clock;
 use crate::election::Decision;
+use crate::http::files::{self, Log};
 use crate::http::json;
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
@@ -34,14 +35,18 @@ pub struct Standby {
 
 /// Answers every request of a master on standby.
 pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpResponse {
-    let mut response = route(&request, &standby);
+    let mut response = route(&request, &standby).await;
     response.head_mut().set_camel_case_headers(true);
     response
 }
 
 /// As Mesos: what is about this process it answers itself, for all else there is the leader.
-fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
+async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
     match ROUTES.find(request.path()) {
+        Some(Route::Files(route)) => {
+            let log = Log::of_master(&standby.config.flags);
+            files::answer(route, request, &log).await
+        }
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &standby.config),
