@@ -284,9 +284,7 @@ pub fn staged(task: &v1::TaskInfo, framework: &v1::FrameworkInfo, executor: &Exe
         labels: task.labels.clone(),
         discovery: task.discovery.clone(),
         container: task.container.clone(),
-        user: command_user
-            .or(executor_user)
-            .or_else(|| Some(framework.user.clone())),
+        user: command_user.or(executor_user),
         health_check: task.health_check.clone(),
         kill_policy: task.kill_policy,
         limits: task.limits.clone(),
