@@ -11,6 +11,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tepui_core::allocator::AllocatorFigures;
 use tepui_core::allocator::messages::{Command, Notice, Proposals};
+use tepui_core::allocator::reasons::Explanation;
+use tepui_core::ids::{FrameworkId, Role};
 use tepui_core::master::messages::Input;
 use tepui_core::time::{Mono, Now};
 
@@ -42,6 +44,8 @@ pub trait AllocatorCore: Send {
     fn next_deadline(&self) -> Option<Mono>;
     /// Figures for metrics.
     fn figures(&self) -> AllocatorFigures;
+    /// Why agents are not offered to a framework in a role; none for an unknown framework.
+    fn explain(&self, framework: &FrameworkId, role: &Role) -> Option<Vec<Explanation>>;
 }
 
 /// Changes, in the order the master made them.
@@ -53,6 +57,17 @@ pub struct Commands(pub Vec<Command>);
 #[derive(Debug, Message)]
 #[rtype(result = "Figures")]
 pub struct GetFigures;
+
+/// Asks why agents are not offered to a framework in a role; the answer is none for an unknown
+/// framework. Takes time in proportion to the number of agents.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Vec<Explanation>>")]
+pub struct Explain {
+    /// The framework.
+    pub framework: FrameworkId,
+    /// The role.
+    pub role: Role,
+}
 
 /// The allocator's figures.
 #[derive(Debug, Clone, MessageResponse)]
@@ -171,6 +186,14 @@ impl Handler<Commands> for AllocatorActor {
             self.changed = Some(now.mono);
         }
         self.arm_timer(ctx, now.mono);
+    }
+}
+
+impl Handler<Explain> for AllocatorActor {
+    type Result = MessageResult<Explain>;
+
+    fn handle(&mut self, asked: Explain, _ctx: &mut Context<Self>) -> MessageResult<Explain> {
+        MessageResult(self.core.explain(&asked.framework, &asked.role))
     }
 }
 

@@ -23,15 +23,16 @@ use super::config::{MasterConfig, RegistryStore};
 use super::cores::{self, Cores};
 use super::server;
 use super::standby::{Elected, Waiting};
+use super::subscribers::{Subscribers, fan_out};
 use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
-use crate::allocator::{AllocatorActor, GetFigures};
+use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
-use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT};
-use crate::http::shared::SharedAnswer;
+use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT, OperatorShared};
+use crate::http::shared::SharedAnswers;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
 use crate::registrar::store::{File, InMemory, Store};
@@ -279,12 +280,17 @@ impl Process {
             cores.allocator.apply(clock.now(), command);
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
+        let limit = config.max_operator_event_stream_subscribers;
+        let (subscribers, orders) = Subscribers::new(limit, metrics.subscribers.clone());
+        // This thread has nothing else to do.
+        actix_web::rt::spawn(fan_out(orders));
         let setup = Setup {
             config: config.clone(),
             clock,
             opened,
             cores,
             whitelist,
+            subscribers,
             ending,
             metrics: metrics.clone(),
         };
@@ -302,7 +308,11 @@ impl Process {
             next_link: AtomicU64::new(1),
             memory: Memory::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
-            state: SharedAnswer::default(),
+            state: SharedAnswers::default(),
+            summary: SharedAnswers::default(),
+            slaves: SharedAnswers::default(),
+            frameworks: SharedAnswers::default(),
+            operator: OperatorShared::default(),
         };
         Ok((actors, face))
     }
@@ -394,6 +404,7 @@ struct Setup {
     opened: Opened,
     cores: Cores,
     whitelist: Option<Whitelist>,
+    subscribers: Subscribers,
     ending: Ending,
     metrics: Arc<MasterMetrics>,
 }
@@ -401,7 +412,7 @@ struct Setup {
 /// The running actors.
 struct Actors {
     master: MasterMailbox,
-    allocator: Recipient<GetFigures>,
+    allocator: Addr<AllocatorActor>,
     threads: [Arbiter; 3],
 }
 
@@ -425,6 +436,7 @@ impl Setup {
                 opened,
                 cores,
                 whitelist,
+                subscribers,
                 ending,
                 metrics,
             } = self;
@@ -448,7 +460,7 @@ impl Setup {
                 });
             }
             // Fails only when nobody waits for it any more.
-            let _ = started.send(allocator.clone().recipient());
+            let _ = started.send(allocator.clone());
             let registrar_metrics = metrics.registrar.clone();
             let registrar = Registrar::start_in_arbiter(&registrar_thread, move |_| {
                 Registrar::new(opened, mailbox, clock, registrar_metrics)
@@ -462,6 +474,7 @@ impl Setup {
                 allocator: allocator.recipient(),
                 allocator_metrics: metrics.allocator.clone(),
                 registrar: registrar.recipient(),
+                subscribers,
                 ending,
             })
         });

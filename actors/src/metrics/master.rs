@@ -2,7 +2,7 @@
 //! Names nothing; the keys are in `names.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tepui_core::master::model::{AgentState, Framework, FrameworkState, Phase, Snapshot};
@@ -23,6 +23,8 @@ pub struct MasterMetrics {
     pub allocator: Arc<AllocatorMetrics>,
     /// The registrar.
     pub registrar: Arc<RegistrarMetrics>,
+    /// Streams of the operator API's events that are open.
+    pub subscribers: Arc<AtomicUsize>,
 }
 
 /// Amount of one resource over all agents, in units of the resource (cores, MB).
@@ -188,6 +190,7 @@ impl MasterMetrics {
             queue: Arc::new(MasterQueue::default()),
             allocator: Arc::new(AllocatorMetrics::default()),
             registrar: Arc::new(RegistrarMetrics::new(fetch)),
+            subscribers: Arc::default(),
         }
     }
 
@@ -201,6 +204,7 @@ impl MasterMetrics {
         let runs = self.allocator.runs.load(Ordering::Relaxed);
         names::publish_allocator(&self.allocator, runs, now.mono, &mut out);
         names::publish_registrar(&self.registrar, now.mono, &mut out);
+        names::publish_subscribers(self.subscribers.load(Ordering::Relaxed), &mut out);
         out
     }
 }

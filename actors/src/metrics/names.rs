@@ -313,6 +313,12 @@ pub fn publish_registrar(metrics: &RegistrarMetrics, now: Mono, out: &mut Publis
     publish_timer("registrar/state_store_ms", &metrics.state_store, now, out);
 }
 
+/// Adds how many subscribe to the operator API's events.
+pub fn publish_subscribers(count: usize, out: &mut Published) {
+    let key = "master/operator_event_stream_subscribers";
+    out.insert(Cow::Borrowed(key), count as f64);
+}
+
 /// The latest value under the key itself, the summary of the window below it.
 fn publish_timer(key: &'static str, timer: &Timer, now: Mono, out: &mut Published) {
     let Some(last_ms) = timer.last_ms() else {

@@ -106,6 +106,7 @@ impl Master {
         if let Some(operation) = agent.and_then(|agent| agent.operations.remove(&uuid)) {
             self.unfile_operation(&operation);
         }
+        self.note_perhaps_drained(agent_id);
     }
 
     /// Forgets an operation in its framework, or among the orphans.

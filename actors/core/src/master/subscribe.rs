@@ -96,6 +96,7 @@ impl Master {
         self.adopt_orphans(&id);
         self.streams.insert(stream, id.clone());
         self.send(&id, events::subscribed(&id, &self.info), out);
+        self.tell_framework_added(&id, out);
         out.push(to_allocator(Command::AddFramework {
             id,
             generation,
@@ -144,6 +145,7 @@ impl Master {
             generation,
         }));
         self.send(id, events::subscribed(id, &self.info), out);
+        self.tell_framework_updated(id, out);
         self.tell_agents_of_framework(id, out);
     }
 
@@ -173,6 +175,7 @@ impl Master {
         framework.generation = generation;
         let facts = facts_of(&framework, None);
         self.frameworks.insert(id.clone(), Arc::new(framework));
+        self.tell_framework_added(&id, out);
         self.adopt_orphans(&id);
         out.push(to_allocator(Command::AddFramework {
             id,

@@ -30,7 +30,8 @@ use crate::http::body::Memory;
 use crate::http::files::{self, Log};
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
-use crate::http::{not_found, text};
+use crate::http::toggle::toggle;
+use crate::http::{not_found, system, text};
 
 /// Threads that serve requests; executors' calls are small and few.
 const WORKERS: usize = 1;
@@ -60,10 +61,12 @@ enum Route {
     Files(files::Route),
     Flags,
     Health,
+    Logging,
     Metrics,
     Operator,
     State,
     Statistics,
+    SystemStats,
     Version,
 }
 
@@ -74,7 +77,9 @@ const TABLE: Table<Route> = Table {
         (&["files", "debug"], Route::Files(files::Route::Debug)),
         (&["files", "download"], Route::Files(files::Route::Download)),
         (&["files", "read"], Route::Files(files::Route::Read)),
+        (&["logging", "toggle"], Route::Logging),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["system", "stats.json"], Route::SystemStats),
         (&["version"], Route::Version),
     ],
     delegated: &[
@@ -156,10 +161,12 @@ async fn dispatch(
         Some(Route::Files(route)) => files::answer(route, &request, &shared.files()).await,
         Some(Route::Flags) => reads::flags(&request, &shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => toggle(&request),
         Some(Route::Metrics) => reads::metrics(&request, &shared).await,
         Some(Route::Operator) => operator::call(&request, payload, &shared).await,
         Some(Route::State) => reads::state(&request, &shared).await,
         Some(Route::Statistics) => containers::statistics(&request, &shared).await,
+        Some(Route::SystemStats) => system::stats(&request),
         Some(Route::Version) => reads::version(&request),
         None => not_found(),
     }

@@ -1,22 +1,31 @@
 //! The master's HTTP face: which path does what, and what its handlers share.
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
+mod changes;
 mod guard;
 mod link;
+mod lists;
+mod maintenance;
 mod operator;
+mod pages;
+mod parse;
+mod quota;
 mod reads;
+mod registry;
 mod scheduler;
 mod standby;
 pub mod state;
+mod why;
 
 pub use link::Links;
+pub use operator::OperatorShared;
 pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use actix::Recipient;
+use actix::Addr;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -30,14 +39,16 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
 use super::files::{self, Log};
+use super::form::Fields;
 use super::path::Table;
-use super::shared::SharedAnswer;
-use super::unread;
-use crate::allocator::GetFigures;
+use super::shared::SharedAnswers;
+use super::{compress, json, system, unread};
+use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
+use changes::Change;
 
 /// Calls that may wait for the master at a time; more are answered 503.
 pub const MAX_CALLS_IN_FLIGHT: usize = 1024;
@@ -54,8 +65,8 @@ pub struct Face {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The way to it.
     pub master: MasterMailbox,
-    /// The allocator, which is asked for its figures.
-    pub allocator: Recipient<GetFigures>,
+    /// The allocator, which is asked for its figures and reasons.
+    pub allocator: Addr<AllocatorActor>,
     /// What its actors measure.
     pub metrics: Arc<MasterMetrics>,
     /// The clock.
@@ -69,7 +80,15 @@ pub struct Face {
     /// Calls that may wait for the master.
     pub calls: Arc<Semaphore>,
     /// What `/state` answers.
-    pub state: SharedAnswer,
+    pub state: SharedAnswers,
+    /// What `/state-summary` answers.
+    pub summary: SharedAnswers,
+    /// What `/slaves` answers.
+    pub slaves: SharedAnswers,
+    /// What `/frameworks` answers.
+    pub frameworks: SharedAnswers,
+    /// What the reads of the operator API share.
+    pub operator: OperatorShared,
 }
 
 impl Face {
@@ -86,12 +105,32 @@ enum Route {
     AgentLink,
     Guard,
     Files(files::Route),
+    Why,
     Health,
+    Logging,
     Version,
     Flags,
     State,
     Metrics,
     Redirect,
+    Summary,
+    Slaves,
+    Frameworks,
+    Tasks,
+    Roles,
+    Quota,
+    Weights,
+    Change(Change),
+    Teardown,
+    Schedule,
+    Status,
+    MachineDown,
+    MachineUp,
+    Help,
+    Processes,
+    SystemStats,
+    Profiler,
+    Registry,
 }
 
 const ROUTES: Table<Route> = Table {
@@ -103,6 +142,13 @@ const ROUTES: Table<Route> = Table {
         (&["files", "read"], Route::Files(files::Route::Read)),
         (&["version"], Route::Version),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["logging", "toggle"], Route::Logging),
+        (&["help"], Route::Help),
+        (&["__processes__"], Route::Processes),
+        (&["system", "stats.json"], Route::SystemStats),
+        (&["profiler", "start"], Route::Profiler),
+        (&["profiler", "stop"], Route::Profiler),
+        (&["registrar(1)", "registry"], Route::Registry),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -110,18 +156,40 @@ const ROUTES: Table<Route> = Table {
         // The segments of `tepui_protocol::link::PATH`, which a test holds this to.
         (&["api", "tepui", "v1", "agent-link"], Route::AgentLink),
         (&["api", "tepui", "v1", "guard"], Route::Guard),
+        (&["api", "tepui", "v1", "why"], Route::Why),
         (&["health"], Route::Health),
         (&["flags"], Route::Flags),
         (&["state"], Route::State),
         (&["redirect"], Route::Redirect),
+        (&["state-summary"], Route::Summary),
+        (&["slaves"], Route::Slaves),
+        (&["frameworks"], Route::Frameworks),
+        (&["tasks"], Route::Tasks),
+        (&["roles"], Route::Roles),
+        (&["quota"], Route::Quota),
+        (&["weights"], Route::Weights),
+        (&["reserve"], Route::Change(Change::Reserve)),
+        (&["unreserve"], Route::Change(Change::Unreserve)),
+        (&["create-volumes"], Route::Change(Change::CreateVolumes)),
+        (&["destroy-volumes"], Route::Change(Change::DestroyVolumes)),
+        (&["teardown"], Route::Teardown),
+        (&["maintenance", "schedule"], Route::Schedule),
+        (&["maintenance", "status"], Route::Status),
+        (&["machine", "down"], Route::MachineDown),
+        (&["machine", "up"], Route::MachineUp),
     ],
 };
 
 /// Answers every request.
 pub async fn dispatch(request: HttpRequest, payload: Payload, face: Data<Face>) -> HttpResponse {
     let (payload, unread) = unread::watch(payload.into_inner());
-    let mut response = route(&request, payload, &face).await;
+    let response = match Fields::decode(request.query_string().as_bytes()) {
+        Ok(_) => route(&request, payload, &face).await,
+        // Mesos hangs up without a word.
+        Err(error) => bad_request(format!("Unable to decode query string: {error}")),
+    };
     unread.answered();
+    let mut response = compress::compress(&request, response);
     // Names of headers are written as Mesos writes them, for clients that compare them exactly.
     response.head_mut().set_camel_case_headers(true);
     response
@@ -138,12 +206,36 @@ async fn route(
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
         Some(Route::Files(route)) => files::answer(route, request, &face.files()).await,
+        Some(Route::Why) => why::handle(request, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => super::toggle::toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,
         Some(Route::Metrics) => reads::metrics(request, face).await,
+        Some(Route::Redirect) if standby::goes_on(request.path()) => super::not_found(),
         Some(Route::Redirect) => standby::redirect(&face.info, ""),
+        Some(Route::Summary) => lists::summary(request, face).await,
+        Some(Route::Slaves) => lists::slaves(request, face).await,
+        Some(Route::Frameworks) => lists::frameworks(request, face).await,
+        Some(Route::Tasks) => lists::tasks(request, face).await,
+        Some(Route::Roles) => lists::roles(request, face).await,
+        Some(Route::Quota) => quota::quota(request, payload, face).await,
+        Some(Route::Weights) => quota::weights(request, payload, face).await,
+        Some(Route::Change(change)) => changes::handle(change, request, payload, face).await,
+        Some(Route::Teardown) => changes::teardown(request, payload, face).await,
+        Some(Route::Schedule) => maintenance::schedule(request, payload, face).await,
+        Some(Route::Status) => maintenance::status(request, face),
+        Some(Route::MachineDown) => maintenance::down(request, payload, face).await,
+        Some(Route::MachineUp) => maintenance::up(request, payload, face).await,
+        Some(Route::Help) => pages::HELP.answer(request),
+        Some(Route::Processes) => system::processes(request, &pages::HELP),
+        Some(Route::SystemStats) => system::stats(request),
+        Some(Route::Profiler) => system::profiler(),
+        Some(Route::Registry) => {
+            let snapshot = face.snapshot.load_full();
+            json::answer_long(request, || registry::Registry(snapshot)).await
+        }
         None => super::not_found(),
     }
 }
@@ -180,5 +272,29 @@ mod tests {
             ROUTES.find(tepui_protocol::link::PATH),
             Some(Route::AgentLink)
         );
+    }
+
+    #[test]
+    fn every_page_is_of_a_route_and_every_route_has_one() {
+        let mut named: Vec<Vec<String>> = Vec::new();
+        for page in pages::HELP.pages {
+            let path = format!("/{}{}", page.process, page.path);
+            assert!(ROUTES.find(&path).is_some(), "{path}");
+            let segments = path.split('/').filter(|segment| !segment.is_empty());
+            named.push(segments.map(str::to_owned).collect());
+        }
+        let own = ROUTES.own.iter().map(|(path, _)| path.to_vec());
+        let of_delegate = ROUTES.delegated.iter();
+        let of_delegate = of_delegate.map(|(path, _)| [&[ROUTES.delegate], *path].concat());
+        // Neither is for people: the one is of agents, the other is where this is told.
+        let unnamed = [
+            vec!["master", "api", "tepui", "v1", "agent-link"],
+            vec!["help"],
+            vec!["__processes__"],
+        ];
+        for path in own.chain(of_delegate) {
+            let is_named = named.iter().any(|named| *named == path);
+            assert!(is_named || unnamed.contains(&path), "{path:?} has no page");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::state::State;
 use crate::allocator::{Figures, GetFigures};
 use crate::http::{json, text, version};
 use crate::master::config::MasterConfig;
-use crate::metrics::names;
+use crate::metrics::names::{self, Published};
 
 pub(super) fn version(request: &HttpRequest) -> HttpResponse {
     json::answer(request, &version::version())
@@ -46,6 +46,11 @@ pub(super) async fn metrics(request: &HttpRequest, face: &Face) -> HttpResponse 
     if let Err(refusal) = check_timeout(request) {
         return refusal;
     }
+    json::answer(request, &measure(face).await)
+}
+
+/// Everything there is to publish now.
+pub(super) async fn measure(face: &Face) -> Published {
     let mut published = face
         .metrics
         .publish(&face.snapshot.load_full(), face.clock.now());
@@ -53,7 +58,7 @@ pub(super) async fn metrics(request: &HttpRequest, face: &Face) -> HttpResponse 
     if let Ok(Figures(figures)) = face.allocator.send(GetFigures).await {
         names::publish_figures(&figures, &mut published);
     }
-    json::answer(request, &published)
+    published
 }
 
 /// Refuses a query that gives a timeout which is none.

@@ -11,11 +11,13 @@ use tepui_core::master::model::Snapshot;
 use tepui_protocol::v1;
 use tokio::sync::watch;
 
-use super::{ROUTES, Route, reads, unavailable};
+use super::{ROUTES, Route, bad_request, pages, reads, unavailable};
 use crate::clock::Clock;
 use crate::election::Decision;
 use crate::http::files::{self, Log};
-use crate::http::json;
+use crate::http::form::Fields;
+use crate::http::toggle::toggle;
+use crate::http::{compress, json, system};
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
 
@@ -35,7 +37,11 @@ pub struct Standby {
 
 /// Answers every request of a master on standby.
 pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpResponse {
-    let mut response = route(&request, &standby).await;
+    let response = match Fields::decode(request.query_string().as_bytes()) {
+        Ok(_) => route(&request, &standby).await,
+        Err(error) => bad_request(format!("Unable to decode query string: {error}")),
+    };
+    let mut response = compress::compress(&request, response);
     response.head_mut().set_camel_case_headers(true);
     response
 }
@@ -48,12 +54,38 @@ async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
             files::answer(route, request, &log).await
         }
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &standby.config),
         Some(Route::Metrics) => metrics(request, standby),
+        Some(Route::Help) => pages::HELP.answer(request),
+        Some(Route::Processes) => system::processes(request, &pages::HELP),
+        Some(Route::SystemStats) => system::stats(request),
+        Some(Route::Profiler) => system::profiler(),
+        // It has read none.
+        Some(Route::Registry) => json::answer(request, &serde_json::json!({})),
+        Some(Route::Redirect) if goes_on(request.path()) => crate::http::not_found(),
         Some(Route::Redirect) => to_leader(standby, ""),
         Some(
-            Route::Scheduler | Route::Operator | Route::AgentLink | Route::Guard | Route::State,
+            Route::Scheduler
+            | Route::Operator
+            | Route::AgentLink
+            | Route::Guard
+            | Route::Why
+            | Route::State
+            | Route::Summary
+            | Route::Slaves
+            | Route::Frameworks
+            | Route::Tasks
+            | Route::Roles
+            | Route::Quota
+            | Route::Weights
+            | Route::Change(_)
+            | Route::Teardown
+            | Route::Schedule
+            | Route::Status
+            | Route::MachineDown
+            | Route::MachineUp,
         ) => {
             let whole = request.uri().path_and_query();
             let whole = whole.map_or("/", |whole| whole.as_str());
@@ -82,7 +114,7 @@ fn to_leader(standby: &Standby, path: &str) -> HttpResponse {
 }
 
 /// A path as Mesos redirects it: beginning with the process that answers it.
-fn delegated(path: &str) -> String {
+pub(super) fn delegated(path: &str) -> String {
     let path = path.trim_start_matches('/');
     let own = ROUTES.delegate;
     let rest = match path.strip_prefix(own) {
@@ -92,6 +124,12 @@ fn delegated(path: &str) -> String {
         _ => path,
     };
     format!("/{own}/{rest}")
+}
+
+/// Whether a path goes on below `/redirect`: then there is nothing, so that nobody is sent in
+/// circles.
+pub(super) fn goes_on(path: &str) -> bool {
+    !path.trim_end_matches('/').ends_with("/redirect")
 }
 
 /// Sends a client to a master, the way Mesos writes it: without a scheme, as it uses the client's.
@@ -126,6 +164,12 @@ mod tests {
         ] {
             assert_eq!(delegated(path), expected);
         }
+    }
+
+    #[test]
+    fn nothing_is_below_redirect() {
+        assert!(!goes_on("/redirect") && !goes_on("/master/redirect/"));
+        assert!(goes_on("/redirect/x") && goes_on("/master/redirect/redirect/x"));
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 mod agents;
 mod changes;
+mod drain;
 mod fixture;
 mod gone;
 mod inverse_offers;
 mod launch;
 mod maintenance;
+mod old_quota;
 mod operation_updates;
 mod operator_changes;
+mod operator_events;
 mod parts;
 mod quota;
 mod random;
@@ -18,4 +21,5 @@ mod removals;
 mod reregister;
 mod subscribe;
 mod updates;
+mod watcher;
 mod weights;

@@ -21,6 +21,7 @@ use tepui_protocol::v1::{self, Flag, Metric};
 
 use super::{Shared, containers, ended, reads};
 use crate::http::{body, files, method_not_allowed, text, version};
+use crate::logging;
 use form::{Form, Forms};
 
 /// Time a client has to send the first record of a stream.
@@ -131,9 +132,21 @@ async fn answer(
         },
         // The agent keeps no images, so that there is none left to be removed.
         Type::PruneImages => return Ok(HttpResponse::Ok().finish()),
-        Type::GetLoggingLevel
-        | Type::SetLoggingLevel
-        | Type::LaunchNestedContainer
+        Type::GetLoggingLevel => Response {
+            get_logging_level: Some(response::GetLoggingLevel {
+                level: logging::process().verbosity(),
+            }),
+            ..typed(Answered::GetLoggingLevel)
+        },
+        Type::SetLoggingLevel => {
+            let set = call.set_logging_level.unwrap_or_default();
+            // A negative time is over at once.
+            let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
+            let time = Duration::from_nanos(nanoseconds);
+            logging::process().set_verbosity(set.level, time);
+            return Ok(HttpResponse::Ok().finish());
+        }
+        Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
         | Type::RemoveNestedContainer

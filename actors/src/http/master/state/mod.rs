@@ -1,10 +1,18 @@
-//! `/state`: the whole master as Mesos shows it, written straight from a snapshot.
+//! `/state`, and what shows parts of it, as Mesos does: written straight from a snapshot.
 //! Holds no copy of the state; each part is built as it is written.
 
 mod agent;
+mod extended;
 mod framework;
+mod frameworks;
+#[cfg(test)]
+mod list_tests;
 mod resources;
+mod roles;
+mod slaves;
+mod summary;
 mod task;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +22,8 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::to_raw_value;
-use tepui_core::master::model::{Agent, AgentState, Snapshot};
-use tepui_core::memo::{Memo, Written};
+use tepui_core::master::model::Snapshot;
+use tepui_core::memo::Written;
 use tepui_core::resources::Resources;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
@@ -24,6 +32,11 @@ use crate::http::version::{Version, version};
 use crate::master::config::MasterConfig;
 use agent::{RecoveredView, agent};
 use framework::FrameworkView;
+pub use frameworks::Frameworks;
+pub use roles::Roles;
+pub use slaves::Slaves;
+pub use summary::Summary;
+pub use tasks::{Page, TaskList};
 
 /// What `/state` tells.
 pub struct State {
@@ -38,8 +51,8 @@ pub struct State {
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let snapshot = &*self.snapshot;
-        let connected = |agent: &&Arc<Memo<Agent>>| matches!(agent.state, AgentState::Connected(_));
-        let activated = snapshot.agents.values().filter(connected).count();
+        let agents = snapshot.agents.values();
+        let activated = agents.filter(|agent| agent.is_active()).count();
         let master = &snapshot.master;
         let pid = master
             .pid
@@ -143,7 +156,7 @@ fn capabilities(master: &v1::MasterInfo) -> Vec<&'static str> {
 }
 
 /// A list that is made as it is written, one entry at a time.
-struct Seq<F>(F);
+pub(in crate::http::master) struct Seq<F>(pub(in crate::http::master) F);
 
 impl<F, I> Serialize for Seq<F>
 where
@@ -157,7 +170,7 @@ where
 }
 
 /// Writes a part that is remembered.
-fn write(part: &impl Serialize) -> Written {
+pub(in crate::http::master) fn write(part: &impl Serialize) -> Written {
     to_raw_value(part).unwrap_or_else(|error| {
         // Nothing that is shown here has keys that JSON cannot write.
         tracing::error!(%error, "a part of the state cannot be written as JSON");
