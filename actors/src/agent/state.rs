@@ -54,6 +54,11 @@ pub(super) fn agent(snapshot: &Snapshot, flags: &BTreeMap<String, String>, pid: 
     if let Some(domain) = &snapshot.info.domain {
         fields.insert("domain".to_owned(), message(domain));
     }
+    if let Some(drain) = &snapshot.drain {
+        fields.insert("drain_config".to_owned(), message(&drain.config));
+        let since = Value::from(drain.started.0 / 1_000_000);
+        fields.insert("estimated_drain_start_time_seconds".to_owned(), since);
+    }
     // Where logs are to be found is shown beside the flags, too.
     for name in ["external_log_file", "log_dir"] {
         if let Some(path) = flags.get(name) {

@@ -234,11 +234,15 @@ fn metrics(shared: &Shared) -> Response {
 }
 
 fn agent(shared: &Shared) -> Response {
-    let info = v1::AgentInfo::clone(&shared.snapshot().info);
+    let snapshot = shared.snapshot();
+    let drain = snapshot.drain.as_ref();
     Response {
         get_agent: Some(response::GetAgent {
-            agent_info: Some(info),
-            ..response::GetAgent::default()
+            agent_info: Some(v1::AgentInfo::clone(&snapshot.info)),
+            drain_config: drain.map(|drain| drain.config),
+            estimated_drain_start_time: drain.map(|drain| v1::TimeInfo {
+                nanoseconds: drain.started.as_nanos(),
+            }),
         }),
         ..typed(Answered::GetAgent)
     }
