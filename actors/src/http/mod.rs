@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod compress;
+pub mod files;
 pub mod form;
 pub mod help;
 pub mod json;

@@ -9,6 +9,7 @@
 mod support;
 
 mod agent_journal;
+mod agent_reads;
 mod agent_reboot;
 mod agent_restart;
 mod apps;

@@ -195,7 +195,8 @@ fn custom_executor(cluster: &Cluster, replay: &mut Replay<'_>) -> (Framework, ht
     });
     let status = json!({
         "task_id": {"value": "golden-task"}, "executor_id": {"value": "golden-executor"},
-        "state": "TASK_RUNNING", "source": "SOURCE_EXECUTOR", "message": "up",
+        "state": "TASK_RUNNING", "source": "SOURCE_EXECUTOR",
+        "message": "up", "data": "c3RhdHVzIGRhdGE=",
         "uuid": "AAECAwQFRgeICQoLDA0ODw==",
     });
     let update = executor_call(&two, "UPDATE", "update", json!({"status": status}));

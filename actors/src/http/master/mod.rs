@@ -39,6 +39,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
+use super::files::{self, Log};
 use super::form::Fields;
 use super::path::Table;
 use super::shared::SharedAnswers;
@@ -91,12 +92,20 @@ pub struct Face {
     pub operator: OperatorShared,
 }
 
+impl Face {
+    /// What `/files`, LIST_FILES and READ_FILE show: the master's log.
+    pub(super) fn files(&self) -> Log {
+        Log::of_master(&self.config.flags)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Scheduler,
     Operator,
     AgentLink,
     Guard,
+    Files(files::Route),
     Why,
     Health,
     Logging,
@@ -129,6 +138,10 @@ enum Route {
 const ROUTES: Table<Route> = Table {
     delegate: "master",
     own: &[
+        (&["files", "browse"], Route::Files(files::Route::Browse)),
+        (&["files", "debug"], Route::Files(files::Route::Debug)),
+        (&["files", "download"], Route::Files(files::Route::Download)),
+        (&["files", "read"], Route::Files(files::Route::Read)),
         (&["version"], Route::Version),
         (&["ui"], Route::Pages),
         (&["metrics", "snapshot"], Route::Metrics),
@@ -195,6 +208,7 @@ async fn route(
         Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
+        Some(Route::Files(route)) => files::answer(route, request, &face.files()).await,
         Some(Route::Why) => why::handle(request, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Logging) => super::toggle::toggle(request),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{ROUTES, Route, bad_request, pages, reads, unavailable};
 use crate::clock::Clock;
 use crate::election::Decision;
+use crate::http::files::{self, Log};
 use crate::http::form::Fields;
 use crate::http::toggle::toggle;
 use crate::http::{compress, json, system};
@@ -37,7 +38,7 @@ pub struct Standby {
 /// Answers every request of a master on standby.
 pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpResponse {
     let response = match Fields::decode(request.query_string().as_bytes()) {
-        Ok(_) => route(&request, &standby),
+        Ok(_) => route(&request, &standby).await,
         Err(error) => bad_request(format!("Unable to decode query string: {error}")),
     };
     let mut response = compress::compress(&request, response);
@@ -46,8 +47,12 @@ pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpRespons
 }
 
 /// As Mesos: what is about this process it answers itself, for all else there is the leader.
-fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
+async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
     match ROUTES.find(request.path()) {
+        Some(Route::Files(route)) => {
+            let log = Log::of_master(&standby.config.flags);
+            files::answer(route, request, &log).await
+        }
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Logging) => toggle(request),
         Some(Route::Version) => reads::version(request),
