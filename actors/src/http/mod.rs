@@ -5,6 +5,7 @@ pub mod body;
 pub mod json;
 pub mod master;
 pub mod media;
+pub mod metrics;
 pub mod paced;
 pub mod path;
 pub mod pieces;

@@ -26,7 +26,7 @@ use super::standby::{Elected, Waiting};
 use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
-use crate::allocator::{AllocatorActor, GetFigures};
+use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
@@ -256,7 +256,7 @@ impl Process {
             config: &self.config,
             info: &self.info,
             clock: self.clock,
-            metrics: MasterMetrics::new(Duration::ZERO),
+            metrics: MasterMetrics::new(Duration::ZERO, false),
         }
     }
 
@@ -270,7 +270,9 @@ impl Process {
         let (config, clock) = (self.config, self.clock);
         let asked = clock.now().mono;
         let opened = open_registry(&config, elected).await?;
-        let metrics = Arc::new(MasterMetrics::new(clock.now().mono.since(asked)));
+        let fetch = clock.now().mono.since(asked);
+        let metrics = MasterMetrics::new(fetch, config.publish_per_framework_metrics);
+        let metrics = Arc::new(metrics);
         let info = v1::MasterInfo::clone(&self.info);
         let mut cores = cores::make(&config, info, random::seed(), self.started, clock.now());
         let mut whitelist = config.whitelist.clone().map(Whitelist::new);
@@ -295,14 +297,13 @@ impl Process {
             address: self.address,
             snapshot,
             master: actors.master.clone(),
-            allocator: actors.allocator.clone(),
+            state: SharedAnswer::counted(metrics.cache_hits.clone()),
             metrics,
             clock,
             ids: Mutex::new(ids),
             next_link: AtomicU64::new(1),
             memory: Memory::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
-            state: SharedAnswer::default(),
         };
         Ok((actors, face))
     }
@@ -401,7 +402,6 @@ struct Setup {
 /// The running actors.
 struct Actors {
     master: MasterMailbox,
-    allocator: Recipient<GetFigures>,
     threads: [Arbiter; 3],
 }
 
@@ -417,7 +417,6 @@ impl Setup {
         let [master_thread, allocator_thread, registrar_thread] =
             threads.each_ref().map(Arbiter::handle);
         let queue = self.metrics.queue.clone();
-        let (started, allocator) = std::sync::mpsc::channel();
         let master = MasterActor::start_in_arbiter(&master_thread, move |ctx| {
             let Setup {
                 config,
@@ -447,8 +446,6 @@ impl Setup {
                     WhitelistWatcher::new(whitelist, told, metrics)
                 });
             }
-            // Fails only when nobody waits for it any more.
-            let _ = started.send(allocator.clone().recipient());
             let registrar_metrics = metrics.registrar.clone();
             let registrar = Registrar::start_in_arbiter(&registrar_thread, move |_| {
                 Registrar::new(opened, mailbox, clock, registrar_metrics)
@@ -465,12 +462,8 @@ impl Setup {
                 ending,
             })
         });
-        let allocator = allocator
-            .recv()
-            .map_err(|_| RunError::Fatal("the master's thread did not start".to_owned()))?;
         Ok(Actors {
             master: MasterMailbox::new(master.recipient(), queue),
-            allocator,
             threads,
         })
     }

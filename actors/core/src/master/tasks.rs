@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tepui_protocol::v1::{TaskState, TaskStatus};
 
+use super::agent_sums::Amounts;
 use super::counters::Counters;
 use super::messages::Effect;
 use super::model::Task;
@@ -88,6 +89,9 @@ impl Master {
             framework.task_counts.remove(task.state);
             task.state = latest as i32;
             framework.task_counts.add(task.state);
+            if is_terminal(latest) {
+                framework.counters.ended.count(task.state);
+            }
         }
         task.push_status(status);
         if task.recovered || !is_over(latest) {
@@ -97,6 +101,7 @@ impl Master {
         let resources = task.resources.clone();
         let agent = task.agent.clone();
         self.counters.count_end(latest);
+        self.counters.count_reason(status);
         self.uncharge(id, &agent, resources, out);
     }
 
@@ -151,10 +156,11 @@ impl Master {
             return;
         };
         if let Some(used) = agent.used.get_mut(id) {
-            used.subtract(&resources);
+            let given_back = Amounts::change(used, |used| used.subtract(&resources));
             if used.is_empty() {
                 agent.used.remove(id);
             }
+            self.agent_sums.used.add(&given_back);
         }
         if resources.is_empty() {
             return;

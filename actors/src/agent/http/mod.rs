@@ -56,6 +56,7 @@ enum Route {
     Flags,
     Health,
     Metrics,
+    Prometheus,
     State,
     Version,
 }
@@ -66,6 +67,7 @@ const TABLE: Table<Route> = Table {
         (&["files", "browse"], Route::Browse),
         (&["files", "download"], Route::Download),
         (&["files", "read"], Route::ReadFile),
+        (&["metrics", "prometheus"], Route::Prometheus),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["version"], Route::Version),
     ],
@@ -88,6 +90,8 @@ pub(super) struct Shared {
     pub(super) work_dir: Arc<Path>,
     pub(super) clock: Clock,
     pub(super) memory: Memory,
+    /// How long it took to take up what an earlier run had left.
+    pub(super) recovery: Duration,
 }
 
 impl Shared {
@@ -128,6 +132,7 @@ async fn dispatch(
         Some(Route::Flags) => reads::flags(&request, &shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Metrics) => reads::metrics(&request, &shared).await,
+        Some(Route::Prometheus) => reads::prometheus(&shared).await,
         Some(Route::State) => reads::state(&request, &shared).await,
         Some(Route::Version) => reads::version(&request),
         None => not_found(),

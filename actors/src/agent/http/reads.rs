@@ -3,12 +3,12 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
+use tepui_core::agent::model::Snapshot;
 
 use super::super::state;
 use super::Shared;
-use crate::http::{json, version};
-use crate::metrics;
-use crate::metrics::system::System;
+use crate::http::{json, metrics, version};
+use crate::metrics::agent::{self, AgentFigures};
 
 pub(super) fn version(request: &HttpRequest) -> HttpResponse {
     json::answer(request, &version::version())
@@ -28,11 +28,34 @@ pub(super) async fn state(request: &HttpRequest, shared: &Shared) -> HttpRespons
 }
 
 pub(super) async fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    let snapshot = match shared.snapshot().await {
-        Ok(snapshot) => snapshot,
-        Err(answer) => return answer,
+    let read = |snapshot: &Snapshot| {
+        metrics::snapshot(request, || with_figures(shared, snapshot, agent::publish))
     };
-    let (used, now) = (state::used(&snapshot), shared.clock.now().wall);
-    let published = metrics::agent::agent(&snapshot, &used, now, &System::read());
-    json::answer(request, &published)
+    shared
+        .snapshot()
+        .await
+        .map_or_else(|ended| ended, |snapshot| read(&snapshot))
+}
+
+pub(super) async fn prometheus(shared: &Shared) -> HttpResponse {
+    let read = |snapshot: &Snapshot| {
+        metrics::prometheus(with_figures(shared, snapshot, agent::prometheus))
+    };
+    shared
+        .snapshot()
+        .await
+        .map_or_else(|ended| ended, |snapshot| read(&snapshot))
+}
+
+fn with_figures<T>(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    tell: impl FnOnce(&AgentFigures<'_>) -> T,
+) -> T {
+    tell(&AgentFigures {
+        snapshot,
+        used: &state::used(snapshot),
+        now: shared.clock.now().wall,
+        recovery: shared.recovery,
+    })
 }

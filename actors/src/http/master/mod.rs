@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use actix::Recipient;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -32,7 +31,6 @@ use super::body::Memory;
 use super::path::Table;
 use super::shared::SharedAnswer;
 use super::unread;
-use crate::allocator::GetFigures;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
 use crate::master::config::MasterConfig;
@@ -53,8 +51,6 @@ pub struct Face {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The way to it.
     pub master: MasterMailbox,
-    /// The allocator, which is asked for its figures.
-    pub allocator: Recipient<GetFigures>,
     /// What its actors measure.
     pub metrics: Arc<MasterMetrics>,
     /// The clock.
@@ -82,6 +78,7 @@ enum Route {
     Flags,
     State,
     Metrics,
+    Prometheus,
     Redirect,
 }
 
@@ -90,6 +87,7 @@ const ROUTES: Table<Route> = Table {
     own: &[
         (&["version"], Route::Version),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["metrics", "prometheus"], Route::Prometheus),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -128,7 +126,8 @@ async fn route(
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,
-        Some(Route::Metrics) => reads::metrics(request, face).await,
+        Some(Route::Metrics) => reads::metrics(request, face),
+        Some(Route::Prometheus) => reads::prometheus(face),
         Some(Route::Redirect) => standby::redirect(&face.info, ""),
         None => super::not_found(),
     }

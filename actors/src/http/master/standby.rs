@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{ROUTES, Route, reads, unavailable};
 use crate::clock::Clock;
 use crate::election::Decision;
-use crate::http::json;
+use crate::http::metrics;
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
 
@@ -46,6 +46,7 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &standby.config),
         Some(Route::Metrics) => metrics(request, standby),
+        Some(Route::Prometheus) => prometheus(standby),
         Some(Route::Redirect) => to_leader(standby, ""),
         Some(
             Route::Scheduler | Route::Operator | Route::AgentLink | Route::Guard | Route::State,
@@ -59,11 +60,13 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
 }
 
 fn metrics(request: &HttpRequest, standby: &Standby) -> HttpResponse {
-    if let Err(refusal) = reads::check_timeout(request) {
-        return refusal;
-    }
-    let now = standby.clock.now();
-    json::answer(request, &standby.metrics.publish(&standby.snapshot, now))
+    let (figures, now) = (&standby.metrics, standby.clock.now());
+    metrics::snapshot(request, || figures.publish(&standby.snapshot, now))
+}
+
+fn prometheus(standby: &Standby) -> HttpResponse {
+    let (figures, now) = (&standby.metrics, standby.clock.now());
+    metrics::prometheus(figures.prometheus(&standby.snapshot, now))
 }
 
 fn to_leader(standby: &Standby, path: &str) -> HttpResponse {
