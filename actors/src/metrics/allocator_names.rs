@@ -73,10 +73,15 @@ pub fn allocator(metrics: &AllocatorMetrics, now: Mono, out: &mut impl Sink) {
 }
 
 fn figures(figures: &AllocatorFigures, out: &mut impl Sink) {
-    for (name, (total, used)) in &figures.resources {
+    // Mesos tells of these even while there are none.
+    let is_absent = |name: &&str| !figures.resources.contains_key(*name);
+    let absent = ["cpus", "mem", "disk"].into_iter().filter(is_absent);
+    let known = figures.resources.iter();
+    let known = known.map(|(name, amounts)| (name.as_str(), *amounts));
+    for (name, (total, used)) in known.chain(absent.map(|name| (name, (0, 0)))) {
         let (unit, scale) = unit(name);
-        let labels = [("resource", name.as_str()), ("unit", unit)];
-        let (total, used) = (*total as f64 / 1e3, *used as f64 / 1e3);
+        let labels = [("resource", name), ("unit", unit)];
+        let (total, used) = (total as f64 / 1e3, used as f64 / 1e3);
         let prefix = format_args!("allocator/mesos/resources/{name}");
         out.key(format_args!("{prefix}/total"), total);
         out.key(format_args!("{prefix}/offered_or_allocated"), used);

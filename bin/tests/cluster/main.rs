@@ -19,6 +19,7 @@ mod failover;
 mod groups;
 mod marathon;
 mod marathon_crashes;
+mod metrics;
 mod operations;
 mod operators;
 mod removals;
