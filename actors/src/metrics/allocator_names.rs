@@ -96,6 +96,13 @@ fn figures(figures: &AllocatorFigures, out: &mut impl Sink) {
         let key = format_args!("allocator/mesos/roles/{role}/shares/dominant");
         out.put(key, &SHARES, &[("role", role as &str)], *share);
     }
+    for (role, kinds) in &figures.consumed {
+        for (name, milli) in kinds {
+            let prefix = "allocator/mesos/quota/roles";
+            let key = format_args!("{prefix}/{role}/resources/{name}/consumed");
+            out.key(key, *milli as f64 / 1e3);
+        }
+    }
     for (role, kinds) in &figures.quotas {
         for (name, quota) in kinds {
             let (unit, scale) = unit(name);

@@ -3,6 +3,7 @@
 
 mod agents;
 mod changes;
+mod counts;
 mod fixture;
 mod gone;
 mod inverse_offers;
