@@ -10,6 +10,7 @@ pub mod directory;
 pub mod election;
 pub mod flags;
 pub mod http;
+pub mod logging;
 pub mod marathon;
 pub mod master;
 pub mod metrics;

@@ -32,6 +32,13 @@ pub enum Record {
         #[serde(default)]
         boot_id: Option<String>,
     },
+    /// The agent drains, or does so no more.
+    Drain {
+        /// How; none when it is over.
+        config: Option<Pb<v1::DrainConfig>>,
+        /// Since when, in microseconds since the Unix epoch.
+        started_us: u64,
+    },
     /// The agent has left the cluster; nothing before this counts.
     Left,
     /// A framework is there, or its description has changed.

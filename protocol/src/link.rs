@@ -131,6 +131,12 @@ pub enum MasterToAgent {
         /// The master at the other end.
         master: Pb<v1::MasterInfo>,
     },
+    /// The agent is to end all its tasks, and takes no more until it has, or until the drain is
+    /// called off.
+    Drain {
+        /// How long tasks may take at most, and what is told of them; none when it is called off.
+        config: Option<Pb<v1::DrainConfig>>,
+    },
     /// The agent is admitted under this id.
     Registered {
         /// The agent's id from now on.

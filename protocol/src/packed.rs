@@ -23,6 +23,11 @@ impl<M: Message> Packed<M> {
         }
     }
 
+    /// The message as protobuf.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The message. What it does not carry is as in a new message, also what is required.
     pub fn unpack(&self) -> M {
         // Our own bytes can be read; that they cannot would be a fault of the codec.

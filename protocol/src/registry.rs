@@ -10,8 +10,9 @@ use crate::v1;
 
 /// Version of the stored form; a master refuses to read a newer one.
 ///
-/// 1 held agents; 2 also holds quotas, weights and scheduled machines; 3 also agents that are gone.
-pub const VERSION: u32 = 3;
+/// 1 held agents; 2 also holds quotas, weights and scheduled machines; 3 also agents that are gone; 4
+/// also agents that are drained or deactivated.
+pub const VERSION: u32 = 4;
 
 /// Key of the row that holds [`Header`].
 pub const HEADER_KEY: &str = "header";
@@ -24,6 +25,9 @@ pub const UNREACHABLE_PREFIX: &str = "unreachable/";
 
 /// Keys of agents that an operator marked gone start so; the agent's id follows.
 pub const GONE_PREFIX: &str = "gone/";
+
+/// Keys of agents that an operator keeps out of offers start so; the agent's id follows.
+pub const DEACTIVATED_PREFIX: &str = "deactivated/";
 
 /// Keys of quotas start so; the role follows.
 pub const QUOTA_PREFIX: &str = "quota/";
@@ -60,6 +64,13 @@ pub struct UnreachableAgent {
 pub struct GoneAgent {
     /// When, in microseconds since the Unix epoch.
     pub at_us: u64,
+}
+
+/// Row of an agent that an operator keeps out of offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeactivatedAgent {
+    /// How its tasks are ended, and whether they are; none when they may go on.
+    pub drain: Option<Pb<v1::DrainInfo>>,
 }
 
 /// Row of a role's quota; amounts are in thousandths.

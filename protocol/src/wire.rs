@@ -49,6 +49,35 @@ pub fn encode<M: Message>(message: &M) -> Vec<u8> {
     out
 }
 
+/// Appends a field that holds a number, a truth value or an enum's value.
+pub fn put_varint(number: u32, value: u64, out: &mut Vec<u8>) {
+    encode_key(number, WireType::Varint, out);
+    encode_varint(value, out);
+}
+
+/// What stands before a message of `length` bytes that is written after it as a field.
+#[must_use]
+pub fn head_of(number: u32, length: usize) -> Vec<u8> {
+    let mut head = Vec::new();
+    encode_key(number, WireType::LengthDelimited, &mut head);
+    encode_varint(length as u64, &mut head);
+    head
+}
+
+/// The fields of an encoded message as they stand there, key and all, each with its number; ends
+/// where the bytes are malformed.
+pub fn raw_fields(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let before = rest;
+        let (_, number, _) = next_raw(&mut rest)?;
+        Some((number, &before[..before.len() - rest.len()]))
+    })
+}
+
 /// True when a map of messages somewhere in `record` is not empty.
 fn holds_entries(record: &dyn Record) -> bool {
     let schema = record.schema();
@@ -106,17 +135,18 @@ fn write_item(number: u32, item: Item, out: &mut Vec<u8>) {
             encode_key(number, WireType::SixtyFourBit, out);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Item::Str(value) => write_bytes(number, value.as_bytes(), out),
-        Item::Bytes(value) => write_bytes(number, value, out),
+        Item::Str(value) => put_bytes(number, value.as_bytes(), out),
+        Item::Bytes(value) => put_bytes(number, value, out),
         Item::Record(record) => {
             let mut inner = Vec::new();
             write_record(record, &mut inner);
-            write_bytes(number, &inner, out);
+            put_bytes(number, &inner, out);
         }
     }
 }
 
-fn write_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends a field that holds bytes, a text or a message that is encoded already.
+pub fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
     encode_key(number, WireType::LengthDelimited, out);
     encode_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);

@@ -15,6 +15,7 @@ pub type Written = Box<RawValue>;
 pub struct Memo<T> {
     value: T,
     written: OnceLock<Written>,
+    written_v1: OnceLock<Written>,
 }
 
 impl<T> Memo<T> {
@@ -24,6 +25,11 @@ impl<T> Memo<T> {
     pub fn written(&self, write: impl FnOnce(&T) -> Written) -> &RawValue {
         self.written.get_or_init(|| write(&self.value))
     }
+
+    /// The same for what the v1 API shows of the value, which has a memory of its own.
+    pub fn written_v1(&self, write: impl FnOnce(&T) -> Written) -> &RawValue {
+        self.written_v1.get_or_init(|| write(&self.value))
+    }
 }
 
 impl<T> From<T> for Memo<T> {
@@ -31,6 +37,7 @@ impl<T> From<T> for Memo<T> {
         Memo {
             value,
             written: OnceLock::new(),
+            written_v1: OnceLock::new(),
         }
     }
 }
@@ -57,6 +64,7 @@ impl<T> Deref for Memo<T> {
 impl<T> DerefMut for Memo<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.written = OnceLock::new();
+        self.written_v1 = OnceLock::new();
         &mut self.value
     }
 }
@@ -78,6 +86,17 @@ mod tests {
         assert_eq!(memo.written(|_| unreachable!()).get(), "1");
         *memo = 2;
         assert_eq!(memo.written(number).get(), "2");
+    }
+
+    #[test]
+    fn both_ways_of_writing_are_remembered_and_forgotten() {
+        let mut memo = Memo::from(1);
+        let other = |value: &i32| number(&(value * 10));
+        assert_eq!(memo.written(number).get(), "1");
+        assert_eq!(memo.written_v1(other).get(), "10");
+        assert_eq!(memo.written_v1(|_| unreachable!()).get(), "10");
+        *memo = 2;
+        assert_eq!(memo.written_v1(other).get(), "20");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tepui_core::allocator::AllocatorFigures;
 use tepui_core::allocator::messages::{Command, Notice, Proposals};
+use tepui_core::allocator::reasons::Explanation;
+use tepui_core::ids::{FrameworkId, Role};
 use tepui_core::master::messages::Input;
 use tepui_core::time::{Mono, Now};
 
@@ -46,12 +48,25 @@ pub trait AllocatorCore: Send {
     fn next_deadline(&self) -> Option<Mono>;
     /// Figures for metrics.
     fn figures(&self) -> AllocatorFigures;
+    /// Why agents are not offered to a framework in a role; none for an unknown framework.
+    fn explain(&self, framework: &FrameworkId, role: &Role) -> Option<Vec<Explanation>>;
 }
 
 /// Changes, in the order the master made them.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Commands(pub Vec<Command>);
+
+/// Asks why agents are not offered to a framework in a role; the answer is none for an unknown
+/// framework. Takes time in proportion to the number of agents.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Vec<Explanation>>")]
+pub struct Explain {
+    /// The framework.
+    pub framework: FrameworkId,
+    /// The role.
+    pub role: Role,
+}
 
 /// The allocator's actor. It runs soon after a change and when a filter ends, which is always
 /// before `--allocation_interval` is over; when nothing happens it does nothing at all.
@@ -201,5 +216,13 @@ impl Handler<Commands> for AllocatorActor {
         }
         self.arm_timer(ctx, now.mono);
         self.publish_figures_soon(ctx, now.mono);
+    }
+}
+
+impl Handler<Explain> for AllocatorActor {
+    type Result = MessageResult<Explain>;
+
+    fn handle(&mut self, asked: Explain, _ctx: &mut Context<Self>) -> MessageResult<Explain> {
+        MessageResult(self.core.explain(&asked.framework, &asked.role))
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tepui_core::allocator::AllocatorFigures;
 use tepui_core::allocator::messages::{Command, Notice, Proposal, Proposals};
+use tepui_core::allocator::reasons::Explanation;
+use tepui_core::ids::{FrameworkId, Role};
 use tepui_core::master::messages::Input;
 use tepui_core::resources::Resources;
 use tepui_core::time::{Mono, Now};
@@ -70,6 +72,10 @@ impl AllocatorCore for Scripted {
             runs: self.0.lock().unwrap().runs.len() as u64,
             ..AllocatorFigures::default()
         }
+    }
+
+    fn explain(&self, _: &FrameworkId, _: &Role) -> Option<Vec<Explanation>> {
+        None
     }
 }
 

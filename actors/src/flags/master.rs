@@ -58,6 +58,8 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         max_completed_tasks_per_framework: values.number("max_completed_tasks_per_framework")?,
         max_unreachable_tasks_per_framework: values
             .number("max_unreachable_tasks_per_framework")?,
+        max_operator_event_stream_subscribers: values
+            .number("max_operator_event_stream_subscribers")?,
         roles,
         root_submissions: values.bool("root_submissions")?,
         weights: allocation::weights(&values, listed.as_ref())?,

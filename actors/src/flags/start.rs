@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use nix::sys::prctl;
@@ -14,6 +14,7 @@ use super::error::FlagError;
 use super::values::Values;
 use super::{BAD_FLAG_STATUS, Parsed, Startup};
 use crate::agent::config::AgentConfig;
+use crate::logging;
 use crate::marathon::config::MarathonConfig;
 use crate::marathon::loggers::{self, MarathonLoggers};
 use crate::master::config::MasterConfig;
@@ -109,17 +110,8 @@ fn read<C, E: Display>(
 
 /// Logs to stderr from now on, beginning with the notes.
 fn start_logging(startup: &Startup) {
-    let Some(level) = startup.log_level else {
-        return;
-    };
-    let set = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init();
-    if let Err(error) = set {
-        eprintln!("logging was started before: {error}");
-    }
+    // Its levels are the process's own, where whoever changes them finds them.
+    let _ = logging::start(startup.log_level);
     startup.tell_notes();
 }
 

@@ -11,6 +11,7 @@ pub mod path;
 pub mod pieces;
 pub mod serve;
 pub mod shared;
+pub mod toggle;
 pub mod unread;
 pub mod version;
 

@@ -2,7 +2,7 @@
 //! Knows nothing of what it says.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +13,9 @@ use bytes::Bytes;
 /// Bytes of a piece. Larger ones would be given back to the system after each answer, and cost
 /// more to get again than to fill.
 const PIECE_BYTES: usize = 256 * 1024;
+
+/// Bytes of a piece that is rather copied to others than kept apart.
+const SHORT_PIECE_BYTES: usize = PIECE_BYTES / 4;
 
 /// What was written, in pieces. Copies share them.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +52,21 @@ pub struct PieceWriter {
 }
 
 impl PieceWriter {
+    /// Adds what was written elsewhere, without copying what is long.
+    pub fn append(&mut self, pieces: &Pieces) {
+        for piece in pieces.iter() {
+            if piece.len() <= SHORT_PIECE_BYTES {
+                // Writing to memory cannot fail.
+                let _ = self.write_all(piece);
+                continue;
+            }
+            if !self.open.is_empty() {
+                self.full.push(Bytes::from(std::mem::take(&mut self.open)));
+            }
+            self.full.push(piece.clone());
+        }
+    }
+
     /// What was written.
     pub fn finish(mut self) -> Pieces {
         self.open.shrink_to_fit();
@@ -127,8 +145,6 @@ impl MessageBody for PiecesBody {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn written(parts: &[&[u8]]) -> Pieces {
@@ -150,6 +166,20 @@ mod tests {
         assert_eq!(body.size(), BodySize::Sized(long.len() as u64 + 11));
         let sent = actix_web::body::to_bytes(body).await.unwrap();
         assert_eq!(sent, [b"f(begin", &long[..], b"end)"].concat());
+    }
+
+    #[test]
+    fn what_was_written_elsewhere_takes_its_place() {
+        let long = vec![7; 2 * PIECE_BYTES + 9];
+        let mut writer = PieceWriter::default();
+        for part in [&b"short"[..], &long, b"", b"end"] {
+            writer.write_all(b"<").unwrap();
+            writer.append(&written(&[part]));
+            writer.write_all(b">").unwrap();
+        }
+        let all: Vec<u8> = writer.finish().iter().flatten().copied().collect();
+        let expected = [b"<short><", &long[..], b"><><end>"].concat();
+        assert_eq!(all, expected);
     }
 
     #[actix_web::test]

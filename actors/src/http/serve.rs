@@ -37,8 +37,10 @@ const PEER_ASKED_AGAIN_SECS: u32 = 15;
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Connections that may wait to be accepted, as when all agents or executors come back at once.
-const BACKLOG: i32 = 4096;
+/// Connections that may wait to be accepted, as when all agents or executors come back at once; the
+/// system allows no more than `net.core.somaxconn`. One that finds no place tries again after a
+/// second, then three, seven and fifteen.
+const BACKLOG: i32 = 65_535;
 
 /// A connection whose requests are paced.
 pub type Connection = Paced<TcpStream>;

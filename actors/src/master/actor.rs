@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::ToMaster;
 use super::run::Ending;
+use super::subscribers::{Opened, Seat, Subscribers};
 use crate::allocator::Commands;
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub allocator_metrics: Arc<AllocatorMetrics>,
     /// The registrar.
     pub registrar: Recipient<Apply>,
+    /// Who is told what happens.
+    pub subscribers: Subscribers,
     /// Ends the whole master.
     pub ending: Ending,
 }
@@ -98,7 +101,7 @@ impl MasterActor {
     }
 
     fn perform(&mut self) {
-        let mut commands = Vec::new();
+        let (mut commands, mut events) = (Vec::new(), Vec::new());
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -114,12 +117,28 @@ impl MasterActor {
                     self.parts.registrar.do_send(Apply { token, operation });
                 }
                 Effect::Reply(token, answer) => self.reply(token, answer),
+                Effect::ToSubscribers(event) => events.push(event),
                 Effect::Exit(reason) => self.parts.ending.fatal(reason),
             }
         }
         // The vector is kept: the next decision fills it without allocating.
         self.effects = effects;
+        self.parts.subscribers.tell(events);
         self.tell_allocator(commands);
+    }
+
+    /// The state for a new subscriber is that of this very moment: all that happens from now on is
+    /// told to it, and nothing that happened before.
+    fn subscribe(&mut self, ctx: &mut Context<Self>, seat: Seat, reply: oneshot::Sender<Opened>) {
+        self.decide(ctx, Input::Watched(true));
+        let snapshot = Arc::new(self.parts.core.snapshot());
+        self.parts.subscribers.add(seat, snapshot, reply);
+    }
+
+    fn unsubscribe(&mut self, ctx: &mut Context<Self>, id: u64) {
+        self.parts.subscribers.remove(id);
+        let is_watched = self.parts.subscribers.is_watched();
+        self.decide(ctx, Input::Watched(is_watched));
     }
 
     fn tell_allocator(&self, commands: Vec<Command>) {
@@ -299,6 +318,14 @@ impl Handler<ToMaster> for MasterActor {
                 self.decide(ctx, input);
                 drop(permit);
             }
+            ToMaster::Subscribe { seat, reply } => {
+                self.parts.queue.http_requests.remove(1);
+                self.subscribe(ctx, seat, reply);
+            }
+            ToMaster::Unsubscribe(id) => {
+                self.parts.queue.http_requests.remove(1);
+                self.unsubscribe(ctx, id);
+            }
             ToMaster::Input(input) => {
                 self.parts.queue.dispatches.remove(1);
                 self.forget_closed(&input);
@@ -307,6 +334,7 @@ impl Handler<ToMaster> for MasterActor {
             ToMaster::Fatal(reason) => self.parts.ending.fatal(reason),
             ToMaster::Stop => {
                 self.parts.directory.close_all();
+                self.parts.subscribers.close_all();
                 ctx.stop();
             }
         }

@@ -75,6 +75,8 @@ pub struct MasterConfig {
     pub max_completed_tasks_per_framework: usize,
     /// Tasks on unreachable agents remembered per framework.
     pub max_unreachable_tasks_per_framework: usize,
+    /// Streams of the operator API's events open at a time.
+    pub max_operator_event_stream_subscribers: usize,
     /// The only roles frameworks may use; all when not given.
     pub roles: Option<Vec<String>>,
     /// Whether user root may run frameworks.

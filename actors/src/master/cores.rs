@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use tepui_core::allocator::messages::{Command, Notice, Proposals};
+use tepui_core::allocator::reasons::Explanation;
 use tepui_core::allocator::{Allocator, AllocatorConfig, AllocatorFigures};
+use tepui_core::ids::{FrameworkId, Role};
 use tepui_core::master::messages::{Effect, Input};
 use tepui_core::master::model::Snapshot;
 use tepui_core::master::{Master, MasterSettings};
@@ -132,5 +134,9 @@ impl AllocatorCore for Allocator {
 
     fn figures(&self) -> AllocatorFigures {
         Allocator::figures(self)
+    }
+
+    fn explain(&self, framework: &FrameworkId, role: &Role) -> Option<Vec<Explanation>> {
+        Allocator::explain(self, framework, role)
     }
 }

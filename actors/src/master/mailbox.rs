@@ -26,9 +26,11 @@ impl MasterMailbox {
     pub fn send(&self, message: ToMaster) {
         match &message {
             ToMaster::OpenLink { .. } | ToMaster::FromAgent { .. } => self.queue.messages.add(),
-            ToMaster::OpenStream { .. } | ToMaster::Call { .. } | ToMaster::Operate { .. } => {
-                self.queue.http_requests.add();
-            }
+            ToMaster::OpenStream { .. }
+            | ToMaster::Call { .. }
+            | ToMaster::Operate { .. }
+            | ToMaster::Subscribe { .. }
+            | ToMaster::Unsubscribe(_) => self.queue.http_requests.add(),
             ToMaster::Input(_) => self.queue.dispatches.add(),
             ToMaster::Fatal(_) | ToMaster::Stop => {}
         }

@@ -10,6 +10,7 @@ use tepui_protocol::link::AgentToMaster;
 use tepui_protocol::v1::scheduler;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::subscribers::{Opened, Seat};
 use crate::directory::{AgentLink, FrameworkProxy};
 
 /// A message to the master's actor.
@@ -69,6 +70,15 @@ pub enum ToMaster {
         /// Counts against the calls in flight until the request has been handled.
         permit: OwnedSemaphorePermit,
     },
+    /// Somebody wants to be told what happens.
+    Subscribe {
+        /// Who.
+        seat: Seat,
+        /// Where the HTTP worker waits for the state and the events after it.
+        reply: oneshot::Sender<Opened>,
+    },
+    /// A stream of events has ended.
+    Unsubscribe(u64),
     /// Anything the core understands as it is.
     Input(Input),
     /// Something without which this master cannot go on has failed.

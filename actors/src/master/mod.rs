@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod run;
 mod server;
 mod standby;
+pub mod subscribers;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

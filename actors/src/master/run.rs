@@ -23,6 +23,7 @@ use super::config::{MasterConfig, RegistryStore};
 use super::cores::{self, Cores};
 use super::server;
 use super::standby::{Elected, Waiting};
+use super::subscribers::{Subscribers, fan_out};
 use super::whitelist::{Whitelist, WhitelistWatcher};
 use super::{MasterActor, MasterMailbox, ToMaster};
 use crate::advertise;
@@ -30,7 +31,7 @@ use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
-use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT};
+use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT, OperatorShared};
 use crate::http::shared::SharedAnswer;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
@@ -281,12 +282,17 @@ impl Process {
             cores.allocator.apply(clock.now(), command);
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(cores.master.snapshot()));
+        let limit = config.max_operator_event_stream_subscribers;
+        let (subscribers, orders) = Subscribers::new(limit, metrics.subscribers.clone());
+        // This thread has nothing else to do.
+        actix_web::rt::spawn(fan_out(orders));
         let setup = Setup {
             config: config.clone(),
             clock,
             opened,
             cores,
             whitelist,
+            subscribers,
             ending,
             metrics: metrics.clone(),
         };
@@ -297,6 +303,7 @@ impl Process {
             address: self.address,
             snapshot,
             master: actors.master.clone(),
+            allocator: actors.allocator.clone(),
             state: SharedAnswer::counted(metrics.cache_hits.clone()),
             metrics,
             clock,
@@ -304,6 +311,7 @@ impl Process {
             next_link: AtomicU64::new(1),
             memory: Memory::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
+            operator: OperatorShared::default(),
         };
         Ok((actors, face))
     }
@@ -395,6 +403,7 @@ struct Setup {
     opened: Opened,
     cores: Cores,
     whitelist: Option<Whitelist>,
+    subscribers: Subscribers,
     ending: Ending,
     metrics: Arc<MasterMetrics>,
 }
@@ -402,6 +411,7 @@ struct Setup {
 /// The running actors.
 struct Actors {
     master: MasterMailbox,
+    allocator: Addr<AllocatorActor>,
     threads: [Arbiter; 3],
 }
 
@@ -417,6 +427,7 @@ impl Setup {
         let [master_thread, allocator_thread, registrar_thread] =
             threads.each_ref().map(Arbiter::handle);
         let queue = self.metrics.queue.clone();
+        let (started, allocator) = std::sync::mpsc::channel();
         let master = MasterActor::start_in_arbiter(&master_thread, move |ctx| {
             let Setup {
                 config,
@@ -424,6 +435,7 @@ impl Setup {
                 opened,
                 cores,
                 whitelist,
+                subscribers,
                 ending,
                 metrics,
             } = self;
@@ -446,6 +458,8 @@ impl Setup {
                     WhitelistWatcher::new(whitelist, told, metrics)
                 });
             }
+            // Fails only when nobody waits for it any more.
+            let _ = started.send(allocator.clone());
             let registrar_metrics = metrics.registrar.clone();
             let registrar = Registrar::start_in_arbiter(&registrar_thread, move |_| {
                 Registrar::new(opened, mailbox, clock, registrar_metrics)
@@ -459,11 +473,16 @@ impl Setup {
                 allocator: allocator.recipient(),
                 allocator_metrics: metrics.allocator.clone(),
                 registrar: registrar.recipient(),
+                subscribers,
                 ending,
             })
         });
+        let allocator = allocator
+            .recv()
+            .map_err(|_| RunError::Fatal("the master's thread did not start".to_owned()))?;
         Ok(Actors {
             master: MasterMailbox::new(master.recipient(), queue),
+            allocator,
             threads,
         })
     }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tepui_core::allocator::messages::Command;
 use tepui_core::master::messages::{Answer, Effect, Input, LinkId, StreamId, Token};
 use tepui_core::master::model::{Phase, Snapshot};
+use tepui_core::master::operator::OperatorEvent;
 use tepui_core::time::{Mono, Now, Wall};
 use tepui_protocol::link::MasterToAgent;
 use tepui_protocol::v1::scheduler;
@@ -17,12 +18,17 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::actor::Parts;
 use super::run::Ending;
+use super::subscribers::{Opened, Seat, Subscribers, fan_out};
 use super::{CallPermits, MasterActor, MasterCore, MasterMailbox, ToMaster};
 use crate::allocator::Commands;
 use crate::clock::Clock;
 use crate::directory::{AgentLink, Directory, FrameworkProxy};
+use crate::http::media::MediaType;
 use crate::metrics::{AllocatorMetrics, MasterQueue};
 use crate::registrar::Apply;
+
+/// Streams of events that may be open at a time.
+const LIMIT: usize = 2;
 
 /// What the scripted core is to do and has seen.
 #[derive(Default)]
@@ -31,6 +37,8 @@ struct Script {
     effects: Vec<Effect>,
     deadline: Option<Mono>,
     ticks: Vec<Mono>,
+    /// Whether somebody subscribes to events, as far as it was told.
+    watched: bool,
     /// Inputs so far; shown to readers as the number of offers declined.
     inputs: u64,
 }
@@ -47,6 +55,7 @@ impl MasterCore for Scripted {
                 script.ticks.push(now.mono);
                 script.deadline = None;
             }
+            Input::Watched(watched) => script.watched = watched,
             Input::Call { reply, .. } => effects.push(Effect::Reply(reply, Answer::Accepted)),
             _ => {}
         }
@@ -71,6 +80,7 @@ impl MasterCore for Scripted {
             recovered_agents: Default::default(),
             unreachable_agents: Default::default(),
             gone_agents: Default::default(),
+            deactivated_agents: Default::default(),
             held_agents: Default::default(),
             frameworks: Default::default(),
             completed_frameworks: Default::default(),
@@ -155,6 +165,8 @@ fn start() -> Fixture {
     let queue = Arc::new(MasterQueue::default());
     let (ending, ended) = Ending::new();
     let clock = Clock::start();
+    let (subscribers, orders) = Subscribers::new(LIMIT, Arc::default());
+    actix::spawn(fan_out(orders));
     let actor = MasterActor::new(Parts {
         core,
         clock,
@@ -164,6 +176,7 @@ fn start() -> Fixture {
         allocator: skin.clone().recipient(),
         allocator_metrics: Arc::new(AllocatorMetrics::default()),
         registrar: skin.recipient(),
+        subscribers,
         ending,
     });
     let master = MasterMailbox::new(actor.start().recipient(), queue);
@@ -372,4 +385,45 @@ async fn at_the_end_every_peer_is_closed() {
     let mut notes = [fixture.note().await, fixture.note().await];
     notes.sort();
     assert_eq!(notes, ["link closed", "stream closed"]);
+}
+
+#[actix::test]
+async fn subscribers_get_the_state_and_all_events_after_it() {
+    let fixture = start();
+    let removed = |id: &str| Effect::ToSubscribers(OperatorEvent::AgentRemoved(id.into()));
+    let subscribe = |id| {
+        let (reply, opened) = oneshot::channel();
+        let seat = Seat::new(id, String::new(), fixture.master.clone());
+        fixture.master.send(ToMaster::Subscribe { seat, reply });
+        opened
+    };
+    let is_watched = || fixture.script.lock().unwrap().watched;
+    fixture.cause(vec![removed("before")]);
+    let Opened {
+        seat,
+        snapshot,
+        mut events,
+        closed,
+    } = subscribe(1).await.unwrap();
+    assert!(is_watched());
+    // The cause before it, and that somebody watches now.
+    assert_eq!(snapshot.counters.offers_declined, 2);
+    fixture.cause(vec![removed("one"), removed("two")]);
+    for id in ["one", "two"] {
+        let record = events.recv().await.unwrap().record(MediaType::JSON);
+        let text = String::from_utf8(record.to_vec()).unwrap();
+        assert!(text.contains(id), "{text}");
+    }
+    let second = subscribe(2).await.unwrap();
+    drop(seat);
+    drop(second.seat);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(!is_watched(), "nobody is left");
+    assert!(closed.await.is_err() && second.closed.await.is_err());
+    let last = subscribe(3).await.unwrap();
+    fixture.master.send(ToMaster::Stop);
+    assert!(
+        last.closed.await.is_err(),
+        "the end of the master ends streams"
+    );
 }

@@ -2,6 +2,7 @@
 //! Names nothing; the names are in files of their own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tepui_core::master::model::{Framework, FrameworkState, Phase, Snapshot};
@@ -11,7 +12,7 @@ use tepui_protocol::v1::TaskState;
 use super::marathon::process::{self, Process};
 use super::sink::{Exposition, Family, Published, Sink, counter, gauge};
 use super::system::System;
-use super::{AllocatorMetrics, Counter, MasterQueue, RegistrarMetrics, Waiting};
+use super::{AllocatorMetrics, Counter, MasterQueue, RegistrarMetrics};
 use super::{allocator_names, common_names, framework_names, names, operation_names};
 
 /// What the actors and the HTTP face of a master measure.
@@ -25,8 +26,8 @@ pub struct MasterMetrics {
     pub registrar: Arc<RegistrarMetrics>,
     /// Requests that got an answer which was being written for another one already.
     pub cache_hits: Arc<Counter>,
-    /// Streams of operators that are open.
-    pub operator_streams: Arc<Waiting>,
+    /// Streams of the operator API's events that are open.
+    pub subscribers: Arc<AtomicUsize>,
     /// Whether frameworks are told one by one: `--publish_per_framework_metrics`.
     per_framework: bool,
 }
@@ -85,8 +86,8 @@ impl Gauges {
             },
             slaves_connected: agents.connected,
             slaves_disconnected: agents.disconnected,
-            slaves_active: agents.connected,
-            slaves_inactive: agents.disconnected,
+            slaves_active: agents.active,
+            slaves_inactive: agents.connected + agents.disconnected - agents.active,
             slaves_unreachable: snapshot.unreachable_agents.len(),
             slaves_held: snapshot.held_agents.len(),
             outstanding_offers: snapshot.offers.len(),
@@ -124,7 +125,7 @@ static CACHE_HITS: Family = counter(
 );
 static OPERATOR_STREAMS: Family = gauge(
     "tepui_master_operator_event_stream_subscribers",
-    "Streams of operators that are open.",
+    "Streams of the operator API's events that are open.",
 );
 
 impl MasterMetrics {
@@ -136,7 +137,7 @@ impl MasterMetrics {
             allocator: Arc::default(),
             registrar: Arc::new(RegistrarMetrics::new(fetch)),
             cache_hits: Arc::default(),
-            operator_streams: Arc::default(),
+            subscribers: Arc::default(),
             per_framework,
         }
     }
@@ -172,7 +173,7 @@ impl MasterMetrics {
             &[],
             hits,
         );
-        let streams = self.operator_streams.get() as f64;
+        let streams = self.subscribers.load(Ordering::Relaxed) as f64;
         let key = format_args!("master/operator_event_stream_subscribers");
         out.put(key, &OPERATOR_STREAMS, &[], streams);
         common_names::system(&System::read(), out);

@@ -93,6 +93,62 @@ fn check_unordered(
     Ok(())
 }
 
+/// Members whose names depend on the program or its state, and say nothing of the shape.
+const FREE_NAMES: &[&str] = &["flags"];
+
+/// Checks that `actual` has the keys and types of `expected`, whatever it says. Each entry of an
+/// array has the shape of one that was recorded there.
+pub fn check_shape(expected: &Value, actual: &Value, path: &str) -> Result<(), String> {
+    match (expected, actual) {
+        (Value::Object(wanted), Value::Object(found)) => {
+            for key in wanted.keys().chain(found.keys()) {
+                let here = format!("{path}.{key}");
+                match (wanted.get(key), found.get(key)) {
+                    _ if MOMENTARY.contains(&key.as_str()) => {}
+                    (Some(wanted), Some(found))
+                        if wanted.is_object() && FREE_NAMES.contains(&key.as_str()) =>
+                    {
+                        if found.as_object().is_none_or(|object| object.is_empty()) {
+                            return Err(format!("{here}: {found} names nothing"));
+                        }
+                    }
+                    (Some(wanted), Some(found)) => check_shape(wanted, found, &here)?,
+                    (Some(wanted), None) => return Err(format!("{here}: missing, not {wanted}")),
+                    (None, Some(found)) => return Err(format!("{here}: {found} is too much")),
+                    (None, None) => {}
+                }
+            }
+            Ok(())
+        }
+        (Value::Array(wanted), Value::Array(found)) => {
+            if found.is_empty() && !wanted.is_empty() {
+                return Err(format!("{path}: empty, not {actual}"));
+            }
+            for (index, entry) in found.iter().enumerate() {
+                let here = format!("{path}[{index}]");
+                let results = wanted
+                    .iter()
+                    .map(|wanted| check_shape(wanted, entry, &here));
+                let fits = |result: &Result<(), String>| result.is_ok();
+                if !results.clone().any(|result| fits(&result)) {
+                    // The one at the same place says best what is wrong.
+                    let nearest = wanted.get(index).or(wanted.last());
+                    let nearest = nearest.ok_or_else(|| format!("{here}: {entry} is too much"))?;
+                    check_shape(nearest, entry, &here)?;
+                }
+            }
+            Ok(())
+        }
+        // A placeholder may stand for a number.
+        (Value::String(wanted), Value::Number(_)) if next_placeholder(wanted).is_some() => Ok(()),
+        (Value::String(_), Value::String(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::Bool(_), Value::Bool(_))
+        | (Value::Null, Value::Null) => Ok(()),
+        (wanted, found) => Err(format!("{path}: {found}, not {wanted}")),
+    }
+}
+
 /// Checks a text in which placeholders may stand anywhere.
 pub fn check_text(expected: &str, actual: &str, bindings: &mut Bindings) -> Result<(), String> {
     let differs = || format!("{actual:?}, not {expected:?}");

@@ -14,7 +14,7 @@ use tepui_protocol::journal::{self, Record};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 
-use super::model::{Executor, ExecutorKind, ExecutorState, Framework, staged};
+use super::model::{Drain, Executor, ExecutorKind, ExecutorState, Framework, staged};
 pub use super::restored::Restored;
 use super::status_updates::{Key, Streams};
 pub use super::survivors::Survivor;
@@ -26,6 +26,7 @@ pub(super) struct Journal {
     /// The host's present boot.
     boot_id: Option<String>,
     agent: Option<Arc<v1::AgentInfo>>,
+    drain: Option<Drain>,
     frameworks: Frameworks,
     /// What happened to the streams of updates since.
     updates: Vec<Record>,
@@ -80,6 +81,7 @@ impl Journal {
     pub(super) fn changes(
         &mut self,
         info: Option<&Arc<v1::AgentInfo>>,
+        drain: Option<Drain>,
         frameworks: Frameworks,
     ) -> Vec<Record> {
         if self.is_closed {
@@ -95,6 +97,13 @@ impl Journal {
                 boot_id: self.boot_id.clone(),
             });
         }
+        if self.drain != drain {
+            self.drain = drain;
+            out.push(Record::Drain {
+                config: drain.map(|drain| Pb(drain.config)),
+                started_us: drain.map_or(0, |drain| drain.started.0),
+            });
+        }
         if !self.frameworks.is_like(&frameworks) {
             compare_frameworks(&self.frameworks, &frameworks, &mut out);
             self.frameworks = frameworks;
@@ -108,6 +117,7 @@ impl Journal {
 pub(super) fn all(
     boot_id: Option<String>,
     info: Option<&Arc<v1::AgentInfo>>,
+    drain: Option<Drain>,
     frameworks: Frameworks,
     streams: &Streams<Key, v1::TaskStatus>,
 ) -> Vec<Record> {
@@ -122,7 +132,7 @@ pub(super) fn all(
             journal.acknowledged(key, status.uuid());
         }
     });
-    journal.changes(info, frameworks)
+    journal.changes(info, drain, frameworks)
 }
 
 /// Whether a framework's doings are recorded.

@@ -156,6 +156,13 @@ impl Agent {
             self.refuse_while_ending(now, order, out);
             return Ok(());
         }
+        if self.drain.is_some() {
+            return Err(Dropped {
+                reason: Reason::AgentDraining,
+                message: "Task was received while agent was already draining",
+                names_executor: true,
+            });
+        }
         let ids = [order.framework_id.as_str(), order.executor_id.as_str()];
         if !ids.into_iter().all(paths::is_safe_name) {
             return Err(Dropped {

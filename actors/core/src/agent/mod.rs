@@ -3,6 +3,7 @@
 
 mod calls;
 mod counters;
+mod drain;
 mod executor_info;
 mod executors;
 pub mod journal;
@@ -43,7 +44,7 @@ use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
 use crate::time::{Mono, Now, Wall};
 use journal::{Frameworks, Journal, Restored};
 use messages::{ConnectionId, Effect, Input, LinkNumber};
-use model::{Executor, ExecutorState, Framework, Snapshot};
+use model::{Drain, Executor, ExecutorState, Framework, Snapshot};
 use operation_state::{OperationUuid, Operations};
 use recovery::Recovered;
 use registration::Link;
@@ -150,6 +151,7 @@ pub struct Agent {
     connections: BTreeMap<ConnectionId, (FrameworkId, ExecutorId)>,
     streams: Streams<Key, v1::TaskStatus>,
     operations: Operations,
+    drain: Option<Drain>,
     timers: Timers<Timer>,
     journal: Journal,
     counters: Counters,
@@ -183,6 +185,7 @@ impl Agent {
             connections: BTreeMap::new(),
             streams: Streams::default(),
             operations: Operations::new(recovered),
+            drain: None,
             timers: Timers::new(),
             journal,
             counters: Counters::default(),
@@ -226,9 +229,10 @@ impl Agent {
             self.fire(now, timer, out);
         }
         self.exit_when_done(out);
+        self.end_drain_when_done();
         let admitted = self.agent_id.is_some().then_some(&self.info);
         let frameworks = self.known_frameworks();
-        let changes = self.journal.changes(admitted, frameworks);
+        let changes = self.journal.changes(admitted, self.drain, frameworks);
         if !changes.is_empty() {
             // All that follows from this input may be seen only when it is not forgotten.
             out.insert(before, Effect::Record(changes));
@@ -242,7 +246,8 @@ impl Agent {
         }
         let admitted = self.agent_id.is_some().then_some(&self.info);
         let boot_id = self.settings.boot_id.clone();
-        journal::all(boot_id, admitted, self.known_frameworks(), &self.streams)
+        let frameworks = self.known_frameworks();
+        journal::all(boot_id, admitted, self.drain, frameworks, &self.streams)
     }
 
     fn known_frameworks(&self) -> Frameworks {
@@ -263,6 +268,7 @@ impl Agent {
             self.completed_frameworks.push_back(Arc::new(framework));
         }
         self.agent_id = Some(AgentId::from(&id));
+        self.drain = restored.drain;
         Arc::make_mut(&mut self.info).id = Some(id);
         let limit = now.mono + self.settings.executor_reregistration_timeout;
         for (id, framework) in restored.frameworks {
@@ -289,7 +295,8 @@ impl Agent {
         }
         // The journal that was read is replaced by one of what there is now.
         let frameworks = self.known_frameworks();
-        self.journal.changes(Some(&self.info), frameworks);
+        self.journal
+            .changes(Some(&self.info), self.drain, frameworks);
     }
 
     /// When `Tick` is due, if nothing else happens before.
@@ -305,6 +312,7 @@ impl Agent {
             total: self.operations.total().clone(),
             start_time: self.start_time,
             master: self.master.clone(),
+            drain: self.drain,
             registered: matches!(self.link, Link::Registered { .. }),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),

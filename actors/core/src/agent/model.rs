@@ -232,6 +232,15 @@ pub fn is_partition_aware(info: &v1::FrameworkInfo) -> bool {
         .any(|capability| capability.r#type() == Type::PartitionAware)
 }
 
+/// The agent ends all its tasks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drain {
+    /// Within which limits.
+    pub config: v1::DrainConfig,
+    /// Since when.
+    pub started: Wall,
+}
+
 /// A consistent view of the agent for readers.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -245,6 +254,8 @@ pub struct Snapshot {
     pub start_time: Wall,
     /// The master it is registered with, or was last.
     pub master: Option<Arc<v1::MasterInfo>>,
+    /// Whether it drains, and how.
+    pub drain: Option<Drain>,
     /// Whether it is registered now.
     pub registered: bool,
     /// Frameworks with executors here.

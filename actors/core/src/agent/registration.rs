@@ -163,6 +163,7 @@ impl Agent {
                 ping_timeout_ms,
                 reconcile,
             } => self.reregistered(now, &agent_id, ping_timeout_ms, &reconcile, out),
+            MasterToAgent::Drain { config } => self.drain(now, config.map(|it| it.0), out),
             MasterToAgent::Shutdown { message } => self.leave(now, &message, out),
             MasterToAgent::Ping { connected } => self.ping(now, connected, out),
             MasterToAgent::UpdateFramework { info } => self.update_framework(info.0),

@@ -9,11 +9,12 @@ use tepui_protocol::journal::{self, Record};
 use tepui_protocol::v1;
 
 use super::model::{
-    Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, MAX_COMPLETED_FRAMEWORKS,
-    MAX_COMPLETED_TASKS, is_terminal,
+    Drain, Executor, ExecutorKind, ExecutorState, Framework, FrameworkState,
+    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, is_terminal,
 };
 use super::survivors::Survivor;
 use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::time::Wall;
 
 /// What an agent's records say it was doing.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +23,7 @@ pub struct Restored {
     pub(super) info: Option<v1::AgentInfo>,
     /// The host's boot in which it was written.
     boot_id: Option<String>,
+    pub(super) drain: Option<Drain>,
     pub(super) frameworks: BTreeMap<FrameworkId, RestoredFramework>,
     /// The last completed frameworks, oldest first.
     pub(super) completed: VecDeque<(FrameworkId, RestoredFramework)>,
@@ -117,6 +119,12 @@ impl Restored {
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
             Record::Agent { info, boot_id } => *self = Restored::admitted(info.0, boot_id),
+            Record::Drain { config, started_us } => {
+                self.drain = config.map(|config| Drain {
+                    config: config.0,
+                    started: Wall(started_us),
+                });
+            }
             Record::Left => *self = Restored::default(),
             Record::Framework { info } => {
                 let id = FrameworkId::from(info.id.as_ref()?);

@@ -62,6 +62,8 @@ impl Agent {
         }
         status.agent_id = self.info.id.clone();
         status.timestamp = status.timestamp.or_else(|| Some(now.wall.as_secs_f64()));
+        let knows_gone = known.is_some_and(|known| known.is_partition_aware());
+        self.tell_of_drain(&mut status, knows_gone);
         self.counters.valid_status_updates += 1;
         let key = (framework.clone(), task);
         let Some(executor) = known.and_then(|known| known.executor_of(&key.1)).cloned() else {

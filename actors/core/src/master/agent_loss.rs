@@ -11,6 +11,7 @@ use super::agent_sums::AgentSums;
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState};
 use super::operation_counts::counted_as;
+use super::operator::OperatorEvent;
 use super::registrations::{Pending, Transition};
 use super::settings::duration_text;
 use super::tasks::Fate;
@@ -102,15 +103,10 @@ impl Master {
             return;
         };
         let message = format!("Agent {} disconnected", agent.info.hostname);
-        let offers: Vec<_> = agent.offers.iter().cloned().collect();
         self.change_agent(id, |agent| {
             agent.state = AgentState::Disconnected(now.mono);
         });
-        out.push(to_allocator(Command::DeactivateAgent(id.clone())));
-        for offer in offers {
-            self.rescind_offer(&offer, out);
-        }
-        self.rescind_inverse_offers_of(id, out);
+        self.withdraw_agent(id, out);
         for framework in self.frameworks_on(id) {
             let checkpoints =
                 |f: &FrameworkId| self.frameworks.get(f).is_some_and(|f| f.info.checkpoint());
@@ -120,6 +116,19 @@ impl Master {
         }
         self.deadlines
             .set(Deadline::Agent(id.clone()), now.mono + timeout);
+    }
+
+    /// An agent is offered no more until it is activated.
+    pub(super) fn withdraw_agent(&mut self, id: &AgentId, out: &mut Vec<Effect>) {
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
+        let offers: Vec<_> = agent.offers.iter().cloned().collect();
+        out.push(to_allocator(Command::DeactivateAgent(id.clone())));
+        for offer in offers {
+            self.rescind_offer(&offer, out);
+        }
+        self.rescind_inverse_offers_of(id, out);
     }
 
     fn frameworks_on(&self, id: &AgentId) -> BTreeSet<FrameworkId> {
@@ -305,6 +314,7 @@ impl Master {
         cause: Departure,
         out: &mut Vec<Effect>,
     ) {
+        self.forget_deactivation(id);
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };
@@ -326,6 +336,7 @@ impl Master {
             self.lose_task(now, framework, task, &loss, out);
         }
         self.forget_agent(id, &agent, out);
+        self.tell_subscribers(|| OperatorEvent::AgentRemoved(id.clone()), out);
     }
 
     /// Takes an agent out of the admitted ones and tells the allocator first, so that nothing

@@ -77,6 +77,8 @@ pub struct AgentSums {
     pub connected: usize,
     /// Agents whose link is down.
     pub disconnected: usize,
+    /// Agents whose resources may be offered: connected, and not deactivated by an operator.
+    pub active: usize,
     /// What they have.
     pub total: Amounts,
     /// What tasks and executors use.
@@ -97,6 +99,7 @@ impl AgentSums {
         AgentSums {
             connected,
             disconnected,
+            active: usize::from(connected == 1 && agent.deactivation.is_none()),
             total: Amounts::of(&agent.total),
             used,
         }
@@ -106,6 +109,7 @@ impl AgentSums {
     pub(super) fn add(&mut self, agent: &AgentSums) {
         self.connected += agent.connected;
         self.disconnected += agent.disconnected;
+        self.active += agent.active;
         self.total.add(&agent.total);
         self.used.add(&agent.used);
     }
@@ -114,6 +118,7 @@ impl AgentSums {
     pub(super) fn subtract(&mut self, agent: &AgentSums) {
         self.connected -= agent.connected;
         self.disconnected -= agent.disconnected;
+        self.active -= agent.active;
         self.total.subtract(&agent.total);
         self.used.subtract(&agent.used);
     }

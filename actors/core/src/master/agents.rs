@@ -13,6 +13,7 @@ use super::agent_loss::Departure;
 use super::agent_sums::AgentSums;
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState, Phase};
+use super::operator::OperatorEvent;
 use super::registrations::{Arrival, Pending};
 use super::removals::Word;
 use super::{Master, to_agent, to_allocator};
@@ -292,13 +293,15 @@ impl Master {
             tasks: OrdSet::new(),
             operations: OrdMap::new(),
             offers: OrdSet::new(),
+            deactivation: None,
+            drain_started: None,
             registered_time: now.wall,
             reregistered_time: None,
             arrived: now.mono,
         }
     }
 
-    /// Tells the allocator of an agent and of what runs there.
+    /// Tells the allocator of an agent and of what runs there, and operators of the agent.
     pub(super) fn announce_agent(&self, id: &AgentId, out: &mut Vec<Effect>) {
         let Some(agent) = self.agents.get(id) else {
             return;
@@ -312,6 +315,7 @@ impl Master {
             used: used.map(|(id, used)| (id.clone(), used.clone())).collect(),
             unavailability: self.maintenance.unavailability(&agent.machine).copied(),
         }));
+        self.tell_subscribers(|| OperatorEvent::AgentAdded(agent.clone()), out);
     }
 
     /// Ties a newly admitted agent to its link, which may have closed meanwhile.

@@ -13,6 +13,7 @@ use tepui_protocol::v1::{FrameworkInfo, TaskState};
 use super::agent_loss::Loss;
 use super::messages::{Answer, Effect, StreamId};
 use super::model::{Framework, FrameworkState};
+use super::operator::OperatorEvent;
 use super::tasks::Fate;
 use super::{Deadline, Master, events, subscribe, to_agent, to_allocator};
 use crate::allocator::messages::Command;
@@ -75,6 +76,7 @@ impl Master {
             }
         }
         if changed {
+            self.tell_framework_updated(id, out);
             self.tell_agents_of_framework(id, out);
         }
         Answer::Ok
@@ -174,6 +176,10 @@ impl Master {
             out.push(Effect::CloseStream(stream));
         }
         out.push(to_allocator(Command::RemoveFramework(id.clone())));
+        self.tell_subscribers(
+            || OperatorEvent::FrameworkRemoved(framework.info.clone()),
+            out,
+        );
         self.remember_framework(framework);
     }
 
@@ -201,7 +207,7 @@ impl Master {
         };
         for task_id in unreachable {
             // The framework is not told: it asked for that, or is away.
-            let _ = self.end_unreachable_task(now, id, &task_id, &loss);
+            let _ = self.end_unreachable_task(now, id, &task_id, &loss, out);
         }
     }
 

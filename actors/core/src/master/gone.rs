@@ -22,20 +22,27 @@ const GONE: &str = "Agent has been marked gone";
 
 impl Master {
     /// MARK_AGENT_GONE: stored first; only then is anybody told.
-    pub(super) fn mark_gone(&mut self, now: Now, id: AgentId, reply: Token, out: &mut Vec<Effect>) {
+    pub(super) fn mark_gone(
+        &mut self,
+        now: Now,
+        id: AgentId,
+        reply: Option<Token>,
+        out: &mut Vec<Effect>,
+    ) {
+        let answer = |answer| reply.map(|reply| Effect::Reply(reply, answer));
         if self.gone_agents.contains_key(&id) {
-            return out.push(Effect::Reply(reply, Answer::Ok));
+            return out.extend(answer(Answer::Ok));
         }
-        let refuse = |status, text| Effect::Reply(reply, Answer::Refused(status, text));
+        let refuse = |status, text| answer(Answer::Refused(status, text));
         if self.transitions.contains_key(&id) {
             let text = format!("Agent '{id}' is being transitioned; try again");
-            return out.push(refuse(503, text));
+            return out.extend(refuse(503, text));
         }
         let is_known = self.agents.contains_key(&id)
             || self.recovered_agents.contains_key(&id)
             || self.unreachable_agents.contains_key(&id);
         if !is_known {
-            return out.push(refuse(404, format!("Agent '{id}' not found")));
+            return out.extend(refuse(404, format!("Agent '{id}' not found")));
         }
         self.transitions.insert(id.clone(), Transition::default());
         let at = now.wall;
@@ -50,6 +57,7 @@ impl Master {
     pub(super) fn became_gone(&mut self, now: Now, id: &AgentId, at: Wall, out: &mut Vec<Effect>) {
         self.removals.forget(id);
         self.gone_agents.insert(id.clone(), at);
+        self.forget_deactivation(id);
         self.schedule_registry_gc(now);
         if self.recovered_agents.remove(id).is_some() {
             self.counters.slave_removals += 1;
@@ -98,7 +106,7 @@ impl Master {
     fn end_unreachable_tasks(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
         for (framework, task) in self.unreachable_on(id) {
             let loss = self.gone_loss(&framework);
-            if let Some(status) = self.end_unreachable_task(now, &framework, &task, &loss) {
+            if let Some(status) = self.end_unreachable_task(now, &framework, &task, &loss, out) {
                 self.send(&framework, events::update(status), out);
             }
         }
@@ -111,6 +119,7 @@ impl Master {
         framework: &FrameworkId,
         id: &TaskId,
         loss: &Loss<'_>,
+        out: &mut Vec<Effect>,
     ) -> Option<tepui_protocol::v1::TaskStatus> {
         let limit = self.settings.max_completed_tasks_per_framework;
         let owner = self.frameworks.get(framework)?;
@@ -119,7 +128,8 @@ impl Master {
         let status = events::end_of_task(&task, loss.state, loss.reason, loss.message, now.wall);
         let ended = Arc::make_mut(&mut task);
         ended.state = loss.state as i32;
-        ended.push_status(&status);
+        let (state, is_new_state) = (ended.state, ended.push_status(&status));
+        self.tell_task_updated(framework, &status, state, is_new_state, out);
         if let Some(owner) = self.framework_mut(framework) {
             history::push_bounded(&mut owner.completed_tasks, task, limit);
         }
@@ -179,6 +189,7 @@ impl Master {
     pub(super) fn pruned(&mut self, unreachable: &[AgentId], gone: &[AgentId]) {
         for id in unreachable {
             if self.unreachable_agents.remove(id).is_some() {
+                self.forget_deactivation(id);
                 self.forget_unreachable_of(id);
             }
         }

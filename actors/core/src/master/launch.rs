@@ -12,6 +12,7 @@ use super::accept::Accepted;
 use super::agent_sums::Amounts;
 use super::messages::Effect;
 use super::model::{Agent, Executor, Framework, Task};
+use super::operator::OperatorEvent;
 use super::{Master, to_agent, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{ExecutorId, FrameworkId, TaskId};
@@ -235,11 +236,11 @@ impl Master {
         use_up(accepted, &resources, out);
         let key = (accepted.framework.clone(), TaskId::from(&info.task_id));
         let task = Task::new(key, accepted.agent.clone(), describe(info), resources);
-        self.insert_task(Arc::new(task.into()));
+        self.insert_task(Arc::new(task.into()), out);
     }
 
     /// Adds a task to its framework and agent; one that holds resources is charged for them.
-    pub(super) fn insert_task(&mut self, task: Arc<Memo<Task>>) {
+    pub(super) fn insert_task(&mut self, task: Arc<Memo<Task>>, out: &mut Vec<Effect>) {
         let (id, task_id) = (&task.framework, &task.id);
         if let Some(agent) = self.agent_mut(&task.agent) {
             agent.tasks.insert((id.clone(), task_id.clone()));
@@ -254,6 +255,7 @@ impl Master {
                 framework.task_counts.remove(before.state);
             }
         }
+        self.tell_subscribers(|| OperatorEvent::TaskAdded(task.clone()), out);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tepui_protocol::link::{AgentToMaster, MasterToAgent};
 use tepui_protocol::v1::scheduler;
 
-use super::operator;
+use super::operator::{self, OperatorEvent};
 use crate::allocator::messages::{Command, InverseProposal, Proposal};
 use crate::registry;
 
@@ -113,6 +113,8 @@ pub enum Input {
     },
     /// The registry was read at start; the master may serve from now on.
     Recovered(Box<registry::Registry>),
+    /// Whether anybody subscribes to the operator API's events, which are told only then.
+    Watched(bool),
     /// The deadline of `next_deadline` has passed.
     Tick,
 }
@@ -147,6 +149,8 @@ pub enum Effect {
     Apply(Token, registry::Operation),
     /// Answer a call.
     Reply(Token, Answer),
+    /// Tell all who subscribe to the operator API's events.
+    ToSubscribers(OperatorEvent),
     /// This master must stop at once: what is stored no longer follows it.
     Exit(String),
 }

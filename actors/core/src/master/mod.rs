@@ -14,6 +14,7 @@ mod change_rules;
 mod changes;
 pub mod counters;
 mod deadlines;
+mod drain;
 pub mod events;
 mod executors;
 pub mod framework_counters;
@@ -67,7 +68,7 @@ use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, Role, TaskId};
 use crate::maintenance::{MachineKey, Maintenance};
 use crate::memo::Memo;
 use crate::quota::Quota;
-use crate::registry;
+use crate::registry::{self, Deactivation};
 use crate::resources::conversion::Conversion;
 use crate::time::{Mono, Now, Wall};
 
@@ -89,6 +90,10 @@ pub struct Master {
     agents_at_start: usize,
     unreachable_agents: OrdMap<AgentId, Wall>,
     gone_agents: OrdMap<AgentId, Wall>,
+    /// Agents that an operator keeps out of offers, whether admitted, recovered or unreachable.
+    deactivated_agents: OrdMap<AgentId, Deactivation>,
+    /// Draining agents on which something has ended.
+    perhaps_drained: BTreeSet<AgentId>,
     /// Those that were gone when this master read the registry.
     gone_at_start: BTreeSet<AgentId>,
     /// Machines that were down then, and still are.
@@ -129,6 +134,8 @@ pub struct Master {
     changes: BTreeMap<u64, Change>,
     /// What failed operations leave to be taken back, until it can be.
     undone: BTreeMap<AgentId, Vec<Vec<Conversion>>>,
+    /// Whether anybody subscribes to the operator API's events.
+    watched: bool,
     /// Names for operations.
     uuids: IdSource,
 
@@ -149,6 +156,7 @@ impl Master {
             orphans: Orphans::new(),
             changes: BTreeMap::new(),
             undone: BTreeMap::new(),
+            watched: false,
             uuids: operations::uuids_of(&info.id),
             info: Arc::new(info),
             start_time: now.wall,
@@ -160,6 +168,8 @@ impl Master {
             agents_at_start: 0,
             unreachable_agents: OrdMap::new(),
             gone_agents: OrdMap::new(),
+            deactivated_agents: OrdMap::new(),
+            perhaps_drained: BTreeSet::new(),
             gone_at_start: BTreeSet::new(),
             down_at_start: BTreeSet::new(),
             removals: Removals::default(),
@@ -222,7 +232,11 @@ impl Master {
             } => self.operate(now, *request, principal, reply, out),
             Input::Applied { token, result } => self.applied(now, token, result, out),
             Input::Recovered(registry) => self.recovered(now, *registry, out),
+            Input::Watched(watched) => self.watched = watched,
             Input::Tick => self.tick(now, out),
+        }
+        if !self.perhaps_drained.is_empty() {
+            self.finish_drains(now, out);
         }
     }
 
@@ -250,6 +264,7 @@ impl Master {
             recovered_agents: self.recovered_agents.clone(),
             unreachable_agents: self.unreachable_agents.clone(),
             gone_agents: self.gone_agents.clone(),
+            deactivated_agents: self.deactivated_agents.clone(),
             held_agents: self.removals.held().clone(),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),

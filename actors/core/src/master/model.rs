@@ -17,6 +17,7 @@ use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, T
 use crate::maintenance::{MachineKey, Maintenance};
 use crate::memo::Memo;
 use crate::quota::Quota;
+use crate::registry::Deactivation;
 use crate::resources::Resources;
 use crate::time::{Mono, Wall};
 
@@ -100,6 +101,10 @@ pub struct Agent {
     pub operations: OrdMap<Uuid, Arc<Operation>>,
     /// Outstanding offers of its resources.
     pub offers: OrdSet<OfferId>,
+    /// How an operator keeps it out of offers, if one does.
+    pub deactivation: Option<Deactivation>,
+    /// Since when it ends its tasks, as far as this master knows.
+    pub drain_started: Option<Wall>,
     /// First registration.
     pub registered_time: Wall,
     /// Last re-registration.
@@ -115,6 +120,11 @@ impl Agent {
             AgentState::Connected(link) => Some(link),
             AgentState::Disconnected(_) => None,
         }
+    }
+
+    /// Whether its resources are offered: its link is up, and no operator keeps it out.
+    pub fn is_active(&self) -> bool {
+        self.link().is_some() && self.deactivation.is_none()
     }
 
     /// Its tasks of one framework.
@@ -355,6 +365,8 @@ pub struct Snapshot {
     pub unreachable_agents: OrdMap<AgentId, Wall>,
     /// Agents that an operator marked gone, and when.
     pub gone_agents: OrdMap<AgentId, Wall>,
+    /// Agents that an operator keeps out of offers, whether admitted, recovered or unreachable.
+    pub deactivated_agents: OrdMap<AgentId, Deactivation>,
     /// Agents that are not given up until an operator says so.
     pub held_agents: OrdMap<AgentId, Held>,
     /// Frameworks that are not completed.

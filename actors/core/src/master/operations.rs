@@ -117,6 +117,7 @@ impl Master {
             self.counters.operations.remove(kind, state);
             self.unfile_operation(&operation);
         }
+        self.note_perhaps_drained(agent_id);
     }
 
     /// Forgets an operation in its framework, or among the orphans.

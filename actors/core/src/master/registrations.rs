@@ -11,7 +11,7 @@ use crate::allocator::messages::Command;
 use crate::ids::{AgentId, Role};
 use crate::maintenance::{Change, Mode};
 use crate::quota::Quota;
-use crate::registry::{Operation, Registry};
+use crate::registry::{DeactivationChange, Operation, Registry};
 use crate::time::{Now, Wall};
 
 /// An open link of an agent.
@@ -75,7 +75,19 @@ pub(super) enum Pending {
     /// An agent left for good.
     Remove { id: AgentId, cause: Departure },
     /// An operator marked an agent gone.
-    Gone { id: AgentId, at: Wall, reply: Token },
+    Gone {
+        id: AgentId,
+        at: Wall,
+        /// None when the agent is gone because it was drained.
+        reply: Option<Token>,
+    },
+    /// An agent is kept out of offers, or no longer.
+    Deactivation {
+        id: AgentId,
+        change: DeactivationChange,
+        /// None when nobody asked for it.
+        reply: Option<Token>,
+    },
     /// Agents that were away for too long are forgotten.
     Prune {
         unreachable: Vec<AgentId>,
@@ -106,7 +118,7 @@ impl Pending {
             | Pending::Gone { .. }
             | Pending::Prune { .. } => None,
             Pending::Quota { reply, .. } | Pending::Maintenance { reply, .. } => Some(*reply),
-            Pending::Weights { reply, .. } => *reply,
+            Pending::Weights { reply, .. } | Pending::Deactivation { reply, .. } => *reply,
         }
     }
 }
@@ -162,8 +174,11 @@ impl Master {
             }
             Pending::Gone { id, at, reply } => {
                 self.became_gone(now, &id, at, out);
-                out.push(Effect::Reply(reply, Answer::Ok));
+                out.extend(reply.map(|reply| Effect::Reply(reply, Answer::Ok)));
                 id
+            }
+            Pending::Deactivation { id, change, reply } => {
+                return self.deactivation_stored(now, &id, change, reply, out);
             }
             Pending::Prune { unreachable, gone } => return self.pruned(&unreachable, &gone),
             Pending::Quota { quotas, reply } => return self.quotas_stored(quotas, reply, out),
@@ -192,6 +207,7 @@ impl Master {
         }
         self.agents_at_start = self.recovered_agents.len();
         self.unreachable_agents.extend(registry.unreachable);
+        self.deactivated_agents.extend(registry.deactivated);
         self.gone_at_start = registry.gone.keys().cloned().collect();
         self.gone_agents.extend(registry.gone);
         let machines = registry.maintenance.machines.into_iter();

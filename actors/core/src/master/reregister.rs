@@ -168,10 +168,11 @@ impl Master {
         }
         self.repeat_kills(arrival.link, id, &report, out);
         self.deadlines.clear(&Deadline::Agent(id.clone()));
-        if was_connected.is_none() {
+        if was_connected.is_none() && !self.deactivated_agents.contains_key(id) {
             out.push(to_allocator(Command::ActivateAgent(id.clone())));
         }
         self.tell_agent_of_frameworks(arrival.link, &report, out);
+        self.keep_deactivated(now, id, out);
     }
 
     /// Gone before the registry answered: its time to come back still runs, or, if it ran out
@@ -435,6 +436,7 @@ impl Master {
             ));
             self.tell_agent_of_frameworks(link, &report, out);
         }
+        self.keep_deactivated(now, id, out);
     }
 
     /// Adds a framework that only the agent knows, unless it is completed.
@@ -486,7 +488,7 @@ impl Master {
             return false;
         };
         owner.completed_tasks.retain(|old| old.id != *id);
-        self.insert_task(task.clone());
+        self.insert_task(task.clone(), out);
         true
     }
 

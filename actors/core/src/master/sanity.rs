@@ -20,6 +20,7 @@ impl Master {
     pub fn sanity_check(&self) -> Result<(), String> {
         self.check_frameworks()?;
         self.check_agents()?;
+        self.check_deactivated()?;
         self.check_reconciling()?;
         self.check_offer_index()?;
         self.check_streams_and_links()?;
@@ -44,6 +45,16 @@ impl Master {
             ensure(!elsewhere, || {
                 format!("recovered agent {agent} is admitted")
             })?;
+        }
+        Ok(())
+    }
+
+    fn check_deactivated(&self) -> Result<(), String> {
+        for id in self.deactivated_agents.keys() {
+            let is_known = self.agents.contains_key(id)
+                || self.recovered_agents.contains_key(id)
+                || self.unreachable_agents.contains_key(id);
+            ensure(is_known, || format!("unknown agent {id} is deactivated"))?;
         }
         Ok(())
     }
@@ -122,6 +133,16 @@ impl Master {
             ensure(agent.id == *id, || format!("agent {id} is filed wrongly"))?;
             let known = !self.unreachable_agents.contains_key(id);
             ensure(known, || format!("agent {id} is admitted and unreachable"))?;
+            let deactivated = self.deactivated_agents.get(id);
+            ensure(agent.deactivation.as_ref() == deactivated, || {
+                format!(
+                    "agent {id} is shown as {:?}, not {deactivated:?}",
+                    agent.deactivation
+                )
+            })?;
+            ensure(deactivated.is_none() || agent.offers.is_empty(), || {
+                format!("agent {id} is deactivated and offered")
+            })?;
             let expected = self.expected_use(agent)?;
             let used: BTreeMap<FrameworkId, Resources> = agent
                 .used

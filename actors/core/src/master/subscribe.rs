@@ -97,6 +97,7 @@ impl Master {
         self.adopt_orphans(&id);
         self.streams.insert(stream, id.clone());
         self.send(&id, events::subscribed(&id, &self.info), out);
+        self.tell_framework_added(&id, out);
         out.push(to_allocator(Command::AddFramework {
             id,
             generation,
@@ -146,6 +147,7 @@ impl Master {
             generation,
         }));
         self.send(id, events::subscribed(id, &self.info), out);
+        self.tell_framework_updated(id, out);
         self.tell_agents_of_framework(id, out);
     }
 
@@ -175,6 +177,7 @@ impl Master {
         framework.generation = generation;
         let facts = facts_of(&framework, None);
         self.frameworks.insert(id.clone(), Arc::new(framework));
+        self.tell_framework_added(&id, out);
         self.adopt_orphans(&id);
         out.push(to_allocator(Command::AddFramework {
             id,

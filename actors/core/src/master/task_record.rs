@@ -3,10 +3,25 @@
 
 use tepui_protocol::packed::Packed;
 use tepui_protocol::v1::{self, TaskStatus};
+use tepui_protocol::wire;
 use uuid::Uuid;
 
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::{Format, Resources};
+
+/// Number of the only field of every id.
+const ID_VALUE: u32 = 1;
+// Numbers of the fields of `mesos.v1.Task` that are not kept as they were described; all but the
+// name have lower numbers than those that are.
+const TASK_ID: u32 = 2;
+const FRAMEWORK_ID: u32 = 3;
+const EXECUTOR_ID: u32 = 4;
+const AGENT_ID: u32 = 5;
+const STATE: u32 = 6;
+const RESOURCES: u32 = 7;
+const STATUSES: u32 = 8;
+const STATUS_UPDATE_STATE: u32 = 9;
+const STATUS_UPDATE_UUID: u32 = 10;
 
 /// A task the master knows of.
 #[derive(Debug, Clone)]
@@ -99,9 +114,50 @@ impl Task {
         }
     }
 
+    /// Appends the whole task as protobuf: the bytes of [`Task::to_v1`], without making that.
+    pub fn put_protobuf(&self, out: &mut Vec<u8>) {
+        let mut id = Vec::new();
+        let mut put_id = |number, value: &str, out: &mut Vec<u8>| {
+            id.clear();
+            wire::put_bytes(ID_VALUE, value.as_bytes(), &mut id);
+            wire::put_bytes(number, &id, out);
+        };
+        // What is not in the description stands between the name and all else.
+        let mut details = wire::raw_fields(self.details.bytes()).peekable();
+        if let Some((_, name)) = details.next_if(|(number, _)| *number < TASK_ID) {
+            out.extend_from_slice(name);
+        }
+        put_id(TASK_ID, self.id.as_str(), out);
+        put_id(FRAMEWORK_ID, self.framework.as_str(), out);
+        if let Some(executor) = &self.executor {
+            put_id(EXECUTOR_ID, executor.as_str(), out);
+        }
+        put_id(AGENT_ID, self.agent.as_str(), out);
+        // A negative number is extended to 64 bits.
+        wire::put_varint(STATE, i64::from(self.state) as u64, out);
+        for entry in &self.resources {
+            let resource = entry.to_v1(Format::PostRefinement);
+            wire::put_bytes(RESOURCES, &wire::encode(&resource), out);
+        }
+        for (_, status) in &self.statuses {
+            wire::put_bytes(STATUSES, status.bytes(), out);
+        }
+        if let Some(state) = self.forwarded_state {
+            wire::put_varint(STATUS_UPDATE_STATE, i64::from(state) as u64, out);
+        }
+        if let Some(uuid) = self.forwarded_uuid {
+            wire::put_bytes(STATUS_UPDATE_UUID, uuid.as_bytes(), out);
+        }
+        for (number, field) in details {
+            if number > STATUS_UPDATE_UUID {
+                out.extend_from_slice(field);
+            }
+        }
+    }
+
     /// Takes in a status; of several in a row of one state the last is kept, and never the
-    /// framework's own data.
-    pub fn push_status(&mut self, status: &TaskStatus) {
+    /// framework's own data. Says whether it is of another state than the one before.
+    pub fn push_status(&mut self, status: &TaskStatus) -> bool {
         let packed = match &status.data {
             None => Packed::new(status),
             Some(_) => Packed::new(&TaskStatus {
@@ -110,10 +166,14 @@ impl Task {
             }),
         };
         match self.statuses.last_mut() {
-            Some((state, last)) if *state == status.state => *last = packed,
+            Some((state, last)) if *state == status.state => {
+                *last = packed;
+                false
+            }
             _ => {
                 self.statuses.reserve_exact(1);
                 self.statuses.push((status.state, packed));
+                true
             }
         }
     }
@@ -166,6 +226,30 @@ mod tests {
     #[test]
     fn nothing_of_a_description_is_lost() {
         assert_eq!(kept(reported()).to_v1(), reported());
+    }
+
+    #[test]
+    fn as_protobuf_it_is_what_the_message_is() {
+        let bytes = |task: &Task| {
+            let mut out = Vec::new();
+            task.put_protobuf(&mut out);
+            out
+        };
+        let mut task = kept(reported());
+        assert_eq!(bytes(&task), wire::encode(&reported()));
+        task.push_status(&status(v1::TaskState::TaskKilled, "end"));
+        task.state = -5;
+        assert_eq!(bytes(&task), wire::encode(&task.to_v1()));
+        let bare = kept(v1::Task {
+            limits: Default::default(),
+            user: None,
+            executor_id: None,
+            statuses: Vec::new(),
+            status_update_state: None,
+            status_update_uuid: None,
+            ..reported()
+        });
+        assert_eq!(bytes(&bare), wire::encode(&bare.to_v1()));
     }
 
     #[test]

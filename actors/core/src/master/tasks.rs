@@ -93,13 +93,16 @@ impl Master {
                 framework.counters.ended.count(task.state);
             }
         }
-        task.push_status(status);
-        if task.recovered || !is_over(latest) {
+        let is_new_state = task.push_status(status);
+        let state = task.state;
+        let released = (!task.recovered && is_over(latest)).then(|| {
+            task.recovered = true;
+            (task.resources.clone(), task.agent.clone())
+        });
+        self.tell_task_updated(id, status, state, is_new_state, out);
+        let Some((resources, agent)) = released else {
             return;
-        }
-        task.recovered = true;
-        let resources = task.resources.clone();
-        let agent = task.agent.clone();
+        };
         self.counters.count_end(latest);
         self.counters.count_reason(status);
         self.uncharge(id, &agent, resources, out);
@@ -131,6 +134,7 @@ impl Master {
             agent.tasks.remove(&key);
         }
         self.forget_kill(&agent, &key);
+        self.note_perhaps_drained(&agent);
         match fate {
             Fate::Unreachable => self.remember_unreachable(id, task),
             Fate::Completed => {

@@ -1,6 +1,7 @@
 //! The registry: the little that must outlive a master, and the operations on it.
 //! Does not store anything; the registrar's stores do.
 
+mod deactivations;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::maintenance::{Change, ChangeError, MachineKey, Maintenance};
 use crate::quota::Quota;
 use crate::time::Wall;
 
+pub use deactivations::{Deactivation, DeactivationChange};
 pub use rows::{Row, RowsError};
 
 /// A change to the registry. The registrar applies it, stores the result, and answers with the token.
@@ -42,6 +44,13 @@ pub enum Operation {
         /// When the operator said so.
         at: Wall,
     },
+    /// Drain, deactivate or reactivate an admitted or unreachable agent.
+    ChangeDeactivation {
+        /// The agent.
+        agent_id: AgentId,
+        /// What becomes of its deactivation.
+        change: DeactivationChange,
+    },
     /// Forget these unreachable and gone agents, as far as they still are that.
     Prune {
         /// Ids of unreachable agents.
@@ -60,8 +69,10 @@ pub enum Operation {
 /// Names a part of the registry that is stored on its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// Everything about an agent, but that it is gone.
+    /// Everything about an agent, but that it is deactivated or gone.
     Agent(AgentId),
+    /// That an agent is drained or deactivated.
+    Deactivation(AgentId),
     /// That an agent is gone.
     GoneAgent(AgentId),
     /// The quota of a role.
@@ -105,6 +116,8 @@ pub struct Registry {
     pub admitted: BTreeMap<AgentId, Packed<v1::AgentInfo>>,
     /// Unreachable agents and since when.
     pub unreachable: BTreeMap<AgentId, Wall>,
+    /// Admitted and unreachable agents that an operator keeps out of offers.
+    pub deactivated: BTreeMap<AgentId, Deactivation>,
     /// Agents that an operator marked gone, and when.
     pub gone: BTreeMap<AgentId, Wall>,
     /// Quotas by role; none of them is the default.
@@ -128,6 +141,9 @@ impl Registry {
             Operation::MarkReachable(info) => self.mark_reachable(info),
             Operation::RemoveAgent(agent_id) => Ok(self.remove(agent_id)),
             Operation::MarkGone { agent_id, at } => Ok(self.mark_gone(agent_id, *at)),
+            Operation::ChangeDeactivation { agent_id, change } => {
+                self.change_deactivation(agent_id, change)
+            }
             Operation::Prune { unreachable, gone } => Ok(self.prune(unreachable, gone)),
             Operation::UpdateQuota(quotas) => self.update_quotas(quotas),
             Operation::UpdateWeights(weights) => self.update_weights(weights),
@@ -144,15 +160,18 @@ impl Registry {
                 let id = info.id.as_ref().map(AgentId::from);
                 id.map(Key::Agent).into_iter().collect()
             }
-            Operation::MarkUnreachable { agent_id, .. } | Operation::RemoveAgent(agent_id) => {
-                vec![Key::Agent(agent_id.clone())]
+            Operation::MarkUnreachable { agent_id, .. } => vec![Key::Agent(agent_id.clone())],
+            Operation::ChangeDeactivation { agent_id, .. } => {
+                vec![Key::Deactivation(agent_id.clone())]
             }
+            Operation::RemoveAgent(agent_id) => self.keys_of(agent_id),
             Operation::MarkGone { agent_id, .. } => {
-                let id = agent_id.clone();
-                vec![Key::Agent(id.clone()), Key::GoneAgent(id)]
+                let mut keys = self.keys_of(agent_id);
+                keys.push(Key::GoneAgent(agent_id.clone()));
+                keys
             }
             Operation::Prune { unreachable, gone } => {
-                let unreachable = unreachable.iter().cloned().map(Key::Agent);
+                let unreachable = unreachable.iter().flat_map(|id| self.keys_of(id));
                 let gone = gone.iter().cloned().map(Key::GoneAgent);
                 unreachable.chain(gone).collect()
             }
@@ -169,6 +188,15 @@ impl Registry {
                 machines.map(Key::Machine).collect()
             }
         }
+    }
+
+    /// The parts that hold something of an agent which goes.
+    fn keys_of(&self, id: &AgentId) -> Vec<Key> {
+        let mut keys = vec![Key::Agent(id.clone())];
+        if self.deactivated.contains_key(id) {
+            keys.push(Key::Deactivation(id.clone()));
+        }
+        keys
     }
 
     fn admit(&mut self, info: &v1::AgentInfo) -> Result<bool, OperationError> {
@@ -241,7 +269,10 @@ impl Registry {
     fn prune(&mut self, unreachable: &[AgentId], gone: &[AgentId]) -> bool {
         let mut changed = false;
         for id in unreachable {
-            changed |= self.unreachable.remove(id).is_some();
+            if self.unreachable.remove(id).is_some() {
+                self.deactivated.remove(id);
+                changed = true;
+            }
         }
         for id in gone {
             changed |= self.gone.remove(id).is_some();
@@ -252,6 +283,7 @@ impl Registry {
     fn remove(&mut self, id: &AgentId) -> bool {
         let admitted = self.admitted.remove(id).is_some();
         let unreachable = self.unreachable.remove(id).is_some();
+        self.deactivated.remove(id);
         admitted || unreachable
     }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use tepui_protocol::packed::Packed;
 use tepui_protocol::registry::{
-    ADMITTED_PREFIX, AdmittedAgent, GONE_PREFIX, GoneAgent, HEADER_KEY, Header, MACHINE_PREFIX,
-    QUOTA_PREFIX, RoleQuota, RoleWeight, RowError, ScheduledMachine, UNREACHABLE_PREFIX,
-    UnreachableAgent, VERSION, WEIGHT_PREFIX, decode, encode,
+    ADMITTED_PREFIX, AdmittedAgent, DEACTIVATED_PREFIX, DeactivatedAgent, GONE_PREFIX, GoneAgent,
+    HEADER_KEY, Header, MACHINE_PREFIX, QUOTA_PREFIX, RoleQuota, RoleWeight, RowError,
+    ScheduledMachine, UNREACHABLE_PREFIX, UnreachableAgent, VERSION, WEIGHT_PREFIX, decode, encode,
 };
 
-use super::{Key, Registry};
+use super::{Deactivation, Key, Registry};
 use crate::ids::{AgentId, Role};
 use crate::maintenance::{Machine, MachineKey, Mode};
 use crate::quota::Quota;
@@ -88,6 +88,12 @@ impl Registry {
                     row(UNREACHABLE_PREFIX, id, unreachable)?,
                 ])
             }
+            Key::Deactivation(id) => {
+                let deactivated = self.deactivated.get(id).map(|how| DeactivatedAgent {
+                    drain: how.drain.clone().map(Into::into),
+                });
+                Ok(vec![row(DEACTIVATED_PREFIX, id, deactivated)?])
+            }
             Key::GoneAgent(id) => {
                 let gone = self.gone.get(id);
                 let gone = gone.map(|at| GoneAgent { at_us: at.0 });
@@ -156,6 +162,11 @@ impl Registry {
             let row: UnreachableAgent = read(key, value)?;
             self.unreachable
                 .insert(AgentId::from(id), Wall(row.since_us));
+        } else if let Some(id) = key.strip_prefix(DEACTIVATED_PREFIX) {
+            let row: DeactivatedAgent = read(key, value)?;
+            let drain = row.drain.map(|drain| drain.0);
+            self.deactivated
+                .insert(AgentId::from(id), Deactivation { drain });
         } else if let Some(id) = key.strip_prefix(GONE_PREFIX) {
             let row: GoneAgent = read(key, value)?;
             self.gone.insert(AgentId::from(id), Wall(row.at_us));

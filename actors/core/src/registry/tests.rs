@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use tepui_protocol::registry::{HEADER_KEY, Header, encode};
-use tepui_protocol::v1;
+use tepui_protocol::v1::{self, DrainConfig};
 
-use super::{Key, Operation, OperationError, Registry, Row, RowsError};
-use crate::ids::Role;
+use super::{
+    Deactivation, DeactivationChange, Key, Operation, OperationError, Registry, Row, RowsError,
+};
+use crate::ids::{AgentId, Role};
 use crate::maintenance::{Change, MachineKey};
 use crate::quota::Quota;
 use crate::resources::{Limits, Quantities};
@@ -306,6 +308,46 @@ fn machines_that_do_not_fit_leave_the_registry_as_it_was() {
     assert_eq!(registry, before);
 }
 
+fn deactivation(agent: &str, change: DeactivationChange) -> Operation {
+    let agent_id = agent.into();
+    Operation::ChangeDeactivation { agent_id, change }
+}
+
+#[test]
+fn a_drain_lasts_until_it_is_called_off_or_the_agent_leaves() {
+    let mut registry = Registry::default();
+    let drain = deactivation("S0", DeactivationChange::Drain(DrainConfig::default()));
+    let drained = deactivation("S0", DeactivationChange::Drained);
+    assert_eq!(
+        registry.apply(&drain),
+        Err(OperationError::NotAdmitted("S0".into()))
+    );
+    assert_eq!(registry.apply(&drained), Ok(false), "it left meanwhile");
+    registry
+        .apply(&Operation::AdmitAgent(agent("S0", "a")))
+        .unwrap();
+    let is_draining = |registry: &Registry| {
+        let id: AgentId = "S0".into();
+        registry.deactivated.get(&id).map(Deactivation::is_draining)
+    };
+    assert_eq!(registry.apply(&drain), Ok(true));
+    assert_eq!(registry.apply(&drain), Ok(false));
+    registry.apply(&unreachable("S0", 7)).unwrap();
+    assert_eq!(is_draining(&registry), Some(true));
+    assert_eq!(registry.apply(&drained), Ok(true));
+    let deactivate = deactivation("S0", DeactivationChange::Deactivate);
+    assert_eq!(registry.apply(&deactivate), Ok(false));
+    assert_eq!(is_draining(&registry), Some(false));
+    let reactivate = deactivation("S0", DeactivationChange::Reactivate);
+    assert_eq!(registry.apply(&reactivate), Ok(true));
+    assert_eq!(is_draining(&registry), None);
+    registry.apply(&drain).unwrap();
+    registry
+        .apply(&Operation::RemoveAgent("S0".into()))
+        .unwrap();
+    assert_eq!(is_draining(&registry), None);
+}
+
 #[test]
 fn rows_of_the_touched_parts_keep_a_store_current() {
     let mut registry = Registry::default();
@@ -326,7 +368,10 @@ fn rows_of_the_touched_parts_keep_a_store_current() {
             at: Wall(9),
         },
         Operation::AdmitAgent(agent("S3", "f")),
+        deactivation("S3", DeactivationChange::Deactivate),
         unreachable("S3", 10),
+        deactivation("S3", DeactivationChange::Drain(DrainConfig::default())),
+        deactivation("S3", DeactivationChange::Drained),
         Operation::MarkGone {
             agent_id: "S3".into(),
             at: Wall(11),

@@ -69,6 +69,8 @@ counts! {
     repeated_calls,
     /// Agents that operators marked gone, and those they gave up of too many.
     agents_gone,
+    /// Agents that operators drained or deactivated.
+    agents_deactivated,
     agents_released,
     teardowns,
     schedules,

@@ -251,6 +251,8 @@ impl World {
                     Some(None) => {}
                     None => self.fail(format!("{token:?} is answered twice: {answer:?}")),
                 },
+                // Nobody subscribes here.
+                Effect::ToSubscribers(event) => self.fail(format!("nobody wants {event:?}")),
                 Effect::Exit(why) => return self.fail(format!("master {life} gives up: {why}")),
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tepui_protocol::v1::maintenance::Schedule;
 use tepui_protocol::v1::quota::QuotaConfig;
-use tepui_protocol::v1::{WeightInfo, value};
+use tepui_protocol::v1::{DrainConfig, DurationInfo, WeightInfo, value};
 
 use super::changes::{self, Pool};
 use super::events::Event;
@@ -14,6 +14,7 @@ use super::world::World;
 use crate::ids::AgentId;
 use crate::master::messages::Input;
 use crate::master::operator::Request;
+use crate::registry::DeactivationChange;
 use crate::resources::Format;
 
 /// Top-level roles that are given quota.
@@ -45,7 +46,8 @@ impl World {
             2 => self.new_weight(),
             3..=5 => self.maintain(),
             6 if self.random.per_mille(300) => self.mark_gone(),
-            6 => self.release_held(),
+            6 if self.random.per_mille(300) => self.release_held(),
+            6 => self.deactivate(),
             _ => self.change(),
         };
         if let Some(request) = request {
@@ -62,6 +64,44 @@ impl World {
         let agent = (*self.random.pick(&known)?).clone();
         self.counts.agents_gone += 1;
         Some(Request::MarkAgentGone(agent))
+    }
+
+    /// An agent is drained, deactivated, or reactivated as soon as it can be.
+    fn deactivate(&mut self) -> Option<Request> {
+        let life = self.some_master()?;
+        let snapshot = self.masters.get(&life)?.core.snapshot();
+        let known = snapshot.agents.keys();
+        let known: Vec<&AgentId> = known.chain(snapshot.unreachable_agents.keys()).collect();
+        let agent = (*self.random.pick(&known)?).clone();
+        let config = DrainConfig {
+            max_grace_period: self.random.per_mille(500).then_some(DurationInfo {
+                nanoseconds: 1_000_000_000,
+            }),
+            mark_gone: Some(self.random.per_mille(200)),
+        };
+        let is_out = snapshot.deactivated_agents.contains_key(&agent);
+        let change = match self.random.below(3) {
+            _ if is_out => DeactivationChange::Reactivate,
+            0 => DeactivationChange::Deactivate,
+            _ => DeactivationChange::Drain(config),
+        };
+        self.counts.agents_deactivated += u64::from(!is_out);
+        Some(Request::ChangeDeactivation { agent, change })
+    }
+
+    /// All agents that are not being drained are offered again.
+    fn reactivate_all(&mut self) {
+        let leader = self.election.leader;
+        let Some(master) = leader.and_then(|life| self.masters.get(&life)) else {
+            return;
+        };
+        let all = master.core.snapshot().deactivated_agents;
+        let over = all.iter().filter(|(_, how)| !how.is_draining());
+        let over: Vec<AgentId> = over.map(|(id, _)| id.clone()).collect();
+        for agent in over {
+            let change = DeactivationChange::Reactivate;
+            self.ask(Request::ChangeDeactivation { agent, change });
+        }
     }
 
     /// Agents that a master does not give up by itself, being too many, are given up, if any.
@@ -83,6 +123,7 @@ impl World {
         if let Some(request) = self.end_maintenance() {
             self.ask(request);
         }
+        self.reactivate_all();
         self.calm_steps += 1;
         match self.calm_steps {
             1 if self.random.per_mille(800) => self.end_quotas(),

@@ -9,7 +9,7 @@ use super::{Counts, Failure, Options, Report, Sabotage, run};
 const SEEDS: u64 = 50;
 
 /// Most seeds of a test that breaks something, and how many findings are enough.
-const SABOTAGED: u64 = 40;
+const SABOTAGED: u64 = 60;
 const ENOUGH: usize = 6;
 
 /// What does not happen in every fifty runs.

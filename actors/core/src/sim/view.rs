@@ -40,6 +40,7 @@ pub(super) fn shown(operation: &Operation) -> String {
         Operation::MarkUnreachable { agent_id, .. } => format!("unreachable {agent_id}"),
         Operation::RemoveAgent(agent) => format!("remove {agent}"),
         Operation::MarkGone { agent_id, .. } => format!("gone {agent_id}"),
+        Operation::ChangeDeactivation { agent_id, change } => format!("{change:?} {agent_id}"),
         Operation::Prune { unreachable, gone } => format!("forget {unreachable:?} {gone:?}"),
         Operation::UpdateQuota(quotas) => format!("{quotas:?}"),
         Operation::UpdateWeights(weights) => format!("{weights:?}"),
@@ -76,6 +77,7 @@ pub(super) fn order(message: &MasterToAgent) -> String {
             reconcile,
             ..
         } => format!("Reregistered {agent_id} {reconcile:?}"),
+        MasterToAgent::Drain { config } => format!("Drain {config:?}"),
         MasterToAgent::Shutdown { message } => format!("Shutdown {message}"),
         MasterToAgent::ShutdownFramework { framework_id } => {
             format!("ShutdownFramework {framework_id}")

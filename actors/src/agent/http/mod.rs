@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::http::body::Memory;
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
+use crate::http::toggle::toggle;
 use crate::http::{not_found, text};
 
 /// Threads that serve requests; executors' calls are small and few.
@@ -55,6 +56,7 @@ enum Route {
     ReadFile,
     Flags,
     Health,
+    Logging,
     Metrics,
     Prometheus,
     State,
@@ -67,6 +69,7 @@ const TABLE: Table<Route> = Table {
         (&["files", "browse"], Route::Browse),
         (&["files", "download"], Route::Download),
         (&["files", "read"], Route::ReadFile),
+        (&["logging", "toggle"], Route::Logging),
         (&["metrics", "prometheus"], Route::Prometheus),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["version"], Route::Version),
@@ -131,6 +134,7 @@ async fn dispatch(
         Some(Route::ReadFile) => files::read(&request, &shared).await,
         Some(Route::Flags) => reads::flags(&request, &shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => toggle(&request),
         Some(Route::Metrics) => reads::metrics(&request, &shared).await,
         Some(Route::Prometheus) => reads::prometheus(&shared).await,
         Some(Route::State) => reads::state(&request, &shared).await,

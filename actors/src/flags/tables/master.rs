@@ -44,8 +44,8 @@ flags! {
         max_completed_frameworks: Uint, Some("50"), Yes, "Completed frameworks remembered.";
         max_completed_tasks_per_framework: Uint, Some("1000"), Yes,
             "Completed tasks remembered per framework.";
-        max_operator_event_stream_subscribers: Uint, Some("1000"), No,
-            "Concurrent operator SUBSCRIBE streams kept.";
+        max_operator_event_stream_subscribers: Uint, Some("1000"), Yes,
+            "Streams of the operator API's SUBSCRIBE open at a time; one more ends the oldest.";
         max_unreachable_tasks_per_framework: Uint, Some("1000"), Yes,
             "Tasks on unreachable agents remembered per framework.";
         publish_per_framework_metrics: Bool, Some("true"), Yes, "Publish metrics per framework.";

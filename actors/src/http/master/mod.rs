@@ -8,14 +8,17 @@ mod reads;
 mod scheduler;
 mod standby;
 pub mod state;
+mod why;
 
 pub use link::Links;
+pub use operator::OperatorShared;
 pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use actix::Addr;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -31,6 +34,7 @@ use super::body::Memory;
 use super::path::Table;
 use super::shared::SharedAnswer;
 use super::unread;
+use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
 use crate::master::config::MasterConfig;
@@ -51,6 +55,8 @@ pub struct Face {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The way to it.
     pub master: MasterMailbox,
+    /// The allocator, which is asked for its reasons.
+    pub allocator: Addr<AllocatorActor>,
     /// What its actors measure.
     pub metrics: Arc<MasterMetrics>,
     /// The clock.
@@ -65,6 +71,8 @@ pub struct Face {
     pub calls: Arc<Semaphore>,
     /// What `/state` answers.
     pub state: SharedAnswer,
+    /// What the reads of the operator API share.
+    pub operator: OperatorShared,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +81,9 @@ enum Route {
     Operator,
     AgentLink,
     Guard,
+    Why,
     Health,
+    Logging,
     Version,
     Flags,
     State,
@@ -87,6 +97,7 @@ const ROUTES: Table<Route> = Table {
     own: &[
         (&["version"], Route::Version),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["logging", "toggle"], Route::Logging),
         (&["metrics", "prometheus"], Route::Prometheus),
     ],
     delegated: &[
@@ -95,6 +106,7 @@ const ROUTES: Table<Route> = Table {
         // The segments of `tepui_protocol::link::PATH`, which a test holds this to.
         (&["api", "tepui", "v1", "agent-link"], Route::AgentLink),
         (&["api", "tepui", "v1", "guard"], Route::Guard),
+        (&["api", "tepui", "v1", "why"], Route::Why),
         (&["health"], Route::Health),
         (&["flags"], Route::Flags),
         (&["state"], Route::State),
@@ -122,7 +134,9 @@ async fn route(
         Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
+        Some(Route::Why) => why::handle(request, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => super::toggle::toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,

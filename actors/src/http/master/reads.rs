@@ -11,6 +11,7 @@ use super::Face;
 use super::state::State;
 use crate::http::{json, metrics, version};
 use crate::master::config::MasterConfig;
+use crate::metrics::sink::Published;
 
 pub(super) fn version(request: &HttpRequest) -> HttpResponse {
     json::answer(request, &version::version())
@@ -40,11 +41,13 @@ pub(super) async fn state(request: &HttpRequest, face: &Data<Face>) -> HttpRespo
 }
 
 pub(super) fn metrics(request: &HttpRequest, face: &Face) -> HttpResponse {
-    let published = || {
-        face.metrics
-            .publish(&face.snapshot.load(), face.clock.now())
-    };
-    metrics::snapshot(request, published)
+    metrics::snapshot(request, || measure(face))
+}
+
+/// Everything there is to publish now.
+pub(super) fn measure(face: &Face) -> Published {
+    let now = face.clock.now();
+    face.metrics.publish(&face.snapshot.load(), now)
 }
 
 pub(super) fn prometheus(face: &Face) -> HttpResponse {

@@ -15,6 +15,7 @@ use super::{ROUTES, Route, reads, unavailable};
 use crate::clock::Clock;
 use crate::election::Decision;
 use crate::http::metrics;
+use crate::http::toggle::toggle;
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
 
@@ -43,13 +44,19 @@ pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpRespons
 fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
     match ROUTES.find(request.path()) {
         Some(Route::Health) => HttpResponse::Ok().finish(),
+        Some(Route::Logging) => toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &standby.config),
         Some(Route::Metrics) => metrics(request, standby),
         Some(Route::Prometheus) => prometheus(standby),
         Some(Route::Redirect) => to_leader(standby, ""),
         Some(
-            Route::Scheduler | Route::Operator | Route::AgentLink | Route::Guard | Route::State,
+            Route::Scheduler
+            | Route::Operator
+            | Route::AgentLink
+            | Route::Guard
+            | Route::Why
+            | Route::State,
         ) => {
             let whole = request.uri().path_and_query();
             let whole = whole.map_or("/", |whole| whole.as_str());

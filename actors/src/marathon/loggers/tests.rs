@@ -2,6 +2,7 @@
 //! Sets no logging of the whole process.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex};
 
 use tracing::{Dispatch, debug, info, warn};
 use tracing_subscriber::fmt::MakeWriter;

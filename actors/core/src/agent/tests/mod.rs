@@ -1,6 +1,7 @@
 //! Tests of the agent's core: inputs in, effects out, nothing left unread.
 //! This file holds the fixture only.
 
+mod drain;
 mod executor_api;
 mod executors;
 mod kills;

@@ -1,13 +1,23 @@
 //! What operators may ask of the master. The endpoints that read such requests call it.
 //! Who may ask is checked before; each request is carried out in a file of its own.
 
+mod cluster;
+mod events;
 mod maintenance;
 mod quota;
+mod reads;
 mod requests;
 mod resources;
+mod roles;
+mod views;
 mod weights;
 
+pub use cluster::{maintenance_status, operations, quota_status, weights};
+pub use events::OperatorEvent;
+pub use reads::{Read, SetLoggingLevel};
 pub use requests::CallError;
+pub use roles::roles;
+pub use views::{Usage, agent, executors, framework};
 
 pub(super) use resources::Change;
 
@@ -19,6 +29,7 @@ use super::messages::{Answer, Effect, Token};
 use super::model::Phase;
 use super::{Master, call};
 use crate::ids::AgentId;
+use crate::registry::DeactivationChange;
 use crate::time::Now;
 
 /// A change an operator wants. It is answered once the registry holds it, or, for a change of
@@ -49,6 +60,13 @@ pub enum Request {
     StopMaintenance(Vec<v1::MachineId>),
     /// An agent will never come back; its tasks can be started elsewhere.
     MarkAgentGone(AgentId),
+    /// An agent is drained, deactivated or reactivated.
+    ChangeDeactivation {
+        /// The agent.
+        agent: AgentId,
+        /// What becomes of it; not [`DeactivationChange::Drained`], which the master finds itself.
+        change: DeactivationChange,
+    },
     /// Agents that the mass-kill guard holds are to be given up after all. Not in Mesos.
     ReleaseHeld,
 }
@@ -82,7 +100,10 @@ impl Master {
                 self.start_maintenance(&machines, reply, out);
             }
             Request::StopMaintenance(machines) => self.stop_maintenance(&machines, reply, out),
-            Request::MarkAgentGone(agent) => self.mark_gone(now, agent, reply, out),
+            Request::MarkAgentGone(agent) => self.mark_gone(now, agent, Some(reply), out),
+            Request::ChangeDeactivation { agent, change } => {
+                self.change_deactivation(agent, change, reply, out);
+            }
             Request::ReleaseHeld => self.release_held(now, reply, out),
         }
     }

@@ -7,10 +7,11 @@ use tepui_protocol::v1::offer::Operation;
 use tepui_protocol::v1::offer::operation::{
     Create, Destroy, GrowVolume, Reserve, ShrinkVolume, Type as Kind, Unreserve,
 };
-use tepui_protocol::v1::{self, Resource};
+use tepui_protocol::v1::{self, DrainConfig, Resource};
 
 use super::Request;
 use crate::ids::AgentId;
+use crate::registry::DeactivationChange;
 use crate::resources::Resources;
 
 /// Why a call is no request.
@@ -67,8 +68,43 @@ impl Request {
                 let payload = present(call.mark_agent_gone, "mark_agent_gone")?;
                 Ok(Request::MarkAgentGone(AgentId::from(&payload.agent_id)))
             }
+            Type::DrainAgent => {
+                let payload = present(call.drain_agent, "drain_agent")?;
+                let max_grace_period = payload.max_grace_period.map(|time| {
+                    let nanoseconds = time.seconds.saturating_mul(1_000_000_000);
+                    let nanoseconds = nanoseconds.saturating_add(i64::from(time.nanos));
+                    v1::DurationInfo { nanoseconds }
+                });
+                if max_grace_period.is_some_and(|time| time.nanoseconds < 0) {
+                    let text = "Expecting 'max_grace_period' to be non-negative";
+                    return Err(CallError::Invalid(text.to_owned()));
+                }
+                let config = DrainConfig {
+                    max_grace_period,
+                    mark_gone: payload.mark_gone,
+                };
+                let change = DeactivationChange::Drain(config);
+                Ok(change_deactivation(&payload.agent_id, change))
+            }
+            Type::DeactivateAgent => {
+                let payload = present(call.deactivate_agent, "deactivate_agent")?;
+                let change = DeactivationChange::Deactivate;
+                Ok(change_deactivation(&payload.agent_id, change))
+            }
+            Type::ReactivateAgent => {
+                let payload = present(call.reactivate_agent, "reactivate_agent")?;
+                let change = DeactivationChange::Reactivate;
+                Ok(change_deactivation(&payload.agent_id, change))
+            }
             other => Err(CallError::Unsupported(other.as_str_name())),
         }
+    }
+}
+
+fn change_deactivation(agent: &v1::AgentId, change: DeactivationChange) -> Request {
+    Request::ChangeDeactivation {
+        agent: AgentId::from(agent),
+        change,
     }
 }
 

@@ -202,6 +202,19 @@ impl TestMaster {
         })
     }
 
+    /// All commands to the allocator.
+    pub fn commands(&mut self) -> Vec<Command> {
+        let effects = std::mem::take(&mut self.effects);
+        let mut commands = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::ToAllocator(command) => commands.push(command),
+                other => self.effects.push_back(other),
+            }
+        }
+        commands
+    }
+
     /// The next operation for the registrar.
     pub fn operation(&mut self) -> (Token, Operation) {
         self.find("an operation", |effect| match effect {
@@ -244,6 +257,11 @@ impl TestMaster {
     /// Fails if an effect was not read.
     pub fn done(&mut self) {
         assert!(self.effects.is_empty(), "not read: {:#?}", self.effects);
+    }
+
+    /// All effects that were not read yet, in their order.
+    pub fn take(&mut self) -> Vec<Effect> {
+        self.effects.drain(..).collect()
     }
 
     /// Forgets all effects; for what other tests look at.

@@ -43,6 +43,7 @@ struct World {
     /// Requests of operators that wait for an answer.
     asked: BTreeSet<Token>,
     accepted: usize,
+    watcher: super::watcher::Watcher,
     next: u64,
 }
 
@@ -77,8 +78,10 @@ impl World {
             seen: Vec::new(),
             asked: BTreeSet::new(),
             accepted: 0,
+            watcher: Default::default(),
             next: 0,
         };
+        world.input(Input::Watched(true));
         world.input(Input::Recovered(Box::default()));
         world
     }
@@ -94,8 +97,7 @@ impl World {
 
     fn pick<T: Clone>(&mut self, from: impl IntoIterator<Item = T>) -> Option<T> {
         let all: Vec<T> = from.into_iter().collect();
-        let index = self.below(all.len());
-        all.get(index).cloned()
+        all.get(self.below(all.len())).cloned()
     }
 
     fn input(&mut self, input: Input) {
@@ -136,6 +138,7 @@ impl World {
                     self.accepted += usize::from(answer == Answer::Accepted);
                 }
             }
+            Effect::ToSubscribers(event) => self.watcher.follow(&event),
             Effect::NotifyDrained(_) => panic!("there are too few tasks for that"),
             Effect::Exit(why) => panic!("{why}"),
         }
@@ -187,6 +190,7 @@ impl World {
             expected.add(&offer.agent, &offer.framework, &offer.resources);
         }
         assert_eq!(self.ledger.held, expected.held);
+        self.watcher.check(&snapshot);
     }
 
     /// The allocator's answers reach the master, before anything it proposes later.

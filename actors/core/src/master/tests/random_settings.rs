@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tepui_protocol::link::AgentToMaster;
-use tepui_protocol::v1::{MasterInfo, Unavailability};
+use tepui_protocol::v1::{DrainConfig, MasterInfo, Unavailability};
 
 use super::super::messages::{Effect, Input, LinkId, StreamId, Token};
 use super::super::model::Snapshot;
@@ -15,7 +15,7 @@ use super::super::{Master, MasterSettings};
 use super::fixture::{TestAgent, read, register, reregister};
 use crate::allocator::messages::{Command, Generation, InverseProposal};
 use crate::ids::{AgentId, FrameworkId, IdSource};
-use crate::registry::{Operation, Registry};
+use crate::registry::{DeactivationChange, Operation, Registry};
 use crate::time::Now;
 
 const SEEDS: u8 = 30;
@@ -153,7 +153,7 @@ impl World {
                 Effect::Reply(token, _) => {
                     assert!(self.unanswered.remove(&token), "answered twice: {token:?}");
                 }
-                Effect::ToAgent(..) => {}
+                Effect::ToAgent(..) | Effect::ToSubscribers(_) => {}
                 Effect::NotifyDrained(_) => panic!("there are too few tasks for that"),
                 Effect::Exit(why) => panic!("{why}"),
             }
@@ -274,12 +274,30 @@ impl World {
         }
     }
 
+    fn deactivation(&mut self) -> Request {
+        let known = self.master.snapshot();
+        let away = known.unreachable_agents.keys();
+        let all = known.agents.keys().chain(away).cloned();
+        let agent = self.pick(all).unwrap_or_else(|| "nobody".into());
+        let mark_gone = Some(self.below(4) == 0);
+        let change = match self.below(4) {
+            0 => DeactivationChange::Deactivate,
+            1 => DeactivationChange::Drain(DrainConfig {
+                max_grace_period: None,
+                mark_gone,
+            }),
+            _ => DeactivationChange::Reactivate,
+        };
+        Request::ChangeDeactivation { agent, change }
+    }
+
     /// Machines of the agents in upper case, so that only names without case find them.
     fn request(&mut self) {
         let machine = |number: usize| json!({"hostname": "HOST", "ip": format!("10.0.0.{number}")});
         let one = machine(self.below(3));
         let at = self.number();
-        let request = match self.below(8) {
+        let request = match self.below(9) {
+            8 => self.deactivation(),
             6 => {
                 let known = self.master.snapshot();
                 let away = known.unreachable_agents.keys();

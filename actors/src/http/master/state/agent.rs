@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tepui_core::master::model::{Agent, AgentState, Snapshot};
+use tepui_core::master::model::{Agent, Snapshot};
 use tepui_core::memo::Memo;
+use tepui_core::time::Wall;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
@@ -59,11 +60,16 @@ struct AgentView<'a> {
     deactivated: bool,
     version: &'a str,
     capabilities: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_info: Option<&'a v1::DrainInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_drain_start_time_seconds: Option<f64>,
 }
 
 impl<'a> AgentView<'a> {
     fn new(agent: &'a Agent, snapshot: &'a Snapshot) -> Self {
         let offers = agent.offers.iter().filter_map(|id| snapshot.offers.get(id));
+        let deactivation = agent.deactivation.as_ref();
         AgentView {
             info: RecoveredView::new(agent.id.as_str(), &agent.info),
             pid: &agent.pid,
@@ -74,10 +80,12 @@ impl<'a> AgentView<'a> {
             offered_resources: ResourcesView::of_all(offers.map(|offer| &offer.resources)),
             reserved_resources: reserved(&agent.total),
             unreserved_resources: unreserved(&agent.total),
-            active: matches!(agent.state, AgentState::Connected(_)),
-            deactivated: false,
+            active: agent.is_active(),
+            deactivated: deactivation.is_some(),
             version: &agent.version,
             capabilities: &agent.capabilities,
+            drain_info: deactivation.and_then(|it| it.drain.as_ref()),
+            estimated_drain_start_time_seconds: agent.drain_started.map(Wall::as_secs_f64),
         }
     }
 }

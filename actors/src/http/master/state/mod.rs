@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::to_raw_value;
-use tepui_core::master::model::{Agent, AgentState, Snapshot};
-use tepui_core::memo::{Memo, Written};
+use tepui_core::master::model::Snapshot;
+use tepui_core::memo::Written;
 use tepui_core::resources::Resources;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
@@ -38,8 +38,8 @@ pub struct State {
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let snapshot = &*self.snapshot;
-        let connected = |agent: &&Arc<Memo<Agent>>| matches!(agent.state, AgentState::Connected(_));
-        let activated = snapshot.agents.values().filter(connected).count();
+        let agents = snapshot.agents.values();
+        let activated = agents.filter(|agent| agent.is_active()).count();
         let master = &snapshot.master;
         let pid = master
             .pid
@@ -143,7 +143,7 @@ fn capabilities(master: &v1::MasterInfo) -> Vec<&'static str> {
 }
 
 /// A list that is made as it is written, one entry at a time.
-struct Seq<F>(F);
+pub(in crate::http::master) struct Seq<F>(pub(in crate::http::master) F);
 
 impl<F, I> Serialize for Seq<F>
 where
@@ -157,7 +157,7 @@ where
 }
 
 /// Writes a part that is remembered.
-fn write(part: &impl Serialize) -> Written {
+pub(in crate::http::master) fn write(part: &impl Serialize) -> Written {
     to_raw_value(part).unwrap_or_else(|error| {
         // Nothing that is shown here has keys that JSON cannot write.
         tracing::error!(%error, "a part of the state cannot be written as JSON");

@@ -1,19 +1,61 @@
-//! `/api/v1`: the operator API, as far as it changes something.
+//! `/api/v1`: the operator API. Reads are answered from what the master published.
 //! Checks what needs no state, in Mesos's order; the rest is checked by the master's core.
+
+mod large;
+mod reads;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::AtomicU64;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, StatusCode};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use tepui_core::master::model::Phase;
-use tepui_core::master::operator::{CallError, Request};
+use tepui_core::master::operator::{CallError, Read, Request};
 use tepui_protocol::v1::master::Call;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Face, answered, bad_request, unavailable};
 use crate::http::{body, media, method_not_allowed, text};
 use crate::master::ToMaster;
 
-pub(super) async fn handle(request: &HttpRequest, payload: Payload, face: &Face) -> HttpResponse {
+/// Streams that may be beginning at a time: each takes the whole state once. Others wait.
+const MAX_BEGINNING_STREAMS: usize = 2;
+
+/// What the handlers of all workers share for the reads of the operator API.
+pub struct OperatorShared {
+    /// Answers that may be large.
+    answers: large::Answers,
+    /// Turns to begin a stream.
+    beginning: Semaphore,
+    /// Number of the next stream.
+    next_subscriber: AtomicU64,
+}
+
+impl Default for OperatorShared {
+    fn default() -> Self {
+        OperatorShared {
+            answers: large::Answers::default(),
+            beginning: Semaphore::new(MAX_BEGINNING_STREAMS),
+            next_subscriber: AtomicU64::new(1),
+        }
+    }
+}
+
+/// What a call is about.
+enum Asked {
+    Read(Read),
+    Change(Request),
+}
+
+pub(super) async fn handle(
+    request: &HttpRequest,
+    payload: Payload,
+    face: &Data<Face>,
+) -> HttpResponse {
     match serve(request, payload, face).await {
         Ok(response) | Err(response) => response,
     }
@@ -22,7 +64,7 @@ pub(super) async fn handle(request: &HttpRequest, payload: Payload, face: &Face)
 async fn serve(
     request: &HttpRequest,
     payload: Payload,
-    face: &Face,
+    face: &Data<Face>,
 ) -> Result<HttpResponse, HttpResponse> {
     if face.snapshot.load().phase == Phase::Recovering {
         return Err(unavailable("Master has not finished recovery"));
@@ -33,15 +75,32 @@ async fn serve(
     let content = media::content_type(request.headers())?;
     let body = body::read(request, payload, &face.memory).await?;
     let call: Call = content.decode_call(&body.bytes).map_err(bad_request)?;
-    let call = Request::from_call(call).map_err(|error| match error {
+    let asked = asked(call).map_err(refuse)?;
+    let media = media::accepted(request.headers())?;
+    match asked {
+        Asked::Change(change) => ask(face, change).await,
+        Asked::Read(read) => reads::answer(request, face, read, media).await,
+    }
+}
+
+fn asked(call: Call) -> Result<Asked, CallError> {
+    match Read::from_call(&call)? {
+        Some(read) => Ok(Asked::Read(read)),
+        None => Request::from_call(call).map(Asked::Change),
+    }
+}
+
+fn refuse(error: CallError) -> HttpResponse {
+    match error {
         CallError::Invalid(why) => bad_request(format!("Failed to validate master::Call: {why}")),
+        CallError::Unsupported("UNKNOWN") => {
+            text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented.")
+        }
         CallError::Unsupported(name) => text(
             StatusCode::NOT_IMPLEMENTED,
             format!("{name} is not supported by this version"),
         ),
-    })?;
-    media::accepted(request.headers())?;
-    ask(face, call).await
+    }
 }
 
 /// Has the master carry out a request, and waits for its answer.

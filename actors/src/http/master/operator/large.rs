@@ -1,0 +1,415 @@
+//! The answers of the operator API that may be large: GET_STATE and its four parts.
+//! Written off the worker's thread, in pieces, straight from a snapshot; no copy of it is made.
+
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tepui_core::master::model::{Agent, Framework, Snapshot, Task};
+use tepui_core::master::operator::{self, Usage};
+use tepui_core::memo::Memo;
+use tepui_core::resources::Resources;
+use tepui_protocol::json::RawValue;
+use tepui_protocol::schema::Message;
+use tepui_protocol::v1::master::response::{
+    GetAgents, GetExecutors, GetFrameworks, GetState, GetTasks, Type,
+};
+use tepui_protocol::v1::master::{Event, Response, event};
+use tepui_protocol::wire;
+
+use super::super::Face;
+use super::super::state::{Seq, write};
+use crate::http::media::MediaType;
+use crate::http::pieces::{PieceWriter, Pieces, PiecesBody};
+use crate::http::shared::SharedAnswer;
+use crate::master::subscribers::HEARTBEAT_INTERVAL;
+
+/// A part of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    Tasks,
+    Executors,
+    Frameworks,
+    Agents,
+}
+
+/// All parts in the order that GET_STATE has them in.
+const SECTIONS: [Section; 4] = [
+    Section::Tasks,
+    Section::Executors,
+    Section::Frameworks,
+    Section::Agents,
+];
+
+/// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Large {
+    State,
+    One(Section),
+}
+
+/// One shared answer for each call and encoding.
+#[derive(Default)]
+pub(super) struct Answers {
+    json: [SharedAnswer; 5],
+    protobuf: [SharedAnswer; 5],
+}
+
+impl Answers {
+    fn of(&self, large: Large, media: MediaType) -> &SharedAnswer {
+        let answers = match media {
+            MediaType::JSON => &self.json,
+            _ => &self.protobuf,
+        };
+        let [state, tasks, executors, frameworks, agents] = answers;
+        match large {
+            Large::State => state,
+            Large::One(Section::Tasks) => tasks,
+            Large::One(Section::Executors) => executors,
+            Large::One(Section::Frameworks) => frameworks,
+            Large::One(Section::Agents) => agents,
+        }
+    }
+}
+
+impl Section {
+    fn name(self) -> &'static str {
+        match self {
+            Section::Tasks => "get_tasks",
+            Section::Executors => "get_executors",
+            Section::Frameworks => "get_frameworks",
+            Section::Agents => "get_agents",
+        }
+    }
+}
+
+impl Large {
+    fn kind(self) -> Type {
+        match self {
+            Large::State => Type::GetState,
+            Large::One(Section::Tasks) => Type::GetTasks,
+            Large::One(Section::Executors) => Type::GetExecutors,
+            Large::One(Section::Frameworks) => Type::GetFrameworks,
+            Large::One(Section::Agents) => Type::GetAgents,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Large::State => "get_state",
+            Large::One(section) => section.name(),
+        }
+    }
+}
+
+/// Answers with the whole state, or a part of it.
+pub(super) async fn answer(face: &Data<Face>, large: Large, media: MediaType) -> HttpResponse {
+    let of = face.clone();
+    let write = move |out: &mut PieceWriter| {
+        let view = View::new(of.snapshot.load_full());
+        view.write_response(large, media, out)
+    };
+    let answers = &face.operator.answers;
+    match answers.of(large, media).get(write).await {
+        Ok(body) => HttpResponse::Ok()
+            .insert_header(("Content-Type", media.name()))
+            .body(PiecesBody::from(body)),
+        Err(error) => {
+            tracing::error!(%error, "answer was not written");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+/// The event that a stream begins with.
+pub(super) fn subscribed(snapshot: Arc<Snapshot>, media: MediaType) -> Pieces {
+    let mut out = PieceWriter::default();
+    let written = View::new(snapshot).write_subscribed(media, &mut out);
+    if let Err(error) = written {
+        // Nothing that is shown here has keys that JSON cannot write.
+        tracing::error!(%error, "state was not written");
+    }
+    out.finish()
+}
+
+/// A snapshot as the operator API shows it.
+pub(super) struct View {
+    snapshot: Arc<Snapshot>,
+    usage: OnceLock<Usage>,
+}
+
+impl View {
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        View {
+            snapshot,
+            usage: OnceLock::new(),
+        }
+    }
+
+    fn usage(&self) -> &Usage {
+        self.usage.get_or_init(|| Usage::of(&self.snapshot))
+    }
+
+    /// Frameworks, the running ones first.
+    fn frameworks(&self) -> impl Iterator<Item = &Framework> {
+        let running = self.snapshot.frameworks.values();
+        let completed = self.snapshot.completed_frameworks.iter();
+        running.chain(completed).map(|framework| &**framework)
+    }
+
+    fn offered<'a>(&'a self, agent: &'a Agent) -> impl Iterator<Item = &'a Resources> {
+        let offers = agent.offers.iter();
+        let offers = offers.filter_map(|id| self.snapshot.offers.get(id));
+        offers.map(|offer| &offer.resources)
+    }
+
+    pub(super) fn write_response(
+        &self,
+        large: Large,
+        media: MediaType,
+        out: &mut PieceWriter,
+    ) -> Result<(), serde_json::Error> {
+        if media == MediaType::JSON {
+            return serde_json::to_writer(out, &JsonResponse { large, view: self });
+        }
+        put_number::<Response>("type", large.kind() as u64, out);
+        nest::<Response>(large.name(), out, |out| match large {
+            Large::State => self.put_state(out),
+            Large::One(section) => self.put(section, out),
+        });
+        Ok(())
+    }
+
+    fn write_subscribed(
+        &self,
+        media: MediaType,
+        out: &mut PieceWriter,
+    ) -> Result<(), serde_json::Error> {
+        if media == MediaType::JSON {
+            return serde_json::to_writer(out, &JsonSubscribed(self));
+        }
+        put_number::<Event>("type", event::Type::Subscribed as u64, out);
+        nest::<Event>("subscribed", out, |out| {
+            nest::<event::Subscribed>("get_state", out, |out| self.put_state(out));
+            let rest = event::Subscribed {
+                heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
+                ..Default::default()
+            };
+            put(out, &wire::encode(&rest));
+        });
+        Ok(())
+    }
+}
+
+/// Protobuf.
+impl View {
+    fn put_state(&self, out: &mut PieceWriter) {
+        for section in SECTIONS {
+            nest::<GetState>(section.name(), out, |out| self.put(section, out));
+        }
+    }
+
+    fn put(&self, section: Section, out: &mut PieceWriter) {
+        let snapshot = &*self.snapshot;
+        match section {
+            Section::Tasks => {
+                let tasks = self.frameworks().flat_map(|one| one.tasks.values());
+                put_tasks("tasks", tasks, out);
+                let completed = self.frameworks().flat_map(|one| &one.completed_tasks);
+                put_tasks("completed_tasks", completed, out);
+                let unreachable = self.frameworks();
+                let unreachable = unreachable.flat_map(|one| one.unreachable_tasks.values());
+                put_tasks("unreachable_tasks", unreachable, out);
+            }
+            Section::Executors => {
+                let executors = self.frameworks().flat_map(operator::executors);
+                put_all::<GetExecutors, _>("executors", executors, out);
+            }
+            Section::Frameworks => {
+                let shown = |one: &Arc<Framework>| operator::framework(one, snapshot, self.usage());
+                let running = snapshot.frameworks.values().map(shown);
+                put_all::<GetFrameworks, _>("frameworks", running, out);
+                let completed = snapshot.completed_frameworks.iter().map(shown);
+                put_all::<GetFrameworks, _>("completed_frameworks", completed, out);
+            }
+            Section::Agents => {
+                let agents = snapshot.agents.values();
+                let agents = agents.map(|agent| operator::agent(agent, self.offered(agent)));
+                put_all::<GetAgents, _>("agents", agents, out);
+                let recovered = snapshot.recovered_agents.values();
+                let recovered = recovered.map(|info| (**info).clone());
+                put_all::<GetAgents, _>("recovered_agents", recovered, out);
+            }
+        }
+    }
+}
+
+fn put_tasks<'a>(
+    name: &str,
+    tasks: impl Iterator<Item = &'a Arc<Memo<Task>>>,
+    out: &mut PieceWriter,
+) {
+    let number = number_of::<GetTasks>(name);
+    let mut bytes = Vec::new();
+    for task in tasks {
+        bytes.clear();
+        task.put_protobuf(&mut bytes);
+        put(out, &wire::head_of(number, bytes.len()));
+        put(out, &bytes);
+    }
+}
+
+fn put_all<M: Message, E: Message>(
+    name: &str,
+    entries: impl Iterator<Item = E>,
+    out: &mut PieceWriter,
+) {
+    let number = number_of::<M>(name);
+    for entry in entries {
+        let bytes = wire::encode(&entry);
+        put(out, &wire::head_of(number, bytes.len()));
+        put(out, &bytes);
+    }
+}
+
+/// A message within a message: its length stands before it, so it is written first.
+fn nest<M: Message>(name: &str, out: &mut PieceWriter, write: impl FnOnce(&mut PieceWriter)) {
+    let mut inner = PieceWriter::default();
+    write(&mut inner);
+    let inner = inner.finish();
+    put(out, &wire::head_of(number_of::<M>(name), inner.len()));
+    out.append(&inner);
+}
+
+fn put_number<M: Message>(name: &str, value: u64, out: &mut PieceWriter) {
+    let mut bytes = Vec::new();
+    wire::put_varint(number_of::<M>(name), value, &mut bytes);
+    put(out, &bytes);
+}
+
+fn put(out: &mut PieceWriter, bytes: &[u8]) {
+    // Writing to memory cannot fail.
+    let _ = out.write_all(bytes);
+}
+
+/// The number of a field by its name; all that are asked for are there, as tests see.
+fn number_of<M: Message>(name: &str) -> u32 {
+    let fields = M::SCHEMA.fields.iter();
+    let mut named = fields.filter(|field| field.name == name);
+    named.next().map_or(0, |field| field.number)
+}
+
+struct JsonResponse<'a> {
+    large: Large,
+    view: &'a View,
+}
+
+impl Serialize for JsonResponse<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.large.kind().as_str_name())?;
+        let name = self.large.name();
+        match self.large {
+            Large::State => map.serialize_entry(name, &JsonState(self.view))?,
+            Large::One(section) => map.serialize_entry(
+                name,
+                &JsonSection {
+                    section,
+                    view: self.view,
+                },
+            )?,
+        }
+        map.end()
+    }
+}
+
+struct JsonSubscribed<'a>(&'a View);
+
+impl Serialize for JsonSubscribed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Subscribed<'a> {
+            get_state: JsonState<'a>,
+            heartbeat_interval_seconds: f64,
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", event::Type::Subscribed.as_str_name())?;
+        let subscribed = Subscribed {
+            get_state: JsonState(self.0),
+            heartbeat_interval_seconds: HEARTBEAT_INTERVAL.as_secs_f64(),
+        };
+        map.serialize_entry("subscribed", &subscribed)?;
+        map.end()
+    }
+}
+
+struct JsonState<'a>(&'a View);
+
+impl Serialize for JsonState<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let part = |section| JsonSection {
+            section,
+            view: self.0,
+        };
+        serializer.collect_map(SECTIONS.map(|section| (section.name(), part(section))))
+    }
+}
+
+/// Mesos writes lists of these messages even when they are empty.
+struct JsonSection<'a> {
+    section: Section,
+    view: &'a View,
+}
+
+impl Serialize for JsonSection<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (view, snapshot) = (self.view, &*self.view.snapshot);
+        let mut map = serializer.serialize_map(None)?;
+        match self.section {
+            Section::Tasks => {
+                let tasks = || view.frameworks().flat_map(|one| one.tasks.values());
+                map.serialize_entry("tasks", &Seq(|| tasks().map(|one| task(one))))?;
+                let unreachable = || {
+                    view.frameworks()
+                        .flat_map(|one| one.unreachable_tasks.values())
+                };
+                let name = "unreachable_tasks";
+                map.serialize_entry(name, &Seq(|| unreachable().map(|one| task(one))))?;
+                let completed = || view.frameworks().flat_map(|one| &one.completed_tasks);
+                let name = "completed_tasks";
+                map.serialize_entry(name, &Seq(|| completed().map(|one| task(one))))?;
+            }
+            Section::Executors => {
+                let executors = || view.frameworks().flat_map(operator::executors);
+                map.serialize_entry("executors", &Seq(executors))?;
+            }
+            Section::Frameworks => {
+                let shown = |one: &Arc<Framework>| operator::framework(one, snapshot, view.usage());
+                let running = || snapshot.frameworks.values().map(shown);
+                map.serialize_entry("frameworks", &Seq(running))?;
+                let completed = || snapshot.completed_frameworks.iter().map(shown);
+                map.serialize_entry("completed_frameworks", &Seq(completed))?;
+            }
+            Section::Agents => {
+                let agents = || snapshot.agents.values().map(|one| agent(one, view));
+                map.serialize_entry("agents", &Seq(agents))?;
+                let recovered = || snapshot.recovered_agents.values().map(|info| &**info);
+                map.serialize_entry("recovered_agents", &Seq(recovered))?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// A task as JSON, which is written anew only when the task has changed.
+fn task(task: &Memo<Task>) -> &RawValue {
+    task.written_v1(|task| write(&task.to_v1()))
+}
+
+/// An agent as JSON, which is written anew only when the agent has changed: its offers are listed
+/// in it, and an offer never changes.
+fn agent<'a>(agent: &'a Memo<Agent>, view: &View) -> &'a RawValue {
+    agent.written_v1(|agent| write(&operator::agent(agent, view.offered(agent))))
+}
