@@ -187,6 +187,8 @@ pub fn run_in_foreground(
 /// When the work directory, the address, the resources, the attributes or the checkpoint of an
 /// earlier run cannot be used.
 pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
+    let clock = Clock::start();
+    let begun = clock.now().mono;
     let work_dir = directory(&config.work_dir)?;
     let lock = lock(&work_dir)?;
     let journal_failed = |error| RunError::Journal(journal::path(&work_dir), error);
@@ -203,7 +205,6 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         .for_each(|leader| process_tree::kill_group(*leader));
     tracing::info!(%address, resources = %shown(&settings.info), "agent started");
 
-    let clock = Clock::start();
     let (ended, has_ended) = oneshot::channel();
     let core = Agent::new(settings, recovered.with(restored), seed()?, clock.now());
     let journal = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
@@ -213,6 +214,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let snapshot = agent.published();
     let actor = agent.start();
     take_up(&actor, left, config.recover);
+    let recovery = clock.now().mono.since(begun);
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
     }
@@ -228,6 +230,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
             work_dir: Arc::from(work_dir.as_path()),
             clock,
             memory: Memory::default(),
+            recovery,
         },
     )?;
     let handle = server.handle();

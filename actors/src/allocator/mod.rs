@@ -32,6 +32,10 @@ pub const FILTER_SLACK: Duration = Duration::from_millis(50);
 /// agents take microseconds, and so does the rest.
 pub const REST_FACTOR: u32 = 4;
 
+/// Publishing the core's figures takes time in proportion to roles and frameworks, and is followed by
+/// so many times that time without.
+const FIGURES_REST_FACTOR: u32 = 50;
+
 /// The decisions behind the actor.
 pub trait AllocatorCore: Send {
     /// Takes a change into account.
@@ -53,11 +57,6 @@ pub trait AllocatorCore: Send {
 #[rtype(result = "()")]
 pub struct Commands(pub Vec<Command>);
 
-/// Asks for the allocator's figures.
-#[derive(Debug, Message)]
-#[rtype(result = "Figures")]
-pub struct GetFigures;
-
 /// Asks why agents are not offered to a framework in a role; the answer is none for an unknown
 /// framework. Takes time in proportion to the number of agents.
 #[derive(Debug, Message)]
@@ -68,10 +67,6 @@ pub struct Explain {
     /// The role.
     pub role: Role,
 }
-
-/// The allocator's figures.
-#[derive(Debug, Clone, MessageResponse)]
-pub struct Figures(pub AllocatorFigures);
 
 /// The allocator's actor. It runs soon after a change and when a filter ends, which is always
 /// before `--allocation_interval` is over; when nothing happens it does nothing at all.
@@ -88,6 +83,10 @@ pub struct AllocatorActor {
     changed: Option<Mono>,
     /// No run before that.
     rests_until: Mono,
+    /// Figures are not published before that.
+    figures_rest_until: Mono,
+    /// Whether a timer is armed that publishes them again.
+    figures_due: bool,
 }
 
 impl AllocatorActor {
@@ -108,6 +107,8 @@ impl AllocatorActor {
             timer: None,
             changed: None,
             rests_until: Mono::default(),
+            figures_rest_until: Mono::default(),
+            figures_due: false,
         }
     }
 
@@ -156,6 +157,30 @@ impl AllocatorActor {
                 .input(Input::ProposedInverse(proposals.inverse_offers));
         }
         self.arm_timer(ctx, end);
+        self.publish_figures_soon(ctx, end);
+    }
+
+    /// Something has changed: whoever reads figures finds it soon.
+    fn publish_figures_soon(&mut self, ctx: &mut Context<Self>, now: Mono) {
+        if self.figures_due {
+            return;
+        }
+        if now >= self.figures_rest_until {
+            return self.publish_figures();
+        }
+        self.figures_due = true;
+        ctx.run_later(self.figures_rest_until.since(now), |actor, _ctx| {
+            actor.figures_due = false;
+            actor.publish_figures();
+        });
+    }
+
+    fn publish_figures(&mut self) {
+        let start = self.clock.now().mono;
+        self.metrics.figures.store(Arc::new(self.core.figures()));
+        let end = self.clock.now().mono;
+        let rest = end.since(start).saturating_mul(FIGURES_REST_FACTOR);
+        self.figures_rest_until = end + rest;
     }
 }
 
@@ -166,6 +191,10 @@ fn rest_after(run: Duration, interval: Duration) -> Duration {
 
 impl Actor for AllocatorActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, _ctx: &mut Context<Self>) {
+        self.publish_figures();
+    }
 }
 
 impl Handler<Commands> for AllocatorActor {
@@ -186,6 +215,7 @@ impl Handler<Commands> for AllocatorActor {
             self.changed = Some(now.mono);
         }
         self.arm_timer(ctx, now.mono);
+        self.publish_figures_soon(ctx, now.mono);
     }
 }
 
@@ -194,13 +224,5 @@ impl Handler<Explain> for AllocatorActor {
 
     fn handle(&mut self, asked: Explain, _ctx: &mut Context<Self>) -> MessageResult<Explain> {
         MessageResult(self.core.explain(&asked.framework, &asked.role))
-    }
-}
-
-impl Handler<GetFigures> for AllocatorActor {
-    type Result = Figures;
-
-    fn handle(&mut self, _: GetFigures, _ctx: &mut Context<Self>) -> Figures {
-        Figures(self.core.figures())
     }
 }

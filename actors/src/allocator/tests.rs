@@ -68,7 +68,10 @@ impl AllocatorCore for Scripted {
     }
 
     fn figures(&self) -> AllocatorFigures {
-        AllocatorFigures::default()
+        AllocatorFigures {
+            runs: self.0.lock().unwrap().runs.len() as u64,
+            ..AllocatorFigures::default()
+        }
     }
 
     fn explain(&self, _: &FrameworkId, _: &Role) -> Option<Vec<Explanation>> {
@@ -81,6 +84,7 @@ struct Fixture {
     allocator: Addr<AllocatorActor>,
     inputs: UnboundedReceiver<ToMaster>,
     clock: Clock,
+    metrics: Arc<AllocatorMetrics>,
 }
 
 fn start() -> Fixture {
@@ -91,12 +95,13 @@ fn start() -> Fixture {
     let core = Box::new(Scripted(script.clone()));
     let interval = Duration::from_secs(1);
     let metrics = Arc::new(AllocatorMetrics::default());
-    let allocator = AllocatorActor::new(core, clock, interval, master, metrics).start();
+    let allocator = AllocatorActor::new(core, clock, interval, master, metrics.clone()).start();
     Fixture {
         script,
         allocator,
         inputs,
         clock,
+        metrics,
     }
 }
 
@@ -174,4 +179,15 @@ fn a_long_run_is_followed_by_a_longer_rest() {
     let run = Duration::from_millis(20);
     assert_eq!(rest_after(run, interval), Duration::from_millis(80));
     assert_eq!(rest_after(Duration::from_secs(5), interval), interval);
+}
+
+#[actix::test]
+async fn figures_are_published_after_what_changes_them() {
+    let mut fixture = start();
+    fixture.tell(vec![Command::ActivateAgent("S1".into())]);
+    fixture.proposed().await;
+    while fixture.metrics.figures.load().runs == 0 {
+        tokio::time::sleep(DEBOUNCE).await;
+    }
+    assert_eq!(fixture.runs().len(), 1);
 }

@@ -54,6 +54,7 @@ pub(super) fn config(mut values: Values) -> Result<(MasterConfig, Startup), Flag
         registry_max_agent_age: values.duration("registry_max_agent_age")?,
         registry_max_agent_count: values.number("registry_max_agent_count")?,
         max_completed_frameworks: values.number("max_completed_frameworks")?,
+        publish_per_framework_metrics: values.bool("publish_per_framework_metrics")?,
         max_completed_tasks_per_framework: values.number("max_completed_tasks_per_framework")?,
         max_unreachable_tasks_per_framework: values
             .number("max_unreachable_tasks_per_framework")?,

@@ -9,6 +9,7 @@ pub mod help;
 pub mod json;
 pub mod master;
 pub mod media;
+pub mod metrics;
 pub mod paced;
 pub mod pages;
 pub mod path;

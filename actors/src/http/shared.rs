@@ -1,11 +1,13 @@
 //! One large answer for all who ask at about the same time.
 //! Keeps none: an answer lives as long as somebody sends it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Mutex;
 
 use super::pieces::{PieceWriter, Pieces};
+use crate::metrics::Counter;
 
 /// Why an answer could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,8 @@ pub struct SharedAnswer {
     steps: AtomicU64,
     waiting: AtomicUsize,
     last: Mutex<Last>,
+    /// Those who shared an answer.
+    hits: Arc<Counter>,
 }
 
 /// An answer that is written once as it is and once in gzip's form, for whoever wants which.
@@ -35,6 +39,16 @@ pub struct SharedAnswers {
     pub plain: SharedAnswer,
     /// In gzip's form.
     pub gzip: SharedAnswer,
+}
+
+impl SharedAnswers {
+    /// None yet; requests that got what was being written for others are counted.
+    pub fn counted(hits: &Arc<Counter>) -> SharedAnswers {
+        SharedAnswers {
+            plain: SharedAnswer::counted(hits.clone()),
+            gzip: SharedAnswer::counted(hits.clone()),
+        }
+    }
 }
 
 /// The last answer.
@@ -62,6 +76,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl SharedAnswer {
+    /// One that counts, in `hits`, those who share an answer.
+    pub fn counted(hits: Arc<Counter>) -> SharedAnswer {
+        SharedAnswer {
+            hits,
+            ..SharedAnswer::default()
+        }
+    }
+
     /// The answer that `write` writes, or one that was begun since this was called.
     ///
     /// # Errors
@@ -77,6 +99,7 @@ impl SharedAnswer {
         if last.begun > arrived
             && let Some(pieces) = self.of(&mut last)
         {
+            self.hits.add(1);
             return Ok(pieces);
         }
         last.begun = self.step();
@@ -107,7 +130,6 @@ impl SharedAnswer {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     use futures_util::FutureExt;
@@ -121,7 +143,8 @@ mod tests {
 
     #[actix::test]
     async fn whoever_asks_while_one_is_written_shares_the_next() {
-        let answer = Arc::new(SharedAnswer::default());
+        let hits = Arc::new(Counter::default());
+        let answer = Arc::new(SharedAnswer::counted(hits.clone()));
         let count = Arc::new(AtomicUsize::new(0));
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let (begun, has_begun) = tokio::sync::oneshot::channel();
@@ -162,6 +185,7 @@ mod tests {
             assert_eq!(bytes(&other.await.unwrap()), [1], "begun after they asked");
         }
         assert_eq!(count.load(Ordering::Relaxed), 2);
+        assert_eq!(hits.get(), 4, "one of them wrote it");
         assert!(answer.last.lock().await.pieces.is_none(), "nothing is kept");
     }
 

@@ -69,6 +69,8 @@ pub struct MasterConfig {
     pub registry_max_agent_count: usize,
     /// Completed frameworks remembered.
     pub max_completed_frameworks: usize,
+    /// Whether metrics tell of each framework.
+    pub publish_per_framework_metrics: bool,
     /// Completed tasks remembered per framework.
     pub max_completed_tasks_per_framework: usize,
     /// Tasks on unreachable agents remembered per framework.

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::Stream;
+use tepui_core::master::framework_counters::FrameworkCounters;
 use tepui_core::master::messages::{Input, StreamId};
+use tepui_core::master::model::Snapshot;
 use tepui_protocol::v1::scheduler;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
@@ -113,8 +116,13 @@ impl Stream for EventBody {
 
 /// Opens a stream: the master's end, and the body to answer with. Must be called on the worker
 /// that answers, which then does the encoding.
-pub fn open(media: MediaType, id: StreamId, master: MasterMailbox) -> (HttpProxy, EventBody) {
-    open_with(STREAM_LIMITS, media, id, master)
+pub fn open(
+    media: MediaType,
+    id: StreamId,
+    master: MasterMailbox,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+) -> (HttpProxy, EventBody) {
+    open_with(STREAM_LIMITS, media, id, master, snapshot)
 }
 
 fn open_with(
@@ -122,6 +130,7 @@ fn open_with(
     media: MediaType,
     id: StreamId,
     master: MasterMailbox,
+    snapshot: Arc<ArcSwap<Snapshot>>,
 ) -> (HttpProxy, EventBody) {
     let load = Arc::new(Load::new(limits));
     let (order_sender, orders) = unbounded_channel();
@@ -132,6 +141,7 @@ fn open_with(
         master: master.clone(),
         load: load.clone(),
         items: item_sender,
+        snapshot,
     };
     actix_web::rt::spawn(pump.run(orders));
     (
@@ -164,6 +174,31 @@ struct Pump {
     master: MasterMailbox,
     load: Arc<Load>,
     items: UnboundedSender<Item>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+/// Counts the heartbeats of one framework, which the master knows nothing of.
+#[derive(Default)]
+struct Heartbeats {
+    counters: Option<Arc<FrameworkCounters>>,
+    /// Those from before the framework was known.
+    uncounted: u64,
+}
+
+impl Heartbeats {
+    fn count(&mut self, framework: &str, snapshot: &ArcSwap<Snapshot>) {
+        self.uncounted += 1;
+        if self.counters.is_none() {
+            let snapshot = snapshot.load();
+            let framework = snapshot.frameworks.get(framework);
+            self.counters = framework.map(|framework| framework.counters.clone());
+        }
+        if let Some(counters) = &self.counters {
+            let heartbeat = scheduler::event::Type::Heartbeat as i32;
+            counters.events.add(heartbeat, self.uncounted);
+            self.uncounted = 0;
+        }
+    }
 }
 
 impl Pump {
@@ -191,6 +226,7 @@ impl Pump {
         mut orders: UnboundedReceiver<Order>,
         framework: &mut Option<String>,
     ) -> End {
+        let mut heartbeats = Heartbeats::default();
         let mut heartbeat = interval(HEARTBEAT_INTERVAL);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -199,7 +235,7 @@ impl Pump {
                 () = self.items.closed() => return End::Disconnected,
                 order = orders.recv() => order,
                 _ = heartbeat.tick(), if framework.is_some() => {
-                    self.heartbeat();
+                    self.heartbeat(framework.as_deref(), &mut heartbeats);
                     continue;
                 }
             };
@@ -219,7 +255,7 @@ impl Pump {
             if let Some(subscribed) = event.subscribed {
                 // Mesos sends the first heartbeat at once.
                 *framework = Some(subscribed.framework_id.value);
-                self.heartbeat();
+                self.heartbeat(framework.as_deref(), &mut heartbeats);
                 heartbeat.reset();
             }
             if self.load.is_overflown() {
@@ -228,7 +264,10 @@ impl Pump {
         }
     }
 
-    fn heartbeat(&self) {
+    fn heartbeat(&self, framework: Option<&str>, heartbeats: &mut Heartbeats) {
+        if let Some(framework) = framework {
+            heartbeats.count(framework, &self.snapshot);
+        }
         self.load.add_message();
         let mut event = scheduler::Event::default();
         event.set_type(scheduler::event::Type::Heartbeat);

@@ -257,7 +257,7 @@ impl Process {
             config: &self.config,
             info: &self.info,
             clock: self.clock,
-            metrics: MasterMetrics::new(Duration::ZERO),
+            metrics: MasterMetrics::new(Duration::ZERO, false),
         }
     }
 
@@ -271,7 +271,9 @@ impl Process {
         let (config, clock) = (self.config, self.clock);
         let asked = clock.now().mono;
         let opened = open_registry(&config, elected).await?;
-        let metrics = Arc::new(MasterMetrics::new(clock.now().mono.since(asked)));
+        let fetch = clock.now().mono.since(asked);
+        let metrics = MasterMetrics::new(fetch, config.publish_per_framework_metrics);
+        let metrics = Arc::new(metrics);
         let info = v1::MasterInfo::clone(&self.info);
         let mut cores = cores::make(&config, info, random::seed(), self.started, clock.now());
         let mut whitelist = config.whitelist.clone().map(Whitelist::new);
@@ -302,17 +304,17 @@ impl Process {
             snapshot,
             master: actors.master.clone(),
             allocator: actors.allocator.clone(),
-            metrics,
             clock,
             ids: Mutex::new(ids),
             next_link: AtomicU64::new(1),
             memory: Memory::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
-            state: SharedAnswers::default(),
-            summary: SharedAnswers::default(),
-            slaves: SharedAnswers::default(),
-            frameworks: SharedAnswers::default(),
+            state: SharedAnswers::counted(&metrics.cache_hits),
+            summary: SharedAnswers::counted(&metrics.cache_hits),
+            slaves: SharedAnswers::counted(&metrics.cache_hits),
+            frameworks: SharedAnswers::counted(&metrics.cache_hits),
             operator: OperatorShared::default(),
+            metrics,
         };
         Ok((actors, face))
     }

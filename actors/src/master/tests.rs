@@ -76,6 +76,7 @@ impl MasterCore for Scripted {
             elected_time: Wall(0),
             phase: Phase::Serving,
             agents: Default::default(),
+            agent_sums: Default::default(),
             recovered_agents: Default::default(),
             unreachable_agents: Default::default(),
             gone_agents: Default::default(),

@@ -1,91 +1,175 @@
-//! The agent's metrics, by Mesos's names.
+//! The names of what an agent counts and of what it has.
 //! Counts nothing itself: the core does.
 
-use std::borrow::Cow;
+use std::time::Duration;
 
 use tepui_core::agent::Counters;
 use tepui_core::agent::model::{Executor, ExecutorState, Snapshot};
+use tepui_core::master::agent_sums::Amounts;
 use tepui_core::resources::Resources;
 use tepui_core::time::Wall;
 use tepui_protocol::v1::TaskState;
 
-use super::names::{self, Published, RESOURCES};
+use super::common_names;
+use super::marathon::process::{self, Process};
+use super::sink::{Entry, Exposition, Family, Published, Sink, counter, gauge, put_all};
 use super::system::System;
 
-type Counter = (&'static str, fn(&Counters) -> u64);
+/// What is known of an agent at one moment.
+#[derive(Debug)]
+pub struct AgentFigures<'a> {
+    /// Its state.
+    pub snapshot: &'a Snapshot,
+    /// What its executors and tasks use.
+    pub used: &'a Resources,
+    /// The time.
+    pub now: Wall,
+    /// How long it took to take up what an earlier run had left.
+    pub recovery: Duration,
+}
 
-const COUNTERS: &[Counter] = &[
-    ("slave/container_launch_errors", |c| {
-        c.container_launch_errors
+static LAUNCH_ERRORS: Family = counter(
+    "tepui_agent_container_launch_errors_total",
+    "Containers that could not be started.",
+);
+static TERMINATED: Family = counter(
+    "tepui_agent_executors_terminated_total",
+    "Executors that ended.",
+);
+static VALID: Family = counter(
+    "tepui_agent_valid_messages_total",
+    "Messages that were passed on, by kind.",
+);
+static INVALID: Family = counter(
+    "tepui_agent_invalid_messages_total",
+    "Messages that were of no use, by kind.",
+);
+static ENDED: Family = counter(
+    "tepui_agent_tasks_ended_total",
+    "Tasks that ended, by their last state.",
+);
+
+static COUNTERS: &[Entry<Counters>] = &[
+    ("slave/container_launch_errors", &LAUNCH_ERRORS, &[], |c| {
+        c.container_launch_errors as f64
     }),
-    ("slave/executors_terminated", |c| c.executors_terminated),
-    ("slave/invalid_framework_messages", |c| {
-        c.invalid_framework_messages
+    ("slave/executors_terminated", &TERMINATED, &[], |c| {
+        c.executors_terminated as f64
     }),
-    ("slave/valid_framework_messages", |c| {
-        c.valid_framework_messages
+    (
+        "slave/valid_framework_messages",
+        &VALID,
+        &[("kind", "framework_message")],
+        |c| c.valid_framework_messages as f64,
+    ),
+    (
+        "slave/valid_status_updates",
+        &VALID,
+        &[("kind", "status_update")],
+        |c| c.valid_status_updates as f64,
+    ),
+    (
+        "slave/invalid_framework_messages",
+        &INVALID,
+        &[("kind", "framework_message")],
+        |c| c.invalid_framework_messages as f64,
+    ),
+    (
+        "slave/invalid_status_updates",
+        &INVALID,
+        &[("kind", "status_update")],
+        |c| c.invalid_status_updates as f64,
+    ),
+    ("slave/tasks_failed", &ENDED, &[("state", "failed")], |c| {
+        c.tasks_failed as f64
     }),
-    ("slave/invalid_status_updates", |c| c.invalid_status_updates),
-    ("slave/valid_status_updates", |c| c.valid_status_updates),
-    ("slave/tasks_failed", |c| c.tasks_failed),
-    ("slave/tasks_finished", |c| c.tasks_finished),
-    ("slave/tasks_gone", |c| c.tasks_gone),
-    ("slave/tasks_killed", |c| c.tasks_killed),
-    ("slave/tasks_lost", |c| c.tasks_lost),
+    (
+        "slave/tasks_finished",
+        &ENDED,
+        &[("state", "finished")],
+        |c| c.tasks_finished as f64,
+    ),
+    ("slave/tasks_gone", &ENDED, &[("state", "gone")], |c| {
+        c.tasks_gone as f64
+    }),
+    ("slave/tasks_killed", &ENDED, &[("state", "killed")], |c| {
+        c.tasks_killed as f64
+    }),
+    ("slave/tasks_lost", &ENDED, &[("state", "lost")], |c| {
+        c.tasks_lost as f64
+    }),
 ];
 
-/// All metrics of an agent at the time `now`; `used` is what its executors and tasks use.
-pub fn agent(snapshot: &Snapshot, used: &Resources, now: Wall, system: &System) -> Published {
+static UPTIME: Family = gauge(
+    "tepui_agent_uptime_seconds",
+    "Time since the agent started.",
+);
+static REGISTERED: Family = gauge(
+    "tepui_agent_registered",
+    "1 while the agent is registered with a master.",
+);
+static RECOVERY: Family = gauge(
+    "tepui_agent_recovery_seconds",
+    "How long it took to take up what an earlier run had left.",
+);
+static FRAMEWORKS: Family = gauge(
+    "tepui_agent_frameworks_active",
+    "Frameworks with executors on this agent.",
+);
+static TASKS: Family = gauge(
+    "tepui_agent_tasks",
+    "Tasks on this agent that have not ended, by their state.",
+);
+static EXECUTORS: Family = gauge(
+    "tepui_agent_executors",
+    "Executors on this agent, by their state.",
+);
+
+/// Everything that Mesos's `/metrics/snapshot` has, sorted by key.
+pub fn publish(figures: &AgentFigures<'_>) -> Published {
     let mut out = Published::new();
-    let uptime_secs = now.0.saturating_sub(snapshot.start_time.0) as f64 / 1e6;
-    put("slave/uptime_secs", uptime_secs, &mut out);
-    put(
-        "slave/registered",
-        f64::from(u8::from(snapshot.registered)),
-        &mut out,
-    );
-    put(
-        "slave/frameworks_active",
-        snapshot.frameworks.len() as f64,
-        &mut out,
-    );
-    for (key, read) in COUNTERS {
-        put(key, read(&snapshot.counters) as f64, &mut out);
-    }
-    for (key, count) in tasks(snapshot).into_iter().chain(executors(snapshot)) {
-        put(key, count as f64, &mut out);
-    }
-    let total = &snapshot.total;
-    resources("", &total.non_revocable(), &used.non_revocable(), &mut out);
-    resources(
-        "_revocable",
-        &total.revocable(),
-        &used.revocable(),
-        &mut out,
-    );
-    names::publish_system(system, &mut out);
+    figures.tell(&mut out);
     out
 }
 
-fn put(key: &'static str, value: f64, out: &mut Published) {
-    out.insert(Cow::Borrowed(key), value);
+/// Everything for Prometheus.
+pub fn prometheus(figures: &AgentFigures<'_>) -> String {
+    let mut out = Exposition::default();
+    figures.tell(&mut out);
+    common_names::process(&Process::read(), process::cpu_seconds(), &mut out);
+    out.text()
 }
 
-fn resources(infix: &str, total: &Resources, used: &Resources, out: &mut Published) {
-    for kind in RESOURCES {
-        let (total, used) = (total.scalar_milli(kind), used.scalar_milli(kind));
-        let share = if total == 0 {
-            0.0
-        } else {
-            used as f64 / total as f64
-        };
-        for (end, value) in [
-            ("total", total as f64 / 1e3),
-            ("used", used as f64 / 1e3),
-            ("percent", share),
-        ] {
-            out.insert(Cow::Owned(format!("slave/{kind}{infix}_{end}")), value);
+impl AgentFigures<'_> {
+    fn tell(&self, out: &mut impl Sink) {
+        let snapshot = self.snapshot;
+        let uptime = self.now.0.saturating_sub(snapshot.start_time.0) as f64 / 1e6;
+        out.put(format_args!("slave/uptime_secs"), &UPTIME, &[], uptime);
+        let registered = f64::from(u8::from(snapshot.registered));
+        out.put(
+            format_args!("slave/registered"),
+            &REGISTERED,
+            &[],
+            registered,
+        );
+        let recovery = self.recovery.as_secs_f64();
+        let key = format_args!("slave/recovery_time_secs");
+        out.put(key, &RECOVERY, &[], recovery);
+        let frameworks = snapshot.frameworks.len() as f64;
+        let key = format_args!("slave/frameworks_active");
+        out.put(key, &FRAMEWORKS, &[], frameworks);
+        put_all(COUNTERS, &snapshot.counters, out);
+        for (state, count) in tasks(snapshot) {
+            let key = format_args!("slave/tasks_{state}");
+            out.put(key, &TASKS, &[("state", state)], count as f64);
         }
+        for (state, count) in executors(snapshot) {
+            let key = format_args!("slave/executors_{state}");
+            out.put(key, &EXECUTORS, &[("state", state)], count as f64);
+        }
+        let (total, used) = (Amounts::of(&snapshot.total), Amounts::of(self.used));
+        common_names::resources(&common_names::OF_AGENT, &total, &used, out);
+        common_names::system(&System::read(), out);
     }
 }
 
@@ -109,13 +193,10 @@ fn tasks(snapshot: &Snapshot) -> [(&'static str, usize); 4] {
         .map(|queued| queued.tasks().len())
         .sum();
     [
-        (
-            "slave/tasks_staging",
-            in_state(TaskState::TaskStaging) + queued,
-        ),
-        ("slave/tasks_starting", in_state(TaskState::TaskStarting)),
-        ("slave/tasks_running", in_state(TaskState::TaskRunning)),
-        ("slave/tasks_killing", in_state(TaskState::TaskKilling)),
+        ("staging", in_state(TaskState::TaskStaging) + queued),
+        ("starting", in_state(TaskState::TaskStarting)),
+        ("running", in_state(TaskState::TaskRunning)),
+        ("killing", in_state(TaskState::TaskKilling)),
     ]
 }
 
@@ -130,8 +211,8 @@ fn executors(snapshot: &Snapshot) -> [(&'static str, usize); 3] {
         }
     }
     [
-        ("slave/executors_registering", counts[0]),
-        ("slave/executors_running", counts[1]),
-        ("slave/executors_terminating", counts[2]),
+        ("registering", counts[0]),
+        ("running", counts[1]),
+        ("terminating", counts[2]),
     ]
 }

@@ -1,20 +1,21 @@
-//! What a master publishes: figures counted over its state, and those its actors measure.
-//! Names nothing; the keys are in `names.rs`.
+//! What a master publishes: what it has, what it counted, and what its actors measure.
+//! Names nothing; the names are in files of their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tepui_core::master::model::{AgentState, Framework, FrameworkState, Phase, Snapshot};
-use tepui_core::resources::{Name, Resources};
+use tepui_core::master::model::{Framework, FrameworkState, Phase, Snapshot};
 use tepui_core::time::Now;
 use tepui_protocol::v1::TaskState;
 
-use super::names::{self, Published};
+use super::marathon::process::{self, Process};
+use super::sink::{Exposition, Family, Published, Sink, counter, gauge};
 use super::system::System;
-use super::{AllocatorMetrics, MasterQueue, RegistrarMetrics};
+use super::{AllocatorMetrics, Counter, MasterQueue, RegistrarMetrics};
+use super::{allocator_names, common_names, framework_names, names, operation_names};
 
-/// What the actors of a master measure.
+/// What the actors and the HTTP face of a master measure.
 #[derive(Debug)]
 pub struct MasterMetrics {
     /// The master's queue.
@@ -23,47 +24,22 @@ pub struct MasterMetrics {
     pub allocator: Arc<AllocatorMetrics>,
     /// The registrar.
     pub registrar: Arc<RegistrarMetrics>,
+    /// Requests that got an answer which was being written for another one already.
+    pub cache_hits: Arc<Counter>,
     /// Streams of the operator API's events that are open.
     pub subscribers: Arc<AtomicUsize>,
+    /// Whether frameworks are told one by one: `--publish_per_framework_metrics`.
+    per_framework: bool,
 }
 
-/// Amount of one resource over all agents, in units of the resource (cores, MB).
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Amount {
-    /// What agents have.
-    pub total: f64,
-    /// What tasks and executors use.
-    pub used: f64,
-}
-
-impl Amount {
-    /// Used share, 0 to 1; 0 when there is nothing.
-    pub fn percent(self) -> f64 {
-        if self.total > 0.0 {
-            self.used / self.total
-        } else {
-            0.0
-        }
-    }
-}
-
-/// One resource, by whether it may be taken back.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct ResourceAmounts {
-    /// Not revocable.
-    pub plain: Amount,
-    /// Revocable.
-    pub revocable: Amount,
-}
-
-/// Figures counted over a snapshot.
+/// What a master has, counted over a snapshot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
     /// Seconds since the master started.
     pub uptime_secs: f64,
     /// 1 while it leads.
-    pub elected: f64,
-    /// Agents by state.
+    pub elected: u8,
+    /// Agents whose link is up.
     pub slaves_connected: usize,
     /// Agents whose link is down.
     pub slaves_disconnected: usize,
@@ -85,80 +61,42 @@ pub struct Gauges {
     pub frameworks_inactive: usize,
     /// Offers not answered yet.
     pub outstanding_offers: usize,
-    /// Tasks by state, in the order of [`LIVE_STATES`].
-    pub tasks: [usize; LIVE_STATES.len()],
+    /// Tasks by state.
+    pub tasks_staging: usize,
+    /// TASK_STARTING.
+    pub tasks_starting: usize,
+    /// TASK_RUNNING.
+    pub tasks_running: usize,
+    /// TASK_KILLING.
+    pub tasks_killing: usize,
     /// Tasks on unreachable agents.
     pub tasks_unreachable: usize,
-    /// In the order of [`names::RESOURCES`].
-    pub resources: [ResourceAmounts; names::RESOURCES.len()],
 }
 
-/// States of tasks that have not ended, each counted by a gauge.
-pub const LIVE_STATES: [TaskState; 4] = [
-    TaskState::TaskStaging,
-    TaskState::TaskStarting,
-    TaskState::TaskRunning,
-    TaskState::TaskKilling,
-];
-
 impl Gauges {
-    /// Counts over a snapshot.
+    /// Counts over a snapshot; takes time in proportion to frameworks, not to agents or tasks.
     pub fn count(snapshot: &Snapshot, now: Now) -> Gauges {
+        let agents = &snapshot.agent_sums;
         let mut gauges = Gauges {
             uptime_secs: now.wall.as_secs_f64() - snapshot.start_time.as_secs_f64(),
             elected: match snapshot.phase {
-                Phase::Standby => 0.0,
+                Phase::Standby => 0,
                 // A master that recovers is elected already.
-                Phase::Recovering | Phase::Serving => 1.0,
+                Phase::Recovering | Phase::Serving => 1,
             },
+            slaves_connected: agents.connected,
+            slaves_disconnected: agents.disconnected,
+            slaves_active: agents.active,
+            slaves_inactive: agents.connected + agents.disconnected - agents.active,
             slaves_unreachable: snapshot.unreachable_agents.len(),
             slaves_held: snapshot.held_agents.len(),
             outstanding_offers: snapshot.offers.len(),
             ..Gauges::default()
         };
-        gauges.count_agents(snapshot);
         for framework in snapshot.frameworks.values() {
             gauges.count_framework(framework);
         }
         gauges
-    }
-
-    fn count_agents(&mut self, snapshot: &Snapshot) {
-        for agent in snapshot.agents.values() {
-            match agent.state {
-                AgentState::Connected(_) => {
-                    self.slaves_connected += 1;
-                    self.slaves_active += 1;
-                }
-                AgentState::Disconnected(_) => {
-                    self.slaves_disconnected += 1;
-                    self.slaves_inactive += 1;
-                }
-            }
-            self.add_amounts(&agent.total, |amount| &mut amount.total);
-            for used in agent.used.values() {
-                self.add_amounts(used, |amount| &mut amount.used);
-            }
-        }
-    }
-
-    fn add_amounts(&mut self, resources: &Resources, field: fn(&mut Amount) -> &mut f64) {
-        for entry in resources {
-            // In the order of `names::RESOURCES`. There may be very many entries.
-            let place = match entry.kind() {
-                Name::Cpus => 0,
-                Name::Gpus => 1,
-                Name::Mem => 2,
-                Name::Disk => 3,
-                Name::Ports | Name::Other(_) => continue,
-            };
-            let amounts = &mut self.resources[place];
-            let amount = match entry.is_revocable() {
-                true => &mut amounts.revocable,
-                false => &mut amounts.plain,
-            };
-            *field(amount) += units(entry.scalar_milli().unwrap_or(0));
-        }
     }
 
     fn count_framework(&mut self, framework: &Framework) {
@@ -172,39 +110,83 @@ impl Gauges {
                 self.frameworks_inactive += 1;
             }
         }
+        let counts = &framework.task_counts;
+        self.tasks_staging += counts.of(TaskState::TaskStaging);
+        self.tasks_starting += counts.of(TaskState::TaskStarting);
+        self.tasks_running += counts.of(TaskState::TaskRunning);
+        self.tasks_killing += counts.of(TaskState::TaskKilling);
         self.tasks_unreachable += framework.unreachable_tasks.len();
-        for (count, state) in self.tasks.iter_mut().zip(LIVE_STATES) {
-            *count += framework.task_counts.of(state);
-        }
     }
 }
 
-fn units(milli: i64) -> f64 {
-    milli as f64 / 1000.0
-}
+static CACHE_HITS: Family = counter(
+    "tepui_master_http_cache_hits_total",
+    "Requests that got an answer which was being written for others, too.",
+);
+static OPERATOR_STREAMS: Family = gauge(
+    "tepui_master_operator_event_stream_subscribers",
+    "Streams of the operator API's events that are open.",
+);
 
 impl MasterMetrics {
-    /// Nothing measured yet, but how long the registry took to read.
-    pub fn new(fetch: Duration) -> Self {
+    /// Nothing measured yet, but how long the registry took to read; `per_framework` says whether
+    /// frameworks are told one by one.
+    pub fn new(fetch: Duration, per_framework: bool) -> Self {
         MasterMetrics {
-            queue: Arc::new(MasterQueue::default()),
-            allocator: Arc::new(AllocatorMetrics::default()),
+            queue: Arc::default(),
+            allocator: Arc::default(),
             registrar: Arc::new(RegistrarMetrics::new(fetch)),
+            cache_hits: Arc::default(),
             subscribers: Arc::default(),
+            per_framework,
         }
     }
 
-    /// Everything there is to publish at `now`, sorted by key.
+    /// Everything that Mesos's `/metrics/snapshot` has, at `now`, sorted by key.
     pub fn publish(&self, snapshot: &Snapshot, now: Now) -> Published {
-        let mut out = Published::default();
-        names::publish_counters(&snapshot.counters, &mut out);
-        names::publish_gauges(&Gauges::count(snapshot, now), &mut out);
-        names::publish_queue(&self.queue, &mut out);
-        names::publish_system(&System::read(), &mut out);
-        let runs = self.allocator.runs.load(Ordering::Relaxed);
-        names::publish_allocator(&self.allocator, runs, now.mono, &mut out);
-        names::publish_registrar(&self.registrar, now.mono, &mut out);
-        names::publish_subscribers(self.subscribers.load(Ordering::Relaxed), &mut out);
+        let mut out = Published::new();
+        self.tell(snapshot, now, &mut out);
         out
+    }
+
+    /// Everything for Prometheus, at `now`.
+    pub fn prometheus(&self, snapshot: &Snapshot, now: Now) -> String {
+        let mut out = Exposition::default();
+        self.tell(snapshot, now, &mut out);
+        common_names::process(&Process::read(), process::cpu_seconds(), &mut out);
+        out.text()
+    }
+
+    fn tell(&self, snapshot: &Snapshot, now: Now, out: &mut impl Sink) {
+        names::counters(&snapshot.counters, out);
+        operation_names::operations(&snapshot.counters, out);
+        operation_names::ends(&snapshot.counters, out);
+        names::gauges(&Gauges::count(snapshot, now), out);
+        let agents = &snapshot.agent_sums;
+        let names = &common_names::OF_MASTER;
+        common_names::resources(names, &agents.total, &agents.used, out);
+        names::queue(&self.queue, out);
+        let hits = self.cache_hits.get() as f64;
+        out.put(
+            format_args!("master/http_cache_hits"),
+            &CACHE_HITS,
+            &[],
+            hits,
+        );
+        let streams = self.subscribers.load(Ordering::Relaxed) as f64;
+        let key = format_args!("master/operator_event_stream_subscribers");
+        out.put(key, &OPERATOR_STREAMS, &[], streams);
+        common_names::system(&System::read(), out);
+        allocator_names::allocator(&self.allocator, now.mono, out);
+        allocator_names::registrar(&self.registrar, now.mono, out);
+        if self.per_framework {
+            for framework in &snapshot.completed_frameworks {
+                framework_names::framework(framework, out);
+            }
+            for framework in snapshot.frameworks.values() {
+                framework_names::framework(framework, out);
+                framework_names::roles(framework, out);
+            }
+        }
     }
 }

@@ -1,15 +1,25 @@
 //! Figures of the running process, kept where they arise and read when asked for.
-//! The names under which they are published are in `names.rs`.
+//! The names under which they are published are in the files called `names`.
 
 pub mod agent;
+mod allocator_names;
+mod common_names;
+pub mod durations;
+mod framework_names;
 pub mod marathon;
 pub mod master;
-pub mod names;
+mod names;
+mod operation_names;
+pub mod sink;
 pub mod system;
+pub mod text;
 pub mod timer;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tepui_core::allocator::AllocatorFigures;
 
 use timer::Timer;
 
@@ -32,6 +42,22 @@ impl Waiting {
     /// How many wait now.
     pub fn get(&self) -> u64 {
         u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -81,6 +107,8 @@ pub struct AllocatorMetrics {
     pub runs: AtomicU64,
     /// Messages not handled yet.
     pub dispatches: Waiting,
+    /// What the core knows, as last published.
+    pub figures: ArcSwap<AllocatorFigures>,
 }
 
 /// Window over which allocation runs are summarised, as in Mesos.
@@ -93,6 +121,7 @@ impl Default for AllocatorMetrics {
             latency: Timer::new(ALLOCATION_WINDOW),
             runs: AtomicU64::new(0),
             dispatches: Waiting::default(),
+            figures: ArcSwap::default(),
         }
     }
 }

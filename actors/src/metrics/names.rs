@@ -1,338 +1,297 @@
-//! The keys under which figures are published: Mesos's, all in one place.
-//! Counts nothing itself.
+//! The names of what a master counts and of what it has: Mesos's keys, and families for Prometheus.
+//! Counts nothing itself. Frameworks and operations have files of their own.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use tepui_core::allocator::AllocatorFigures;
 use tepui_core::master::counters::Counters;
-use tepui_core::time::Mono;
 
-use super::master::{Amount, Gauges};
-use super::system::System;
-use super::timer::{PERCENTILES, Timer};
-use super::{AllocatorMetrics, MasterQueue, RegistrarMetrics};
+use super::MasterQueue;
+use super::master::Gauges;
+use super::sink::{Entry, Family, Sink, counter, gauge, put_all};
 
-/// Figures by key.
-pub type Published = BTreeMap<Cow<'static, str>, f64>;
+/// Rows of a table: a family and a label of it, then key, value of the label and field each.
+macro_rules! rows {
+    ($family:ident, $label:literal: $($key:literal $value:literal $field:ident),* $(,)?) => {
+        &[$((
+            concat!("master/", $key),
+            &$family,
+            &[($label, $value)],
+            |from| from.$field as f64,
+        )),*]
+    };
+    ($($key:literal $family:ident $field:ident),* $(,)?) => {
+        &[$((concat!("master/", $key), &$family, &[], |from| from.$field as f64)),*]
+    };
+}
 
-/// Resources published one by one.
-pub const RESOURCES: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
+static DROPPED: Family = counter(
+    "tepui_master_dropped_messages_total",
+    "Messages and calls that were dropped.",
+);
+static REGISTRATIONS: Family = counter(
+    "tepui_master_agent_registrations_total",
+    "Agents that were admitted.",
+);
+static REREGISTRATIONS: Family = counter(
+    "tepui_master_agent_reregistrations_total",
+    "Agents that came back.",
+);
+static REMOVALS: Family = counter(
+    "tepui_master_agent_removals_total",
+    "Agents that were removed, for any reason.",
+);
+static RECOVERY_REMOVALS: Family = counter(
+    "tepui_master_recovery_agent_removals_total",
+    "Agents of the registry that did not come back after the master's start.",
+);
 
-type Counter = (&'static str, fn(&Counters) -> u64);
-
-const COUNTERS: &[Counter] = &[
-    ("master/dropped_messages", |c| c.dropped_messages),
-    ("master/messages_register_framework", |c| {
-        c.messages_register_framework
-    }),
-    ("master/messages_reregister_framework", |c| {
-        c.messages_reregister_framework
-    }),
-    ("master/messages_unregister_framework", |c| {
-        c.messages_unregister_framework
-    }),
-    ("master/messages_launch_tasks", |c| c.messages_launch_tasks),
-    ("master/messages_decline_offers", |c| {
-        c.messages_decline_offers
-    }),
-    ("master/messages_revive_offers", |c| {
-        c.messages_revive_offers
-    }),
-    ("master/messages_suppress_offers", |c| {
-        c.messages_suppress_offers
-    }),
-    ("master/messages_kill_task", |c| c.messages_kill_task),
-    ("master/messages_reconcile_tasks", |c| {
-        c.messages_reconcile_tasks
-    }),
-    ("master/messages_status_update_acknowledgement", |c| {
-        c.messages_status_update_acknowledgement
-    }),
-    ("master/messages_framework_to_executor", |c| {
-        c.messages_framework_to_executor
-    }),
-    ("master/messages_resource_request", |c| {
-        c.messages_resource_request
-    }),
-    ("master/messages_executor_to_framework", |c| {
-        c.messages_executor_to_framework
-    }),
-    ("master/messages_register_slave", |c| {
-        c.messages_register_slave
-    }),
-    ("master/messages_reregister_slave", |c| {
-        c.messages_reregister_slave
-    }),
-    ("master/messages_unregister_slave", |c| {
-        c.messages_unregister_slave
-    }),
-    ("master/messages_status_update", |c| {
-        c.messages_status_update
-    }),
-    ("master/messages_exited_executor", |c| {
-        c.messages_exited_executor
-    }),
-    ("master/valid_status_updates", |c| c.valid_status_updates),
-    ("master/invalid_status_updates", |c| {
-        c.invalid_status_updates
-    }),
-    ("master/valid_status_update_acknowledgements", |c| {
-        c.valid_status_update_acknowledgements
-    }),
-    ("master/invalid_status_update_acknowledgements", |c| {
-        c.invalid_status_update_acknowledgements
-    }),
-    ("master/messages_operation_status_update", |c| {
-        c.messages_operation_status_update
-    }),
-    ("master/valid_operation_status_updates", |c| {
-        c.valid_operation_status_updates
-    }),
-    ("master/invalid_operation_status_updates", |c| {
-        c.invalid_operation_status_updates
-    }),
-    (
-        "master/messages_operation_status_update_acknowledgement",
-        |c| c.messages_operation_status_update_acknowledgement,
-    ),
-    (
-        "master/valid_operation_status_update_acknowledgements",
-        |c| c.valid_operation_status_update_acknowledgements,
-    ),
-    (
-        "master/invalid_operation_status_update_acknowledgements",
-        |c| c.invalid_operation_status_update_acknowledgements,
-    ),
-    ("master/messages_reconcile_operations", |c| {
-        c.messages_reconcile_operations
-    }),
-    ("master/valid_framework_to_executor_messages", |c| {
-        c.valid_framework_to_executor_messages
-    }),
-    ("master/invalid_framework_to_executor_messages", |c| {
-        c.invalid_framework_to_executor_messages
-    }),
-    ("master/slave_registrations", |c| c.slave_registrations),
-    ("master/slave_reregistrations", |c| c.slave_reregistrations),
-    ("master/slave_removals", |c| c.slave_removals),
-    ("master/slave_removals/reason_unhealthy", |c| {
-        c.slave_removals_reason_unhealthy
-    }),
-    ("master/slave_removals/reason_unregistered", |c| {
-        c.slave_removals_reason_unregistered
-    }),
-    ("master/slave_removals/reason_registered", |c| {
-        c.slave_removals_reason_registered
-    }),
-    ("master/recovery_slave_removals", |c| {
-        c.recovery_slave_removals
-    }),
-    ("master/slave_unreachable_canceled", |c| {
-        c.slave_unreachable_canceled
-    }),
-    ("master/slave_unreachable_scheduled", |c| {
-        c.slave_unreachable_scheduled
-    }),
-    ("master/slave_unreachable_completed", |c| {
-        c.slave_unreachable_completed
-    }),
-    ("master/tasks_finished", |c| c.tasks_finished),
-    ("master/tasks_failed", |c| c.tasks_failed),
-    ("master/tasks_killed", |c| c.tasks_killed),
-    ("master/tasks_lost", |c| c.tasks_lost),
-    ("master/tasks_error", |c| c.tasks_error),
-    ("master/tasks_dropped", |c| c.tasks_dropped),
-    ("master/tasks_gone", |c| c.tasks_gone),
-    ("master/tasks_gone_by_operator", |c| {
-        c.tasks_gone_by_operator
-    }),
-    // Not in Mesos, which counts offers per framework only.
-    ("master/offers_sent", |c| c.offers_sent),
-    ("master/offers_rescinded", |c| c.offers_rescinded),
-    ("master/offers_accepted", |c| c.offers_accepted),
-    ("master/offers_declined", |c| c.offers_declined),
+static COUNTERS: &[Entry<Counters>] = rows![
+    "dropped_messages" DROPPED dropped_messages,
+    "slave_registrations" REGISTRATIONS slave_registrations,
+    "slave_reregistrations" REREGISTRATIONS slave_reregistrations,
+    "slave_removals" REMOVALS slave_removals,
+    "recovery_slave_removals" RECOVERY_REMOVALS recovery_slave_removals,
 ];
 
-type Gauge = (&'static str, fn(&Gauges) -> f64);
+static REASONED_REMOVALS: Family = counter(
+    "tepui_master_agent_removals_by_reason_total",
+    "Agents that were removed, for these reasons.",
+);
 
-const GAUGES: &[Gauge] = &[
-    ("master/uptime_secs", |g| g.uptime_secs),
-    ("master/elected", |g| g.elected),
-    ("master/slaves_connected", |g| g.slaves_connected as f64),
-    ("master/slaves_disconnected", |g| {
-        g.slaves_disconnected as f64
-    }),
-    ("master/slaves_active", |g| g.slaves_active as f64),
-    ("master/slaves_inactive", |g| g.slaves_inactive as f64),
-    ("master/slaves_unreachable", |g| g.slaves_unreachable as f64),
-    // Not in Mesos: agents that the mass-kill guard holds.
-    ("master/slaves_held", |g| g.slaves_held as f64),
-    ("master/frameworks_connected", |g| {
-        g.frameworks_connected as f64
-    }),
-    ("master/frameworks_disconnected", |g| {
-        g.frameworks_disconnected as f64
-    }),
-    ("master/frameworks_active", |g| g.frameworks_active as f64),
-    ("master/frameworks_inactive", |g| {
-        g.frameworks_inactive as f64
-    }),
-    ("master/outstanding_offers", |g| g.outstanding_offers as f64),
-    ("master/tasks_staging", |g| g.tasks[0] as f64),
-    ("master/tasks_starting", |g| g.tasks[1] as f64),
-    ("master/tasks_running", |g| g.tasks[2] as f64),
-    ("master/tasks_killing", |g| g.tasks[3] as f64),
-    ("master/tasks_unreachable", |g| g.tasks_unreachable as f64),
+static REASONS: &[Entry<Counters>] = rows![
+    REASONED_REMOVALS, "reason":
+    "slave_removals/reason_unhealthy" "unhealthy" slave_removals_reason_unhealthy,
+    "slave_removals/reason_unregistered" "unregistered" slave_removals_reason_unregistered,
+    "slave_removals/reason_registered" "replaced" slave_removals_reason_registered,
 ];
 
-/// Adds the master's counters.
-pub fn publish_counters(counters: &Counters, out: &mut Published) {
-    for (key, read) in COUNTERS {
-        out.insert(Cow::Borrowed(key), read(counters) as f64);
-    }
-}
+static UNREACHABLE: Family = counter(
+    "tepui_master_agent_unreachable_transitions_total",
+    "Agents that were to become unreachable, that were spared, and that became it.",
+);
 
-/// Adds what is counted over the master's state.
-pub fn publish_gauges(gauges: &Gauges, out: &mut Published) {
-    for (key, read) in GAUGES {
-        out.insert(Cow::Borrowed(key), read(gauges));
-    }
-    for (name, amounts) in RESOURCES.iter().zip(&gauges.resources) {
-        publish_amount(&format!("master/{name}"), amounts.plain, out);
-        publish_amount(&format!("master/{name}_revocable"), amounts.revocable, out);
-    }
-}
+static UNREACHABLE_STEPS: &[Entry<Counters>] = rows![
+    UNREACHABLE, "step":
+    "slave_unreachable_scheduled" "scheduled" slave_unreachable_scheduled,
+    "slave_unreachable_canceled" "canceled" slave_unreachable_canceled,
+    "slave_unreachable_completed" "completed" slave_unreachable_completed,
+];
 
-fn publish_amount(prefix: &str, amount: Amount, out: &mut Published) {
-    out.insert(Cow::Owned(format!("{prefix}_total")), amount.total);
-    out.insert(Cow::Owned(format!("{prefix}_used")), amount.used);
-    out.insert(Cow::Owned(format!("{prefix}_percent")), amount.percent());
-}
+static MESSAGES: Family = counter(
+    "tepui_master_messages_total",
+    "Messages of agents and calls of frameworks that came, by kind.",
+);
 
-/// Adds the lengths of the master's queue.
-pub fn publish_queue(queue: &MasterQueue, out: &mut Published) {
-    for (key, waiting) in [
-        ("master/event_queue_messages", &queue.messages),
-        ("master/event_queue_dispatches", &queue.dispatches),
-        ("master/event_queue_http_requests", &queue.http_requests),
+static KINDS: &[Entry<Counters>] = rows![
+    MESSAGES, "kind":
+    "messages_register_framework" "register_framework" messages_register_framework,
+    "messages_reregister_framework" "reregister_framework" messages_reregister_framework,
+    "messages_unregister_framework" "unregister_framework" messages_unregister_framework,
+    "messages_launch_tasks" "launch_tasks" messages_launch_tasks,
+    "messages_decline_offers" "decline_offers" messages_decline_offers,
+    "messages_revive_offers" "revive_offers" messages_revive_offers,
+    "messages_suppress_offers" "suppress_offers" messages_suppress_offers,
+    "messages_kill_task" "kill_task" messages_kill_task,
+    "messages_reconcile_tasks" "reconcile_tasks" messages_reconcile_tasks,
+    "messages_reconcile_operations" "reconcile_operations" messages_reconcile_operations,
+    "messages_resource_request" "resource_request" messages_resource_request,
+    "messages_status_update_acknowledgement" "status_update_acknowledgement"
+        messages_status_update_acknowledgement,
+    "messages_operation_status_update_acknowledgement" "operation_status_update_acknowledgement"
+        messages_operation_status_update_acknowledgement,
+    "messages_framework_to_executor" "framework_to_executor" messages_framework_to_executor,
+    "messages_executor_to_framework" "executor_to_framework" messages_executor_to_framework,
+    "messages_register_slave" "register_agent" messages_register_slave,
+    "messages_reregister_slave" "reregister_agent" messages_reregister_slave,
+    "messages_unregister_slave" "unregister_agent" messages_unregister_slave,
+    "messages_status_update" "status_update" messages_status_update,
+    "messages_operation_status_update" "operation_status_update" messages_operation_status_update,
+    "messages_exited_executor" "exited_executor" messages_exited_executor,
+];
+
+static VALID: Family = counter(
+    "tepui_master_valid_messages_total",
+    "Messages that were passed on, by kind.",
+);
+
+static VALID_KINDS: &[Entry<Counters>] = rows![
+    VALID, "kind":
+    "valid_status_updates" "status_update" valid_status_updates,
+    "valid_status_update_acknowledgements" "status_update_acknowledgement"
+        valid_status_update_acknowledgements,
+    "valid_operation_status_updates" "operation_status_update" valid_operation_status_updates,
+    "valid_operation_status_update_acknowledgements" "operation_status_update_acknowledgement"
+        valid_operation_status_update_acknowledgements,
+    "valid_framework_to_executor_messages" "framework_to_executor"
+        valid_framework_to_executor_messages,
+    "valid_executor_to_framework_messages" "executor_to_framework"
+        valid_executor_to_framework_messages,
+];
+
+static INVALID: Family = counter(
+    "tepui_master_invalid_messages_total",
+    "Messages that were of no use, by kind.",
+);
+
+static INVALID_KINDS: &[Entry<Counters>] = rows![
+    INVALID, "kind":
+    "invalid_status_updates" "status_update" invalid_status_updates,
+    "invalid_status_update_acknowledgements" "status_update_acknowledgement"
+        invalid_status_update_acknowledgements,
+    "invalid_operation_status_updates" "operation_status_update" invalid_operation_status_updates,
+    "invalid_operation_status_update_acknowledgements" "operation_status_update_acknowledgement"
+        invalid_operation_status_update_acknowledgements,
+    "invalid_framework_to_executor_messages" "framework_to_executor"
+        invalid_framework_to_executor_messages,
+    "invalid_executor_to_framework_messages" "executor_to_framework"
+        invalid_executor_to_framework_messages,
+];
+
+static ENDED: Family = counter(
+    "tepui_master_tasks_ended_total",
+    "Tasks that ended, by their last state.",
+);
+
+static ENDS: &[Entry<Counters>] = rows![
+    ENDED, "state":
+    "tasks_finished" "finished" tasks_finished,
+    "tasks_failed" "failed" tasks_failed,
+    "tasks_killed" "killed" tasks_killed,
+    "tasks_lost" "lost" tasks_lost,
+    "tasks_error" "error" tasks_error,
+    "tasks_dropped" "dropped" tasks_dropped,
+    "tasks_gone" "gone" tasks_gone,
+    "tasks_gone_by_operator" "gone_by_operator" tasks_gone_by_operator,
+];
+
+static OFFERS: Family = counter(
+    "tepui_master_offers_total",
+    "Offers that were sent, and what became of them; those that ended otherwise are not counted.",
+);
+
+// Not in Mesos, which counts offers per framework only.
+static OFFER_EVENTS: &[Entry<Counters>] = rows![
+    OFFERS, "event":
+    "offers_sent" "sent" offers_sent,
+    "offers_rescinded" "rescinded" offers_rescinded,
+    "offers_accepted" "accepted" offers_accepted,
+    "offers_declined" "declined" offers_declined,
+];
+
+static UPTIME: Family = gauge(
+    "tepui_master_uptime_seconds",
+    "Time since the master started.",
+);
+static ELECTED: Family = gauge("tepui_master_elected", "1 while the master leads.");
+static CONNECTED: Family = gauge(
+    "tepui_master_agents_connected",
+    "Admitted agents whose link is up.",
+);
+static DISCONNECTED: Family = gauge(
+    "tepui_master_agents_disconnected",
+    "Admitted agents whose link is down.",
+);
+static ACTIVE: Family = gauge(
+    "tepui_master_agents_active",
+    "Agents whose resources may be offered.",
+);
+static INACTIVE: Family = gauge(
+    "tepui_master_agents_inactive",
+    "Admitted agents whose resources may not be offered.",
+);
+static AGENTS_UNREACHABLE: Family = gauge(
+    "tepui_master_agents_unreachable",
+    "Agents known to be unreachable.",
+);
+static HELD: Family = gauge(
+    "tepui_master_agents_held",
+    "Agents that the mass-kill guard holds until an operator gives them up.",
+);
+static FRAMEWORKS_CONNECTED: Family = gauge(
+    "tepui_master_frameworks_connected",
+    "Frameworks that are subscribed.",
+);
+static FRAMEWORKS_DISCONNECTED: Family = gauge(
+    "tepui_master_frameworks_disconnected",
+    "Frameworks that may come back.",
+);
+static FRAMEWORKS_ACTIVE: Family = gauge(
+    "tepui_master_frameworks_active",
+    "Frameworks that may get offers.",
+);
+static FRAMEWORKS_INACTIVE: Family = gauge(
+    "tepui_master_frameworks_inactive",
+    "Frameworks that may not get offers.",
+);
+static OUTSTANDING: Family = gauge(
+    "tepui_master_outstanding_offers",
+    "Offers that were not answered yet.",
+);
+
+static GAUGES: &[Entry<Gauges>] = rows![
+    "uptime_secs" UPTIME uptime_secs,
+    "elected" ELECTED elected,
+    "slaves_connected" CONNECTED slaves_connected,
+    "slaves_disconnected" DISCONNECTED slaves_disconnected,
+    "slaves_active" ACTIVE slaves_active,
+    "slaves_inactive" INACTIVE slaves_inactive,
+    "slaves_unreachable" AGENTS_UNREACHABLE slaves_unreachable,
+    // Not in Mesos.
+    "slaves_held" HELD slaves_held,
+    "frameworks_connected" FRAMEWORKS_CONNECTED frameworks_connected,
+    "frameworks_disconnected" FRAMEWORKS_DISCONNECTED frameworks_disconnected,
+    "frameworks_active" FRAMEWORKS_ACTIVE frameworks_active,
+    "frameworks_inactive" FRAMEWORKS_INACTIVE frameworks_inactive,
+    "outstanding_offers" OUTSTANDING outstanding_offers,
+];
+
+static TASKS: Family = gauge(
+    "tepui_master_tasks",
+    "Tasks that have not ended, by their state.",
+);
+
+static STATES: &[Entry<Gauges>] = rows![
+    TASKS, "state":
+    "tasks_staging" "staging" tasks_staging,
+    "tasks_starting" "starting" tasks_starting,
+    "tasks_running" "running" tasks_running,
+    "tasks_killing" "killing" tasks_killing,
+    "tasks_unreachable" "unreachable" tasks_unreachable,
+];
+
+static QUEUED: Family = gauge(
+    "tepui_master_queued_messages",
+    "Messages that wait for the master, by where they come from.",
+);
+
+/// Tells the master's counters.
+pub fn counters(counters: &Counters, out: &mut impl Sink) {
+    for table in [
+        COUNTERS,
+        REASONS,
+        UNREACHABLE_STEPS,
+        KINDS,
+        VALID_KINDS,
+        INVALID_KINDS,
+        ENDS,
+        OFFER_EVENTS,
     ] {
-        out.insert(Cow::Borrowed(key), waiting.get() as f64);
+        put_all(table, counters, out);
     }
 }
 
-/// Adds the machine's figures.
-pub fn publish_system(system: &System, out: &mut Published) {
-    let [load_1, load_5, load_15] = system.load.map_or([None; 3], |load| load.map(Some));
-    for (key, value) in [
-        ("system/load_1min", load_1),
-        ("system/load_5min", load_5),
-        ("system/load_15min", load_15),
-        (
-            "system/cpus_total",
-            system.cpus_total.map(|cpus| cpus as f64),
-        ),
-        (
-            "system/mem_total_bytes",
-            system.mem_total_bytes.map(|bytes| bytes as f64),
-        ),
-        (
-            "system/mem_free_bytes",
-            system.mem_free_bytes.map(|bytes| bytes as f64),
-        ),
+/// Tells what the master has, but for resources.
+pub fn gauges(gauges: &Gauges, out: &mut impl Sink) {
+    put_all(GAUGES, gauges, out);
+    put_all(STATES, gauges, out);
+}
+
+/// Tells the lengths of the master's queue.
+pub fn queue(queue: &MasterQueue, out: &mut impl Sink) {
+    for (kind, origin, waiting) in [
+        ("messages", "agents", &queue.messages),
+        ("dispatches", "actors", &queue.dispatches),
+        ("http_requests", "http", &queue.http_requests),
     ] {
-        out.extend(value.map(|value| (Cow::Borrowed(key), value)));
-    }
-}
-
-/// Adds what the allocator's skin measures.
-pub fn publish_allocator(metrics: &AllocatorMetrics, runs: u64, now: Mono, out: &mut Published) {
-    out.insert(
-        Cow::Borrowed("allocator/mesos/allocation_runs"),
-        runs as f64,
-    );
-    for key in [
-        "allocator/mesos/event_queue_dispatches",
-        "allocator/event_queue_dispatches",
-    ] {
-        out.insert(Cow::Borrowed(key), metrics.dispatches.get() as f64);
-    }
-    publish_timer("allocator/mesos/allocation_run_ms", &metrics.run, now, out);
-    publish_timer(
-        "allocator/mesos/allocation_run_latency_ms",
-        &metrics.latency,
-        now,
-        out,
-    );
-}
-
-/// Adds what the allocator's core knows.
-pub fn publish_figures(figures: &AllocatorFigures, out: &mut Published) {
-    let units = |milli: i64| milli as f64 / 1000.0;
-    for (name, (total, used)) in &figures.resources {
-        let prefix = format!("allocator/mesos/resources/{name}");
-        out.insert(Cow::Owned(format!("{prefix}/total")), units(*total));
-        out.insert(
-            Cow::Owned(format!("{prefix}/offered_or_allocated")),
-            units(*used),
-        );
-    }
-    for (role, active) in &figures.offer_filters {
-        let key = format!("allocator/mesos/offer_filters/roles/{role}/active");
-        out.insert(Cow::Owned(key), *active as f64);
-    }
-    for (role, share) in &figures.dominant_shares {
-        let key = format!("allocator/mesos/roles/{role}/shares/dominant");
-        out.insert(Cow::Owned(key), *share);
-    }
-    for (role, kinds) in &figures.quotas {
-        for (name, quota) in kinds {
-            let prefix = format!("allocator/mesos/quota/roles/{role}/resources/{name}");
-            let mut add = |end: &str, milli: Option<i64>| {
-                if let Some(milli) = milli {
-                    out.insert(Cow::Owned(format!("{prefix}/{end}")), units(milli));
-                }
-            };
-            add("guarantee", quota.guarantee);
-            add("limit", quota.limit);
-            add("offered_or_allocated", Some(quota.consumed));
-        }
-    }
-}
-
-/// Adds what the registrar measures.
-pub fn publish_registrar(metrics: &RegistrarMetrics, now: Mono, out: &mut Published) {
-    let queued = metrics.queued_operations.get() as f64;
-    out.insert(Cow::Borrowed("registrar/queued_operations"), queued);
-    let size = metrics.size_bytes() as f64;
-    out.insert(Cow::Borrowed("registrar/registry_size_bytes"), size);
-    out.insert(
-        Cow::Borrowed("registrar/state_fetch_ms"),
-        metrics.state_fetch_ms,
-    );
-    publish_timer("registrar/state_store_ms", &metrics.state_store, now, out);
-}
-
-/// Adds how many subscribe to the operator API's events.
-pub fn publish_subscribers(count: usize, out: &mut Published) {
-    let key = "master/operator_event_stream_subscribers";
-    out.insert(Cow::Borrowed(key), count as f64);
-}
-
-/// The latest value under the key itself, the summary of the window below it.
-fn publish_timer(key: &'static str, timer: &Timer, now: Mono, out: &mut Published) {
-    let Some(last_ms) = timer.last_ms() else {
-        return;
-    };
-    out.insert(Cow::Borrowed(key), last_ms);
-    let Some(summary) = timer.summary(now) else {
-        return;
-    };
-    let mut add = |end: &str, value: f64| out.insert(Cow::Owned(format!("{key}/{end}")), value);
-    add("count", summary.count as f64);
-    add("min", summary.min);
-    add("max", summary.max);
-    for ((end, _), value) in PERCENTILES.iter().zip(summary.percentiles) {
-        add(end, value);
+        let key = format_args!("master/event_queue_{kind}");
+        out.put(key, &QUEUED, &[("origin", origin)], waiting.get() as f64);
     }
 }

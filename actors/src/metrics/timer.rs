@@ -1,27 +1,29 @@
 //! Durations over a sliding window, summarised as Mesos summarises its timers.
 //! Reads no clock: whoever measured passes the time.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use tepui_core::time::Mono;
+
+use super::durations::Durations;
 
 /// Resolution in significant decimal digits; two keep a histogram at a few kilobytes.
 const SIGNIFICANT_DIGITS: u8 = 2;
 
-/// Percentiles Mesos publishes, each with the end of its key.
-pub const PERCENTILES: [(&str, f64); 6] = [
-    ("p50", 50.0),
-    ("p90", 90.0),
-    ("p95", 95.0),
-    ("p99", 99.0),
-    ("p999", 99.9),
-    ("p9999", 99.99),
+/// Percentiles Mesos publishes, each with the end of its key and as a share in the form of
+/// Prometheus.
+pub const PERCENTILES: [(&str, &str, f64); 6] = [
+    ("p50", "0.5", 0.5),
+    ("p90", "0.9", 0.9),
+    ("p95", "0.95", 0.95),
+    ("p99", "0.99", 0.99),
+    ("p999", "0.999", 0.999),
+    ("p9999", "0.9999", 0.9999),
 ];
 
-/// Samples a window must hold before it is summarised.
-const MIN_SAMPLES: u64 = 2;
+/// Samples a window must hold before Mesos summarises it.
+pub const MIN_SAMPLES: u64 = 2;
 
 /// Collects durations. The window slides in two halves, so that old samples cost no memory each.
 #[derive(Debug)]
@@ -33,15 +35,23 @@ pub struct Timer {
 #[derive(Debug)]
 struct State {
     last: Option<Duration>,
+    count: u64,
+    sum: Duration,
     half_started: Mono,
-    current: Histogram<u32>,
-    previous: Histogram<u32>,
+    current: Durations,
+    previous: Durations,
 }
 
-/// What a timer holds at one moment, in milliseconds.
+/// What a timer holds at one moment, in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Number of samples in the window.
+    /// The latest sample.
+    pub last: f64,
+    /// Number of all samples.
+    pub total_count: u64,
+    /// Sum of all samples.
+    pub total_sum: f64,
+    /// Number of samples in the window; the following are of these.
     pub count: u64,
     /// Shortest sample.
     pub min: f64,
@@ -56,9 +66,11 @@ impl Timer {
     pub fn new(window: Duration) -> Self {
         let state = State {
             last: None,
+            count: 0,
+            sum: Duration::ZERO,
             half_started: Mono::default(),
-            current: empty_histogram(),
-            previous: empty_histogram(),
+            current: Durations::new(SIGNIFICANT_DIGITS),
+            previous: Durations::new(SIGNIFICANT_DIGITS),
         };
         Timer {
             window,
@@ -71,11 +83,9 @@ impl Timer {
         let mut state = self.lock();
         state.slide(now, self.window);
         state.last = Some(duration);
-        let micros = u64::try_from(duration.as_micros())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        // Fails only for a histogram of fixed size, and this one grows.
-        let _ = state.current.record(micros);
+        state.count += 1;
+        state.sum = state.sum.saturating_add(duration);
+        state.current.record(duration, 1);
     }
 
     /// The latest sample in milliseconds.
@@ -83,29 +93,26 @@ impl Timer {
         self.lock().last.map(|last| last.as_secs_f64() * 1000.0)
     }
 
-    /// The samples of the window at `now`; nothing while there are too few to speak of.
+    /// What there is at `now`; nothing before the first sample.
     pub fn summary(&self, now: Mono) -> Option<Summary> {
         let mut state = self.lock();
         state.slide(now, self.window);
+        let last = state.last?.as_secs_f64();
         let mut all = state.current.clone();
-        // Both grow on demand, so adding one to the other cannot fail.
-        all.add(&state.previous).ok()?;
-        if all.len() < MIN_SAMPLES {
-            return None;
-        }
-        let ms = |micros: u64| micros as f64 / 1000.0;
+        all.add(&state.previous);
         Some(Summary {
-            count: all.len(),
-            min: ms(all.min()),
-            max: ms(all.max()),
-            percentiles: PERCENTILES.map(|(_, percentile)| ms(all.value_at_percentile(percentile))),
+            last,
+            total_count: state.count,
+            total_sum: state.sum.as_secs_f64(),
+            count: all.count(),
+            min: all.min(),
+            max: all.max(),
+            percentiles: PERCENTILES.map(|(_, _, share)| all.quantile(share)),
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,12 +131,6 @@ impl State {
     }
 }
 
-fn empty_histogram() -> Histogram<u32> {
-    // It grows on demand.
-    Histogram::new(SIGNIFICANT_DIGITS)
-        .unwrap_or_else(|_| unreachable!("one to five significant digits are always accepted"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,41 +139,40 @@ mod tests {
         Mono::default() + Duration::from_secs(secs)
     }
 
-    #[test]
-    fn summarises_from_two_samples_on() {
-        let timer = Timer::new(Duration::from_secs(100));
-        assert_eq!(timer.last_ms(), None);
-        timer.record(at(1), Duration::from_millis(10));
-        assert_eq!(timer.last_ms(), Some(10.0));
-        assert_eq!(timer.summary(at(1)), None);
-        timer.record(at(1), Duration::from_millis(20));
-        let summary = timer.summary(at(1)).unwrap();
-        assert_eq!(summary.count, 2);
-        assert!((9.9..=10.1).contains(&summary.min), "{summary:?}");
-        assert!((19.8..=20.2).contains(&summary.max), "{summary:?}");
-        assert!(
-            (9.9..=10.1).contains(&summary.percentiles[0]),
-            "{summary:?}"
-        );
-        assert!(
-            (19.8..=20.2).contains(&summary.percentiles[5]),
-            "{summary:?}"
-        );
+    fn near(found: f64, expected: f64) -> bool {
+        (found - expected).abs() <= expected * 0.01
     }
 
     #[test]
-    fn forgets_what_left_the_window() {
+    fn samples_are_summarised_in_seconds() {
         let timer = Timer::new(Duration::from_secs(100));
+        assert_eq!((timer.last_ms(), timer.summary(at(1))), (None, None));
+        timer.record(at(1), Duration::from_millis(10));
+        assert_eq!(timer.last_ms(), Some(10.0));
+        timer.record(at(1), Duration::from_millis(20));
+        let summary = timer.summary(at(1)).expect("there are samples");
+        assert_eq!((summary.count, summary.total_count), (2, 2));
+        assert!(near(summary.last, 0.02), "{summary:?}");
+        assert!(near(summary.total_sum, 0.03), "{summary:?}");
+        assert!(near(summary.min, 0.01), "{summary:?}");
+        assert!(near(summary.max, 0.02), "{summary:?}");
+        assert!(near(summary.percentiles[0], 0.01), "{summary:?}");
+        assert!(near(summary.percentiles[5], 0.02), "{summary:?}");
+    }
+
+    #[test]
+    fn the_window_forgets_and_the_totals_do_not() {
+        let timer = Timer::new(Duration::from_secs(100));
+        let count = |now: u64| timer.summary(at(now)).map(|summary| summary.count);
         timer.record(at(0), Duration::from_millis(10));
         timer.record(at(60), Duration::from_millis(20));
-        assert_eq!(timer.summary(at(60)).unwrap().count, 2);
+        assert_eq!(count(60), Some(2));
         timer.record(at(120), Duration::from_millis(30));
-        assert_eq!(
-            timer.summary(at(120)).unwrap().count,
-            2,
-            "the first sample is gone"
-        );
-        assert_eq!(timer.summary(at(500)), None);
+        assert_eq!(count(120), Some(2), "the first sample is gone");
+        assert_eq!(count(500), Some(0));
         assert_eq!(timer.last_ms(), Some(30.0));
+        let summary = timer.summary(at(500)).expect("there were samples");
+        assert_eq!(summary.total_count, 3);
+        assert_eq!(summary.percentiles, [0.0; 6]);
     }
 }

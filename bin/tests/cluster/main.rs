@@ -22,6 +22,7 @@ mod failover;
 mod groups;
 mod marathon;
 mod marathon_crashes;
+mod metrics;
 mod operations;
 mod operator_api;
 mod operators;

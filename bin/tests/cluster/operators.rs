@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, metric, until};
+use crate::support::cluster::{Cluster, find_metric, until};
 use crate::support::framework::{Encoding, Framework, info, task};
 use crate::support::http;
 
@@ -68,12 +68,17 @@ fn quota_limits_offers_and_keeps_guarantees_free() {
     );
     assert!(text.contains("guarantees"), "{text}");
     let key = "allocator/mesos/quota/roles/web/resources/cpus";
-    assert_eq!(metric(master, &format!("{key}/limit")), 1.0);
+    until("the limit", || {
+        (find_metric(master, &format!("{key}/limit")) == Some(1.0)).then_some(())
+    });
 
     let mut web = Framework::subscribe(master, Encoding::Json, of_role("web"));
     let offer = web.offer();
     assert_eq!(cpus(&offer), 1.0, "its limit");
-    assert_eq!(metric(master, &format!("{key}/offered_or_allocated")), 1.0);
+    until("what is offered", || {
+        let offered = find_metric(master, &format!("{key}/offered_or_allocated"));
+        (offered == Some(1.0)).then_some(())
+    });
     let mut other = Framework::subscribe(master, Encoding::Protobuf, of_role("other"));
     // The first offer took all memory with it; back it comes with the rest.
     let decline = json!({"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 1000.0}});

@@ -140,10 +140,13 @@ impl Cluster {
 
 /// One value of `/metrics/snapshot`.
 pub fn metric(address: SocketAddr, key: &str) -> f64 {
+    find_metric(address, key).unwrap_or_else(|| panic!("no metric {key} at {address}"))
+}
+
+/// One value of `/metrics/snapshot`, if it is there.
+pub fn find_metric(address: SocketAddr, key: &str) -> Option<f64> {
     let answer = http::request(address, "GET", "/metrics/snapshot", &[], &[]);
-    answer.json()[key]
-        .as_f64()
-        .unwrap_or_else(|| panic!("no metric {key} at {address}"))
+    answer.json()[key].as_f64()
 }
 
 pub fn start_master(dir: &Path, flags: &[&str]) -> Program {

@@ -148,6 +148,25 @@ impl Agent {
             .insert(order.framework_id.clone(), Arc::new(framework));
     }
 
+    /// What speaks against an order, whatever its executor.
+    fn check_order(&self, order: &Order) -> Result<(), Dropped> {
+        let dropped = |reason, message| Dropped {
+            reason,
+            message,
+            names_executor: true,
+        };
+        if self.drain.is_some() {
+            let message = "Task was received while agent was already draining";
+            return Err(dropped(Reason::AgentDraining, message));
+        }
+        let ids = [order.framework_id.as_str(), order.executor_id.as_str()];
+        if !ids.into_iter().all(paths::is_safe_name) {
+            let message = "The framework's or executor's id cannot name a sandbox directory";
+            return Err(dropped(Reason::TaskInvalid, message));
+        }
+        self.unknown_resources(order).map_or(Ok(()), Err)
+    }
+
     fn carry_out(&mut self, now: Now, order: &Order, out: &mut Vec<Effect>) -> Result<(), Dropped> {
         let Some(framework) = self.frameworks.get(&order.framework_id) else {
             return Ok(());
@@ -156,24 +175,7 @@ impl Agent {
             self.refuse_while_ending(now, order, out);
             return Ok(());
         }
-        if self.drain.is_some() {
-            return Err(Dropped {
-                reason: Reason::AgentDraining,
-                message: "Task was received while agent was already draining",
-                names_executor: true,
-            });
-        }
-        let ids = [order.framework_id.as_str(), order.executor_id.as_str()];
-        if !ids.into_iter().all(paths::is_safe_name) {
-            return Err(Dropped {
-                reason: Reason::TaskInvalid,
-                message: "The framework's or executor's id cannot name a sandbox directory",
-                names_executor: true,
-            });
-        }
-        if let Some(dropped) = self.unknown_resources(order) {
-            return Err(dropped);
-        }
+        self.check_order(order)?;
         let mut failed = None;
         match framework
             .executors

@@ -22,6 +22,9 @@ pub struct AllocatorFigures {
     pub dominant_shares: BTreeMap<Role, f64>,
     /// Quota by role and name of resource.
     pub quotas: BTreeMap<Role, BTreeMap<String, QuotaFigures>>,
+    /// What top-level roles have of what quota counts, with quota or without, in thousandths, by name
+    /// of resource; what they have nothing of is left out.
+    pub consumed: BTreeMap<Role, BTreeMap<String, i64>>,
 }
 
 /// Quota of one role and kind of resource, in thousandths.
@@ -59,11 +62,26 @@ impl Allocator {
             let count = figures.offer_filters.entry(role.path.clone()).or_default();
             *count += self.filters.refused_count(sub);
         }
+        for top in self.ledger.quotas.tops() {
+            let consumed = self.consumed(top);
+            if !consumed.is_empty() {
+                figures.consumed.insert(top.name.clone(), consumed);
+            }
+        }
         for top in self.ledger.quotas.with_quota() {
             let name = top.name.clone();
             figures.quotas.insert(name, self.quota_figures(top));
         }
         figures
+    }
+
+    fn consumed(&self, top: &Top) -> BTreeMap<String, i64> {
+        let kinds = self.ledger.totals.iter().enumerate();
+        let consumed = kinds.map(|(kind, (name, _))| (Name::as_str(name), top.consumed(kind)));
+        let consumed = consumed.filter(|(_, milli)| *milli > 0);
+        consumed
+            .map(|(name, milli)| (name.to_owned(), milli))
+            .collect()
     }
 
     fn quota_figures(&self, top: &Top) -> BTreeMap<String, QuotaFigures> {

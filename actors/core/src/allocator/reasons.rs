@@ -87,93 +87,81 @@ impl Reason {
         }
     }
 
-    /// The reason in words, and what would change it.
-    pub fn words(self) -> (&'static str, &'static str) {
+    /// The reason in words.
+    pub fn text(self) -> &'static str {
         match self {
-            Reason::Recovering => (
-                "nothing is offered yet after a change of master",
-                "wait until most agents are back, or for --allocator_recovery_timeout",
-            ),
-            Reason::NotSubscribed => (
-                "the framework is not subscribed to the role",
-                "subscribe with the role, or change the roles with UPDATE_FRAMEWORK",
-            ),
-            Reason::FrameworkInactive => (
-                "the framework is disconnected",
-                "start its scheduler, or look why it cannot reach the master",
-            ),
-            Reason::Suppressed => (
-                "the framework asked for no offers in the role",
-                "it gets offers again when it calls REVIVE",
-            ),
-            Reason::AgentInactive => (
-                "the agent is disconnected, drained or deactivated",
-                "bring the agent back, or reactivate it",
-            ),
-            Reason::NotWhitelisted => (
-                "the agent's host is not on the whitelist",
-                "add the host to the file that --whitelist names",
-            ),
-            Reason::HeldByItself => (
-                "the framework has all there is, in tasks or offers",
-                "let it decline offers or end tasks, or add agents",
-            ),
-            Reason::HeldByOthers => (
-                "others have all there is, in tasks or offers",
-                "wait for them, give the role more weight or quota, or add agents",
-            ),
-            Reason::NothingForRole => (
-                "what is free is reserved for other roles",
-                "unreserve it, or use the role it is reserved for",
-            ),
-            Reason::NeedsGpuResources => (
-                "the agent has GPUs, which are kept for frameworks that use them",
-                "let the framework announce GPU_RESOURCES, or start the master with                  --filter_gpu_resources=false",
-            ),
-            Reason::NeedsRegionAware => (
-                "the agent is in another region than the master",
-                "let the framework announce REGION_AWARE",
-            ),
-            Reason::AgentLacksMultiRole => (
-                "the agent lacks MULTI_ROLE",
-                "upgrade the agent, or let the framework use one role",
-            ),
-            Reason::AgentLacksHierarchicalRole => (
-                "the agent lacks HIERARCHICAL_ROLE, and the role has a parent",
-                "upgrade the agent, or use a role without '/'",
-            ),
-            Reason::NothingUsable => (
-                "what is free is shared, revocable or refined, which the framework cannot use",
-                "let the framework announce the capability for it",
-            ),
-            Reason::BelowMinimum => (
-                "what is free is less than the smallest offer",
-                "wait until more is free, or lower --min_allocatable_resources",
-            ),
-            Reason::QuotaLimit => (
-                "the role has all that its quota allows",
-                "raise the limits of its quota, or end some of its tasks",
-            ),
-            Reason::Headroom => (
-                "what is free is kept for the guarantees of other roles",
-                "lower their guarantees, or add agents",
-            ),
-            Reason::Filtered { .. } => (
-                "the framework declined as much on this agent",
-                "it is offered again when that filter ends, or when the framework calls REVIVE",
-            ),
-            Reason::OfferConstraints => (
-                "the framework's offer constraints exclude the agent",
-                "change the constraints with UPDATE_FRAMEWORK, or the agent's attributes",
-            ),
-            Reason::GuaranteesMet => (
-                "the role's guarantees are met, and it waits for its fair share",
-                "give the role more weight, or wait",
-            ),
-            Reason::InTurn => (
-                "nothing speaks against it",
-                "it is offered in the next run, if no role with a smaller share takes it",
-            ),
+            Reason::Recovering => "nothing is offered yet after a change of master",
+            Reason::NotSubscribed => "the framework is not subscribed to the role",
+            Reason::FrameworkInactive => "the framework is disconnected",
+            Reason::Suppressed => "the framework asked for no offers in the role",
+            Reason::AgentInactive => "the agent is disconnected, drained or deactivated",
+            Reason::NotWhitelisted => "the agent's host is not on the whitelist",
+            Reason::HeldByItself => "the framework has all there is, in tasks or offers",
+            Reason::HeldByOthers => "others have all there is, in tasks or offers",
+            Reason::NothingForRole => "what is free is reserved for other roles",
+            Reason::NeedsGpuResources => {
+                "the agent has GPUs, which are kept for frameworks that use them"
+            }
+            Reason::NeedsRegionAware => "the agent is in another region than the master",
+            Reason::AgentLacksMultiRole => "the agent lacks MULTI_ROLE",
+            Reason::AgentLacksHierarchicalRole => {
+                "the agent lacks HIERARCHICAL_ROLE, and the role has a parent"
+            }
+            Reason::NothingUsable => {
+                "what is free is shared, revocable or refined, which the framework cannot use"
+            }
+            Reason::BelowMinimum => "what is free is less than the smallest offer",
+            Reason::QuotaLimit => "the role has all that its quota allows",
+            Reason::Headroom => "what is free is kept for the guarantees of other roles",
+            Reason::Filtered { .. } => "the framework declined as much on this agent",
+            Reason::OfferConstraints => "the framework's offer constraints exclude the agent",
+            Reason::GuaranteesMet => {
+                "the role's guarantees are met, and it waits for its fair share"
+            }
+            Reason::InTurn => "nothing speaks against it",
+        }
+    }
+
+    /// What would change it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Reason::Recovering => {
+                "wait until most agents are back, or for --allocator_recovery_timeout"
+            }
+            Reason::NotSubscribed => {
+                "subscribe with the role, or change the roles with UPDATE_FRAMEWORK"
+            }
+            Reason::FrameworkInactive => {
+                "start its scheduler, or look why it cannot reach the master"
+            }
+            Reason::Suppressed => "it gets offers again when it calls REVIVE",
+            Reason::AgentInactive => "bring the agent back, or reactivate it",
+            Reason::NotWhitelisted => "add the host to the file that --whitelist names",
+            Reason::HeldByItself => "let it decline offers or end tasks, or add agents",
+            Reason::HeldByOthers => {
+                "wait for them, give the role more weight or quota, or add agents"
+            }
+            Reason::NothingForRole => "unreserve it, or use the role it is reserved for",
+            Reason::NeedsGpuResources => {
+                "let the framework announce GPU_RESOURCES, or start the master with                  --filter_gpu_resources=false"
+            }
+            Reason::NeedsRegionAware => "let the framework announce REGION_AWARE",
+            Reason::AgentLacksMultiRole => "upgrade the agent, or let the framework use one role",
+            Reason::AgentLacksHierarchicalRole => "upgrade the agent, or use a role without '/'",
+            Reason::NothingUsable => "let the framework announce the capability for it",
+            Reason::BelowMinimum => "wait until more is free, or lower --min_allocatable_resources",
+            Reason::QuotaLimit => "raise the limits of its quota, or end some of its tasks",
+            Reason::Headroom => "lower their guarantees, or add agents",
+            Reason::Filtered { .. } => {
+                "it is offered again when that filter ends, or when the framework calls REVIVE"
+            }
+            Reason::OfferConstraints => {
+                "change the constraints with UPDATE_FRAMEWORK, or the agent's attributes"
+            }
+            Reason::GuaranteesMet => "give the role more weight, or wait",
+            Reason::InTurn => {
+                "it is offered in the next run, if no role with a smaller share takes it"
+            }
         }
     }
 }

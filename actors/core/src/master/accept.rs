@@ -9,6 +9,7 @@ use tepui_protocol::v1::scheduler::call::Accept;
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{TaskInfo, TaskState};
 
+use super::framework_counters::OfferEvent;
 use super::messages::{Effect, LinkId};
 use super::model::Offer;
 use super::{Master, events};
@@ -62,6 +63,7 @@ impl Master {
             if let Some(offer) = self.take_offer(offer) {
                 offered.add(&offer.resources);
                 self.counters.offers_accepted += 1;
+                self.count_offers(id, OfferEvent::Accepted, 1);
             }
         }
         let mut accepted = Accepted {
@@ -223,6 +225,7 @@ impl Master {
             self.counters.count_end(state);
             let (task_id, agent_id) = (&task.task_id, Some(&task.agent_id));
             let status = events::status(task_id, agent_id, state, reason, message, now.wall);
+            self.counters.count_reason(&status);
             self.send(id, events::update(status), out);
         }
     }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{OperationState, TaskState};
 
+use super::agent_sums::AgentSums;
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState};
+use super::operation_counts::counted_as;
 use super::operator::OperatorEvent;
 use super::registrations::{Pending, Transition};
 use super::settings::duration_text;
@@ -97,11 +99,13 @@ impl Master {
     /// a restart of the agent.
     pub(super) fn disconnect_agent(&mut self, now: Now, id: &AgentId, out: &mut Vec<Effect>) {
         let timeout = self.settings.time_to_come_back();
-        let Some(agent) = self.agent_mut(id) else {
+        let Some(agent) = self.agents.get(id) else {
             return;
         };
-        agent.state = AgentState::Disconnected(now.mono);
         let message = format!("Agent {} disconnected", agent.info.hostname);
+        self.change_agent(id, |agent| {
+            agent.state = AgentState::Disconnected(now.mono);
+        });
         self.withdraw_agent(id, out);
         for framework in self.frameworks_on(id) {
             let checkpoints =
@@ -265,6 +269,7 @@ impl Master {
         }
         let text = "Agent was marked unreachable";
         self.tell_operations_lost(id, OperationState::OperationUnreachable, text, out);
+        self.count_operations_lost(id, OperationState::OperationUnreachable);
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };
@@ -342,6 +347,7 @@ impl Master {
         out: &mut Vec<Effect>,
     ) -> Option<Arc<Memo<Agent>>> {
         let agent = self.agents.remove(id)?;
+        self.agent_sums.subtract(&AgentSums::of(&agent));
         self.deadlines.clear(&Deadline::Agent(id.clone()));
         self.removals.forget(id);
         if self.pids.get(&agent.pid) == Some(id) {
@@ -349,6 +355,8 @@ impl Master {
         }
         out.push(to_allocator(Command::RemoveAgent(id.clone())));
         for operation in agent.operations.values() {
+            let (kind, state) = counted_as(operation);
+            self.counters.operations.remove(kind, state);
             self.unfile_operation(operation);
         }
         self.undone.remove(id);

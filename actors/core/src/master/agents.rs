@@ -10,6 +10,7 @@ use tepui_protocol::v1::{AgentInfo, Resource};
 use tracing::warn;
 
 use super::agent_loss::Departure;
+use super::agent_sums::AgentSums;
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, AgentState, Phase};
 use super::operator::OperatorEvent;
@@ -259,6 +260,7 @@ impl Master {
         };
         self.counters.slave_registrations += 1;
         let agent = self.new_agent(now, &id, &arrival, register);
+        self.agent_sums.add(&AgentSums::of(&agent));
         self.agents.insert(id.clone(), Arc::new(agent.into()));
         self.announce_agent(&id, out);
         self.connect_agent(now, &id, arrival, out);

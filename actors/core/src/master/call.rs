@@ -74,9 +74,13 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         let answer = match self.check_call(&call, stream.as_deref(), principal.as_deref()) {
-            Ok((id, kind)) => self
-                .dispatch(now, &id, kind, call, out)
-                .unwrap_or_else(|refused| refused),
+            Ok((id, kind)) => {
+                if let Some(framework) = self.frameworks.get(&id) {
+                    framework.counters.calls.count(kind as i32);
+                }
+                self.dispatch(now, &id, kind, call, out)
+                    .unwrap_or_else(|refused| refused)
+            }
             Err(refused) => refused,
         };
         out.push(Effect::Reply(reply, answer));

@@ -9,6 +9,7 @@ use tepui_protocol::v1::offer::operation::Type;
 use tepui_protocol::v1::{Filters, Resource};
 
 use super::accept::Accepted;
+use super::agent_sums::AgentSums;
 use super::agents::facts_of;
 use super::messages::Effect;
 use super::{Master, offers, to_allocator};
@@ -49,6 +50,7 @@ impl Master {
                         converted: conversion.converted,
                     }));
                 }
+                self.count_operation(accepted, known_type(&operation));
                 let framework = Some(&accepted.framework);
                 self.send_operation(&accepted.agent, framework, operation, out);
             }
@@ -119,7 +121,6 @@ impl Master {
         agent: &AgentId,
         conversions: &[Conversion],
     ) -> Result<(), String> {
-        let agent = self.agent_mut(agent).ok_or("Agent removed")?;
         let bare: Vec<Conversion> = conversions
             .iter()
             .map(|conversion| Conversion {
@@ -127,7 +128,9 @@ impl Master {
                 converted: conversion.converted.unallocated(),
             })
             .collect();
-        agent.total.convert(&bare).map_err(|error| error.0)
+        self.change_agent(agent, |agent| agent.total.convert(&bare))
+            .ok_or("Agent removed")?
+            .map_err(|error| error.0)
     }
 
     /// An agent could not carry an operation out: what all ledgers show already is taken back.
@@ -146,6 +149,7 @@ impl Master {
         let steps = conversions(operation).unwrap_or_default();
         let undone = self.undone.entry(agent_id.clone()).or_default();
         undone.push(steps.iter().rev().map(reversed).collect());
+        let sums = AgentSums::of(agent);
         let before = agent.total.clone();
         loop {
             let waiting = undone.len();
@@ -157,6 +161,8 @@ impl Master {
         if undone.is_empty() {
             self.undone.remove(agent_id);
         }
+        self.agent_sums.subtract(&sums);
+        self.agent_sums.add(&AgentSums::of(agent));
         let mut lost = before;
         lost.subtract(&agent.total);
         let update = Command::UpdateAgent {

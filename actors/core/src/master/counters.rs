@@ -1,6 +1,12 @@
 //! Counts of what the master saw and did since it started.
 //! Their metric names are given where metrics are served.
 
+use imbl::OrdMap;
+use tepui_protocol::v1::task_status::{Reason, Source};
+use tepui_protocol::v1::{TaskState, TaskStatus};
+
+use super::operation_counts::OperationCounts;
+
 /// Plain counters; a field's name is its metric's key below `master/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -64,6 +70,10 @@ pub struct Counters {
     pub invalid_operation_status_update_acknowledgements: u64,
     /// RECONCILE_OPERATIONS calls.
     pub messages_reconcile_operations: u64,
+    /// Executors' messages passed on to frameworks.
+    pub valid_executor_to_framework_messages: u64,
+    /// Executors' messages to frameworks that are not subscribed.
+    pub invalid_executor_to_framework_messages: u64,
     /// Messages passed on to executors.
     pub valid_framework_to_executor_messages: u64,
     /// Messages to executors dropped.
@@ -112,4 +122,19 @@ pub struct Counters {
     pub offers_accepted: u64,
     /// Offers declined.
     pub offers_declined: u64,
+    /// Operations, by type and state.
+    pub operations: OperationCounts,
+    /// Tasks that ended or became unreachable, by the state, source and reason of their status.
+    pub ends: OrdMap<(TaskState, Source, Reason), u64>,
+}
+
+impl Counters {
+    /// Counts why a task ended; one whose status gives no reason is not counted, as in Mesos.
+    pub(super) fn count_reason(&mut self, status: &TaskStatus) {
+        if status.reason.is_none() {
+            return;
+        }
+        let end = (status.state(), status.source(), status.reason());
+        *self.ends.entry(end).or_insert(0) += 1;
+    }
 }

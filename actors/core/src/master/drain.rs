@@ -179,10 +179,10 @@ impl Master {
             Some(it) => self.deactivated_agents.insert(id.clone(), it),
             None => self.deactivated_agents.remove(id),
         };
-        if let Some(agent) = self.agent_mut(id) {
+        self.change_agent(id, |agent| {
             agent.deactivation = deactivation;
             agent.drain_started = started;
-        }
+        });
     }
 
     /// An agent has come (back) that may be kept out of offers; the allocator knows of it already.
@@ -200,7 +200,7 @@ impl Master {
     /// of.
     fn tell_to_drain(&mut self, id: &AgentId, out: &mut Vec<Effect>) {
         let deactivation = self.deactivated_agents.get(id);
-        let Some(drain) = deactivation.and_then(|known| known.drain.clone()) else {
+        let Some(drain) = deactivation.and_then(|known| known.drain) else {
             return;
         };
         if let Some(link) = self.agents.get(id).and_then(|agent| agent.link()) {

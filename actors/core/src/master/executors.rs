@@ -33,6 +33,10 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         self.counters.messages_executor_to_framework += 1;
+        match self.frameworks.get(id).and_then(|f| f.stream()) {
+            Some(_) => self.counters.valid_executor_to_framework_messages += 1,
+            None => self.counters.invalid_executor_to_framework_messages += 1,
+        }
         self.send(id, events::message(agent, executor, data), out);
     }
 

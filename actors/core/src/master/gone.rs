@@ -72,6 +72,7 @@ impl Master {
             out.push(to_agent(link, MasterToAgent::Shutdown { message }));
         }
         self.tell_operations_lost(id, OperationState::OperationGoneByOperator, GONE, out);
+        self.count_operations_lost(id, OperationState::OperationGoneByOperator);
         let Some(agent) = self.take_agent(id, out) else {
             return;
         };

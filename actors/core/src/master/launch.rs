@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use tepui_protocol::link::{MasterToAgent, RunTask, RunTaskGroup};
-use tepui_protocol::v1::offer::operation::LaunchGroup;
+use tepui_protocol::v1::offer::operation::{LaunchGroup, Type};
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskInfo, TaskState};
 
 use super::accept::Accepted;
+use super::agent_sums::Amounts;
 use super::messages::Effect;
 use super::model::{Agent, Executor, Framework, Task};
 use super::operator::OperatorEvent;
@@ -90,6 +91,7 @@ impl Master {
             launch_executor = self.add_executor(accepted, executor, resources, out);
         }
         self.add_task(accepted, &task, resources, out);
+        self.count_operation(accepted, Type::Launch);
         let Some(framework) = self.framework_info(&accepted.framework) else {
             return;
         };
@@ -141,6 +143,7 @@ impl Master {
             }
             self.add_task(accepted, task, resources, out);
         }
+        self.count_operation(accepted, Type::LaunchGroup);
         let Some(framework) = self.framework_info(&accepted.framework) else {
             return;
         };
@@ -176,6 +179,13 @@ impl Master {
         })
     }
 
+    /// Counts an operation that is carried out.
+    pub(super) fn count_operation(&self, accepted: &Accepted, kind: Type) {
+        if let Some(framework) = self.frameworks.get(&accepted.framework) {
+            framework.counters.operations.count(kind as i32);
+        }
+    }
+
     fn framework_info(&self, id: &FrameworkId) -> Option<FrameworkInfo> {
         self.frameworks
             .get(id)
@@ -205,8 +215,9 @@ impl Master {
             resources,
         };
         use_up(accepted, &executor.resources, out);
-        charge(agent, &accepted.framework, &executor.resources);
+        let charged = charge(agent, &accepted.framework, &executor.resources);
         agent.executors.insert(key, executor.clone());
+        self.agent_sums.used.add(&charged);
         if let Some(framework) = self.framework_mut(&accepted.framework) {
             framework
                 .executors
@@ -232,10 +243,11 @@ impl Master {
     pub(super) fn insert_task(&mut self, task: Arc<Memo<Task>>, out: &mut Vec<Effect>) {
         let (id, task_id) = (&task.framework, &task.id);
         if let Some(agent) = self.agent_mut(&task.agent) {
-            if !task.recovered {
-                charge(agent, id, &task.resources);
-            }
             agent.tasks.insert((id.clone(), task_id.clone()));
+            if !task.recovered {
+                let charged = charge(agent, id, &task.resources);
+                self.agent_sums.used.add(&charged);
+            }
         }
         if let Some(framework) = self.framework_mut(id) {
             framework.task_counts.add(task.state);
@@ -266,12 +278,13 @@ fn use_up(accepted: &mut Accepted, resources: &Resources, out: &mut Vec<Effect>)
     accepted.remaining.subtract(resources);
 }
 
-/// Adds to what a framework uses of an agent.
-pub(super) fn charge(agent: &mut Agent, framework: &FrameworkId, resources: &Resources) {
+/// Adds to what a framework uses of an agent; gives by how much that grew.
+pub(super) fn charge(agent: &mut Agent, framework: &FrameworkId, resources: &Resources) -> Amounts {
     match agent.used.get_mut(framework) {
-        Some(used) => used.add(resources),
+        Some(used) => Amounts::change(used, |used| used.add(resources)),
         None => {
             agent.used.insert(framework.clone(), resources.clone());
+            Amounts::of(resources)
         }
     }
 }

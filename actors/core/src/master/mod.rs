@@ -7,6 +7,7 @@
 
 mod accept;
 mod agent_loss;
+pub mod agent_sums;
 mod agents;
 pub mod call;
 mod change_rules;
@@ -16,6 +17,7 @@ mod deadlines;
 mod drain;
 pub mod events;
 mod executors;
+pub mod framework_counters;
 mod frameworks;
 mod gone;
 mod history;
@@ -25,6 +27,7 @@ mod launch;
 pub mod messages;
 pub mod model;
 mod offers;
+pub mod operation_counts;
 mod operation_updates;
 mod operations;
 pub mod operator;
@@ -49,6 +52,7 @@ use tepui_protocol::link::MasterToAgent;
 use tepui_protocol::v1::scheduler::Event;
 use tepui_protocol::v1::{AgentInfo, MasterInfo};
 
+use self::agent_sums::AgentSums;
 use self::counters::Counters;
 use self::deadlines::{Deadline, Deadlines};
 use self::history::UnreachableTasks;
@@ -80,6 +84,7 @@ pub struct Master {
     phase: Phase,
 
     agents: OrdMap<AgentId, Arc<Memo<Agent>>>,
+    agent_sums: AgentSums,
     recovered_agents: OrdMap<AgentId, Arc<AgentInfo>>,
     /// How many there were at start.
     agents_at_start: usize,
@@ -158,6 +163,7 @@ impl Master {
             elected_time: now.wall,
             phase: Phase::Recovering,
             agents: OrdMap::new(),
+            agent_sums: AgentSums::default(),
             recovered_agents: OrdMap::new(),
             agents_at_start: 0,
             unreachable_agents: OrdMap::new(),
@@ -254,6 +260,7 @@ impl Master {
             elected_time: self.elected_time,
             phase: self.phase,
             agents: self.agents.clone(),
+            agent_sums: self.agent_sums,
             recovered_agents: self.recovered_agents.clone(),
             unreachable_agents: self.unreachable_agents.clone(),
             gone_agents: self.gone_agents.clone(),
@@ -297,7 +304,11 @@ impl Master {
 
     /// Sends to a framework if it is subscribed; events for others are dropped, as in Mesos.
     fn send(&self, framework: &FrameworkId, event: Event, out: &mut Vec<Effect>) {
-        if let Some(stream) = self.frameworks.get(framework).and_then(|f| f.stream()) {
+        let Some(framework) = self.frameworks.get(framework) else {
+            return;
+        };
+        if let Some(stream) = framework.stream() {
+            framework.counters.events.count(event.r#type() as i32);
             out.push(Effect::ToFramework(stream.clone(), Box::new(event)));
         }
     }

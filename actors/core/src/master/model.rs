@@ -7,7 +7,9 @@ use imbl::{OrdMap, OrdSet, Vector};
 use tepui_protocol::v1;
 use uuid::Uuid;
 
+use super::agent_sums::AgentSums;
 use super::counters::Counters;
+use super::framework_counters::FrameworkCounters;
 use super::messages::{LinkId, StreamId};
 pub use super::task_record::Task;
 use crate::allocator::messages::Generation;
@@ -276,6 +278,8 @@ pub struct Framework {
     pub reregistered_time: Option<Wall>,
     /// When it was removed or last disconnected.
     pub unregistered_time: Option<Wall>,
+    /// What was counted of it; copies share it.
+    pub counters: Arc<FrameworkCounters>,
 }
 
 impl Framework {
@@ -353,6 +357,8 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Admitted agents.
     pub agents: OrdMap<AgentId, Arc<Memo<Agent>>>,
+    /// Sums over them.
+    pub agent_sums: AgentSums,
     /// Agents in the registry that have not come back yet.
     pub recovered_agents: OrdMap<AgentId, Arc<v1::AgentInfo>>,
     /// Unreachable agents and since when.

@@ -10,6 +10,7 @@ use tepui_protocol::v1::resource::AllocationInfo;
 use tepui_protocol::v1::scheduler::call::Decline;
 use tepui_protocol::v1::{self, Filters};
 
+use super::framework_counters::OfferEvent;
 use super::messages::Effect;
 use super::model::{Agent, Framework, Offer};
 use super::{Deadline, Master, events, to_allocator};
@@ -53,6 +54,7 @@ impl Master {
         for framework in order {
             let batch = batches.remove(&framework).unwrap_or_default();
             self.counters.offers_sent += batch.len() as u64;
+            self.count_offers(&framework, OfferEvent::Sent, batch.len());
             self.send(&framework, events::offers(batch), out);
         }
     }
@@ -131,8 +133,15 @@ impl Master {
         for offer in call.offer_ids.iter().map(OfferId::from) {
             if self.offers.get(&offer).is_some_and(|o| o.framework == *id) {
                 self.counters.offers_declined += 1;
+                self.count_offers(id, OfferEvent::Declined, 1);
                 self.discard_offer(&offer, Some(refusal), out);
             }
+        }
+    }
+
+    pub(super) fn count_offers(&self, framework: &FrameworkId, event: OfferEvent, count: usize) {
+        if let Some(framework) = self.frameworks.get(framework) {
+            framework.counters.offers.add(event as i32, count as u64);
         }
     }
 
@@ -140,6 +149,7 @@ impl Master {
     pub(super) fn rescind_offer(&mut self, id: &OfferId, out: &mut Vec<Effect>) {
         if let Some(offer) = self.offers.get(id).cloned() {
             self.counters.offers_rescinded += 1;
+            self.count_offers(&offer.framework, OfferEvent::Rescinded, 1);
             self.send(&offer.framework, events::rescind(id), out);
             self.discard_offer(id, None, out);
         }

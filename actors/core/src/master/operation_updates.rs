@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::messages::{Effect, LinkId};
 use super::model::{Agent, Operation, is_terminal};
+use super::operation_counts::counted_as;
 use super::{Master, events, to_agent};
 use crate::ids::{AgentId, FrameworkId};
 use crate::time::Now;
@@ -151,13 +152,16 @@ impl Master {
 
     /// Takes a status into what is known of an operation; one that has ended stays as it ended.
     fn note_status(&mut self, agent: &AgentId, uuid: Uuid, status: &OperationStatus) {
-        let agent = self.agent_mut(agent);
+        let agent = self.agents.get_mut(agent).map(Arc::make_mut);
         let Some(operation) = agent.and_then(|agent| agent.operations.get_mut(&uuid)) else {
             return;
         };
         let operation = Arc::make_mut(operation);
         if !operation.is_terminal() {
+            let (kind, before) = counted_as(operation);
             operation.info.latest_status = status.clone();
+            self.counters.operations.remove(kind, before);
+            self.counters.operations.add(kind, status.state());
         }
         let statuses = &mut operation.info.statuses;
         if statuses.last() != Some(status) {

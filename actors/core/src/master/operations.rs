@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use super::messages::Effect;
 use super::model::{Framework, Operation};
+use super::operation_counts::counted_as;
 use super::{Master, events, to_agent};
 use crate::ids::{AgentId, FrameworkId, IdSource, OperationId};
+use crate::validation::operation::known_type;
 
 /// Operations of frameworks that are not known, and the agents that hold them.
 pub(super) type Orphans = BTreeMap<FrameworkId, BTreeMap<Uuid, AgentId>>;
@@ -25,8 +27,9 @@ impl Master {
         message: String,
         out: &mut Vec<Effect>,
     ) {
+        let state = OperationState::OperationError;
+        self.counters.operations.add(known_type(operation), state);
         if let Some(operation) = &operation.id {
-            let state = OperationState::OperationError;
             let event = events::operation_status(state, operation, message, None, None);
             self.send(id, event, out);
         }
@@ -87,7 +90,13 @@ impl Master {
         };
         let operation = Arc::new(operation);
         let uuid = operation.uuid;
-        agent.operations.insert(uuid, operation.clone());
+        let before = agent.operations.insert(uuid, operation.clone());
+        if let Some(before) = before {
+            let (kind, state) = counted_as(&before);
+            self.counters.operations.remove(kind, state);
+        }
+        let (kind, state) = counted_as(&operation);
+        self.counters.operations.add(kind, state);
         let Some(owner) = &operation.framework else {
             return;
         };
@@ -104,6 +113,8 @@ impl Master {
     pub(super) fn remove_operation(&mut self, agent_id: &AgentId, uuid: Uuid) {
         let agent = self.agent_mut(agent_id);
         if let Some(operation) = agent.and_then(|agent| agent.operations.remove(&uuid)) {
+            let (kind, state) = counted_as(&operation);
+            self.counters.operations.remove(kind, state);
             self.unfile_operation(&operation);
         }
         self.note_perhaps_drained(agent_id);

@@ -10,9 +10,11 @@ use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, OperationState, TaskState};
 use uuid::Uuid;
 
+use super::agent_sums::AgentSums;
 use super::agents::{Unwelcome, facts_of, pid_of, plain, total_of};
 use super::messages::{Effect, LinkId};
 use super::model::{AgentState, Executor, Operation as KnownOperation, Task};
+use super::operation_counts::counted_as;
 use super::registrations::{Arrival, Pending, Transition};
 use super::removals::Word;
 use super::tasks::{is_over, is_terminal, state_of};
@@ -202,6 +204,7 @@ impl Master {
         let Some(agent) = self.agent_mut(id) else {
             return;
         };
+        let sums = AgentSums::of(agent);
         let old_pid = std::mem::replace(&mut agent.pid, arrival.pid.clone());
         agent.state = AgentState::Connected(arrival.link);
         let mut lost = agent.total.clone();
@@ -215,6 +218,9 @@ impl Master {
         agent.capabilities = register.capabilities;
         agent.reregistered_time = Some(now.wall);
         let (facts, total) = (facts_of(agent), agent.total.clone());
+        let now_sums = AgentSums::of(agent);
+        self.agent_sums.subtract(&sums);
+        self.agent_sums.add(&now_sums);
         if is_first {
             self.undone.remove(id);
         }
@@ -311,6 +317,11 @@ impl Master {
                 continue;
             }
             self.remove_operation(id, *uuid);
+            if !operation.is_terminal() {
+                let (kind, _) = counted_as(operation);
+                let dropped = OperationState::OperationDropped;
+                self.counters.operations.add(kind, dropped);
+            }
             let owner = operation.framework.as_ref().zip(operation.id());
             if let Some((framework, name)) = owner.filter(|_| !operation.is_terminal()) {
                 let state = OperationState::OperationDropped;
@@ -325,9 +336,12 @@ impl Master {
                 None => self.add_operation(id, operation.clone()),
                 Some(known) if !known.is_terminal() => {
                     // The resources of the report show how it ended.
-                    let agent = self.agent_mut(id);
+                    let agent = self.agents.get_mut(id).map(Arc::make_mut);
                     if let Some(known) = agent.and_then(|agent| agent.operations.get_mut(uuid)) {
+                        let (kind, before) = counted_as(known);
                         let status = operation.info.latest_status.clone();
+                        self.counters.operations.remove(kind, before);
+                        self.counters.operations.add(kind, status.state());
                         Arc::make_mut(known).info.latest_status = status;
                     }
                 }
@@ -386,6 +400,7 @@ impl Master {
         self.forget_unreachable_of(id);
         let mut agent = self.new_agent(now, id, &arrival, register);
         agent.reregistered_time = Some(now.wall);
+        self.agent_sums.add(&AgentSums::of(&agent));
         self.agents.insert(id.clone(), Arc::new(agent.into()));
         for (key, executor) in &report.executors {
             self.adopt_executor(id, key, executor);
@@ -446,9 +461,10 @@ impl Master {
             .executors
             .insert((agent.clone(), id.clone()), executor.clone());
         if let Some(agent) = self.agent_mut(agent) {
-            launch::charge(agent, framework, &executor.resources);
+            let charged = launch::charge(agent, framework, &executor.resources);
             let key = (framework.clone(), id.clone());
             agent.executors.insert(key, executor.clone());
+            self.agent_sums.used.add(&charged);
         }
         true
     }

@@ -29,6 +29,8 @@ impl Master {
         self.check_inverse_offers()?;
         self.check_maintenance()?;
         self.check_removals()?;
+        self.check_agent_sums()?;
+        self.check_operation_counts()?;
         if self.completed_ids.len() != self.completed_frameworks.len() {
             return Err("ids of completed frameworks are not theirs".to_string());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 use tepui_protocol::v1::FrameworkInfo;
-use tepui_protocol::v1::scheduler::call::Subscribe;
+use tepui_protocol::v1::scheduler::call::{Subscribe, Type};
 
 use super::messages::{Effect, StreamId};
 use super::model::{Framework, FrameworkState, Phase, TaskCounts};
@@ -92,6 +92,7 @@ impl Master {
         framework.state = FrameworkState::Active(stream.clone());
         framework.reregistered_time = comes_back.then_some(now.wall);
         let facts = facts_of(&framework, wanted.constraints);
+        framework.counters.calls.count(Type::Subscribe as i32);
         self.frameworks.insert(id.clone(), Arc::new(framework));
         self.adopt_orphans(&id);
         self.streams.insert(stream, id.clone());
@@ -135,6 +136,7 @@ impl Master {
             framework.registered_time = now.wall;
         }
         let facts = replace_info(framework, subscribe, wanted);
+        framework.counters.calls.count(Type::Subscribe as i32);
         self.streams.insert(stream, id.clone());
         out.push(to_allocator(Command::UpdateFramework {
             id: id.clone(),
@@ -247,5 +249,6 @@ fn blank(id: &FrameworkId, info: FrameworkInfo, roles: Vec<Role>, at: Wall) -> F
         registered_time: at,
         reregistered_time: None,
         unregistered_time: None,
+        counters: Arc::default(),
     }
 }

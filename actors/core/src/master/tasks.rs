@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tepui_protocol::v1::{TaskState, TaskStatus};
 
+use super::agent_sums::Amounts;
 use super::counters::Counters;
 use super::messages::Effect;
 use super::model::Task;
@@ -88,6 +89,9 @@ impl Master {
             framework.task_counts.remove(task.state);
             task.state = latest as i32;
             framework.task_counts.add(task.state);
+            if is_terminal(latest) {
+                framework.counters.ended.count(task.state);
+            }
         }
         let is_new_state = task.push_status(status);
         let state = task.state;
@@ -100,6 +104,7 @@ impl Master {
             return;
         };
         self.counters.count_end(latest);
+        self.counters.count_reason(status);
         self.uncharge(id, &agent, resources, out);
     }
 
@@ -155,10 +160,11 @@ impl Master {
             return;
         };
         if let Some(used) = agent.used.get_mut(id) {
-            used.subtract(&resources);
+            let given_back = Amounts::change(used, |used| used.subtract(&resources));
             if used.is_empty() {
                 agent.used.remove(id);
             }
+            self.agent_sums.used.add(&given_back);
         }
         if resources.is_empty() {
             return;

@@ -56,7 +56,7 @@ impl Registry {
         }
         let before = self.deactivated.get(id).cloned();
         let after = match change {
-            DeactivationChange::Drain(config) => Some(Deactivation::draining(config.clone())),
+            DeactivationChange::Drain(config) => Some(Deactivation::draining(*config)),
             DeactivationChange::Drained => before.clone().map(Deactivation::drained),
             DeactivationChange::Deactivate => Some(before.clone().unwrap_or_default()),
             DeactivationChange::Reactivate => None,

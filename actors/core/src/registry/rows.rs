@@ -90,7 +90,7 @@ impl Registry {
             }
             Key::Deactivation(id) => {
                 let deactivated = self.deactivated.get(id).map(|how| DeactivatedAgent {
-                    drain: how.drain.clone().map(Into::into),
+                    drain: how.drain.map(Into::into),
                 });
                 Ok(vec![row(DEACTIVATED_PREFIX, id, deactivated)?])
             }

@@ -64,6 +64,7 @@ enum Route {
     Logging,
     Metrics,
     Operator,
+    Prometheus,
     State,
     Statistics,
     SystemStats,
@@ -78,6 +79,7 @@ const TABLE: Table<Route> = Table {
         (&["files", "download"], Route::Files(files::Route::Download)),
         (&["files", "read"], Route::Files(files::Route::Read)),
         (&["logging", "toggle"], Route::Logging),
+        (&["metrics", "prometheus"], Route::Prometheus),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["system", "stats.json"], Route::SystemStats),
         (&["version"], Route::Version),
@@ -108,6 +110,8 @@ pub(super) struct Shared {
     pub(super) work_dir: Arc<Path>,
     pub(super) clock: Clock,
     pub(super) memory: Memory,
+    /// How long it took to take up what an earlier run had left.
+    pub(super) recovery: Duration,
 }
 
 impl Shared {
@@ -162,8 +166,9 @@ async fn dispatch(
         Some(Route::Flags) => reads::flags(&request, &shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Logging) => toggle(&request),
-        Some(Route::Metrics) => reads::metrics(&request, &shared).await,
+        Some(Route::Metrics) => reads::metrics(&request, &shared),
         Some(Route::Operator) => operator::call(&request, payload, &shared).await,
+        Some(Route::Prometheus) => reads::prometheus(&shared),
         Some(Route::State) => reads::state(&request, &shared).await,
         Some(Route::Statistics) => containers::statistics(&request, &shared).await,
         Some(Route::SystemStats) => system::stats(&request),

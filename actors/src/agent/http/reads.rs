@@ -6,10 +6,9 @@ use serde_json::json;
 
 use super::super::state;
 use super::{Shared, ended};
-use crate::http::{json, version};
-use crate::metrics;
-use crate::metrics::names::Published;
-use crate::metrics::system::System;
+use crate::http::{json, metrics, version};
+use crate::metrics::agent::{self, AgentFigures};
+use crate::metrics::sink::Published;
 
 pub(super) fn version(request: &HttpRequest) -> HttpResponse {
     json::answer(request, &version::version())
@@ -29,13 +28,25 @@ pub(super) async fn state(request: &HttpRequest, shared: &Shared) -> HttpRespons
     )
 }
 
-pub(super) async fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    json::answer(request, &published(shared))
+pub(super) fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    metrics::snapshot(request, || published(shared))
+}
+
+pub(super) fn prometheus(shared: &Shared) -> HttpResponse {
+    metrics::prometheus(with_figures(shared, agent::prometheus))
 }
 
 /// All metrics as they are now.
 pub(super) fn published(shared: &Shared) -> Published {
+    with_figures(shared, agent::publish)
+}
+
+fn with_figures<T>(shared: &Shared, tell: impl FnOnce(&AgentFigures<'_>) -> T) -> T {
     let snapshot = shared.snapshot();
-    let (used, now) = (state::used(&snapshot), shared.clock.now().wall);
-    metrics::agent::agent(&snapshot, &used, now, &System::read())
+    tell(&AgentFigures {
+        snapshot: &snapshot,
+        used: &state::used(&snapshot),
+        now: shared.clock.now().wall,
+        recovery: shared.recovery,
+    })
 }

@@ -48,7 +48,7 @@ flags! {
             "Streams of the operator API's SUBSCRIBE open at a time; one more ends the oldest.";
         max_unreachable_tasks_per_framework: Uint, Some("1000"), Yes,
             "Tasks on unreachable agents remembered per framework.";
-        publish_per_framework_metrics: Bool, Some("true"), No, "Publish metrics per framework.";
+        publish_per_framework_metrics: Bool, Some("true"), Yes, "Publish metrics per framework.";
         rate_limits: Json, None, No, "Message rate limits per driver framework principal.";
         roles: Text, None, Yes,
             "The only roles frameworks may use, with commas between (deprecated by Mesos). \

@@ -66,7 +66,7 @@ pub struct Face {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The way to it.
     pub master: MasterMailbox,
-    /// The allocator, which is asked for its figures and reasons.
+    /// The allocator, which is asked for its reasons.
     pub allocator: Addr<AllocatorActor>,
     /// What its actors measure.
     pub metrics: Arc<MasterMetrics>,
@@ -113,6 +113,7 @@ enum Route {
     Flags,
     State,
     Metrics,
+    Prometheus,
     Redirect,
     Pages,
     Summary,
@@ -152,6 +153,7 @@ const ROUTES: Table<Route> = Table {
         (&["profiler", "start"], Route::Profiler),
         (&["profiler", "stop"], Route::Profiler),
         (&["registrar(1)", "registry"], Route::Registry),
+        (&["metrics", "prometheus"], Route::Prometheus),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -215,7 +217,8 @@ async fn route(
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,
-        Some(Route::Metrics) => reads::metrics(request, face).await,
+        Some(Route::Metrics) => reads::metrics(request, face),
+        Some(Route::Prometheus) => reads::prometheus(face),
         Some(Route::Redirect) if standby::goes_on(request.path()) => super::not_found(),
         Some(Route::Redirect) => standby::redirect(&face.info, ""),
         Some(Route::Summary) => lists::summary(request, face).await,

@@ -81,7 +81,12 @@ fn open_stream(face: &Face, media: MediaType, subscribe: Subscribe) -> HttpRespo
         let mut ids = face.ids.lock().unwrap_or_else(PoisonError::into_inner);
         StreamId(Arc::from(ids.uuid().to_string()))
     };
-    let (proxy, events) = proxy::open(media, id.clone(), face.master.clone());
+    let (proxy, events) = proxy::open(
+        media,
+        id.clone(),
+        face.master.clone(),
+        face.snapshot.clone(),
+    );
     face.master.send(ToMaster::OpenStream {
         stream: id.clone(),
         subscribe: Box::new(subscribe),

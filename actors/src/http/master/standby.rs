@@ -17,7 +17,7 @@ use crate::election::Decision;
 use crate::http::files::{self, Log};
 use crate::http::form::Fields;
 use crate::http::toggle::toggle;
-use crate::http::{compress, json, system};
+use crate::http::{compress, json, metrics, system};
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
 
@@ -65,6 +65,7 @@ async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
         // It has read none.
         Some(Route::Registry) => json::answer(request, &serde_json::json!({})),
         Some(Route::Redirect) if goes_on(request.path()) => crate::http::not_found(),
+        Some(Route::Prometheus) => prometheus(standby),
         Some(Route::Redirect) => to_leader(standby, ""),
         Some(
             Route::Scheduler
@@ -99,11 +100,13 @@ async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
 }
 
 fn metrics(request: &HttpRequest, standby: &Standby) -> HttpResponse {
-    if let Err(refusal) = reads::check_timeout(request) {
-        return refusal;
-    }
-    let now = standby.clock.now();
-    json::answer(request, &standby.metrics.publish(&standby.snapshot, now))
+    let (figures, now) = (&standby.metrics, standby.clock.now());
+    metrics::snapshot(request, || figures.publish(&standby.snapshot, now))
+}
+
+fn prometheus(standby: &Standby) -> HttpResponse {
+    let (figures, now) = (&standby.metrics, standby.clock.now());
+    metrics::prometheus(figures.prometheus(&standby.snapshot, now))
 }
 
 fn to_leader(standby: &Standby, path: &str) -> HttpResponse {

@@ -215,12 +215,11 @@ fn of_role<'a>(
     let offers = offers.filter_map(|id| snapshot.offers.get(id));
     let mut counts: BTreeMap<&'static str, Count> = BTreeMap::new();
     for one in explained {
-        let (text, unblock) = one.reason.words();
         let count = counts.entry(one.reason.name()).or_insert(Count {
             reason: one.reason.name(),
             agents: 0,
-            text,
-            unblock,
+            text: one.reason.text(),
+            unblock: one.reason.remedy(),
         });
         count.agents += 1;
     }

@@ -73,9 +73,8 @@ fn prometheus(call: &Call<'_>) -> Answered {
     let text = call.face.info.metrics.prometheus().ok_or_else(|| {
         answers::detailed(StatusCode::NOT_FOUND, "Prometheus reporter is disabled")
     })?;
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, kind))
+        .insert_header((CONTENT_TYPE, crate::metrics::text::CONTENT_TYPE))
         .body(text))
 }
 

@@ -4,13 +4,10 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use super::*;
 use tracing::{Dispatch, debug, info, warn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
-
-use tracing_subscriber::layer::SubscriberExt as _;
-
-use super::*;
 
 /// Lines that were logged.
 #[derive(Debug, Clone, Default)]

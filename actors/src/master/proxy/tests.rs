@@ -1,12 +1,16 @@
 //! Tests of a framework's stream under a paused clock: records, heartbeats, limits, ends.
 //! The HTTP around it is tested over real sockets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tepui_core::ids::FrameworkId;
 use tepui_core::master::messages::{Input, StreamId};
-use tepui_core::time::Mono;
+use tepui_core::master::{Master, MasterSettings};
+use tepui_core::time::{Mono, Now};
 use tepui_protocol::media::{MediaType as Encoding, decode_call};
 use tepui_protocol::recordio::Decoder;
 use tepui_protocol::v1;
@@ -14,7 +18,7 @@ use tepui_protocol::v1::scheduler::Event;
 use tepui_protocol::v1::scheduler::event::{self, Type};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{EventBody, HEARTBEAT_INTERVAL, HttpProxy, STREAM_LIMITS, open_with};
+use super::{EventBody, HEARTBEAT_INTERVAL, Heartbeats, HttpProxy, STREAM_LIMITS, open_with};
 use crate::clock::Clock;
 use crate::directory::FrameworkProxy;
 use crate::http::media::MediaType;
@@ -25,7 +29,14 @@ use crate::master::testing::mailbox;
 fn open(limits: Limits) -> (HttpProxy, EventBody, UnboundedReceiver<ToMaster>) {
     tokio::time::pause();
     let (master, inputs) = mailbox();
-    let (proxy, body) = open_with(limits, MediaType::JSON, StreamId("s".into()), master);
+    let core = Master::new(
+        MasterSettings::default(),
+        v1::MasterInfo::default(),
+        Now::default(),
+    );
+    let snapshot = Arc::new(ArcSwap::from_pointee(core.snapshot()));
+    let id = StreamId("s".into());
+    let (proxy, body) = open_with(limits, MediaType::JSON, id, master, snapshot);
     (proxy, body, inputs)
 }
 
@@ -98,6 +109,43 @@ async fn a_heartbeat_follows_subscribed_at_once_and_then_every_interval() {
     assert_eq!(next(&mut body).await.r#type(), Type::Error);
     assert_eq!(next(&mut body).await.r#type(), Type::Heartbeat);
     assert_eq!(elapsed(&clock), 4 * HEARTBEAT_INTERVAL.as_secs());
+}
+
+#[test]
+fn heartbeats_are_counted_once_their_framework_is_known() {
+    let settings = MasterSettings::default();
+    let mut core = Master::new(settings, v1::MasterInfo::default(), Now::default());
+    let snapshot = ArcSwap::from_pointee(core.snapshot());
+    let mut heartbeats = Heartbeats::default();
+    heartbeats.count("F", &snapshot);
+    core.handle(
+        Now::default(),
+        Input::Recovered(Box::default()),
+        &mut Vec::new(),
+    );
+    let stream = StreamId("s".into());
+    let mut subscribe = v1::scheduler::call::Subscribe::default();
+    subscribe.framework_info.id = Some(FrameworkId::from("F").to_v1());
+    core.handle(
+        Now::default(),
+        Input::Subscribe {
+            stream,
+            subscribe: Box::new(subscribe),
+            principal: None,
+        },
+        &mut Vec::new(),
+    );
+    snapshot.store(Arc::new(core.snapshot()));
+    let counted = || {
+        let snapshot = snapshot.load();
+        let counters = &snapshot.frameworks["F"].counters;
+        counters.events.of(Type::Heartbeat as i32)
+    };
+    assert_eq!(counted(), 0);
+    for count in 2..4 {
+        heartbeats.count("F", &snapshot);
+        assert_eq!(counted(), count);
+    }
 }
 
 #[actix::test]

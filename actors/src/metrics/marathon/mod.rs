@@ -22,26 +22,10 @@ use tepui_protocol::v1::task_status::Reason;
 
 use self::meter::Meter;
 use self::timer::Timer;
-use super::Waiting;
+use super::{Counter, Waiting};
 use crate::marathon::config::MetricsSettings;
 
 pub use page::MetricsPage;
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds to it.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// The number.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// All that an app manager measures of itself; shared by all its parts.
 #[derive(Debug)]

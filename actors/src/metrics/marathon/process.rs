@@ -19,6 +19,15 @@ impl Process {
     }
 }
 
+/// Processor time that this process has used, in seconds; none if it cannot be read.
+pub fn cpu_seconds() -> Option<f64> {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Some(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
 fn parse(status: &str) -> Process {
     let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let bytes = |name: &str| {
@@ -46,6 +55,16 @@ mod tests {
         };
         assert_eq!(parse(status), process);
         assert_eq!(parse("VmRSS: many"), Process::default());
+    }
+
+    #[test]
+    fn this_process_has_used_some_time() {
+        let before = cpu_seconds();
+        let mut sum = 0u64;
+        while cpu_seconds() <= before {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(before > Some(0.0));
     }
 
     #[test]

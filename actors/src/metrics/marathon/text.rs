@@ -1,13 +1,14 @@
 //! The two forms in which figures are published: Marathon's JSON and the text of Prometheus.
 //! Reads and names nothing.
 
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Display};
 
 use serde_json::{Map, Value, json};
 
 use super::meter::MeterReading;
 use super::names::{Figure, Published};
 use super::timer::{QUANTILES, TimerReading};
+use crate::metrics::text;
 
 /// Version of the form; of Dropwizard's JSON.
 const VERSION: &str = "4.0.0";
@@ -102,28 +103,34 @@ fn prometheus_name(name: &str) -> String {
 
 fn put(out: &mut String, name: &str, figure: &Figure) -> fmt::Result {
     match figure {
-        Figure::Counter(count) => writeln!(out, "# TYPE {name} counter\n{name} {count}"),
-        Figure::Gauge(value) => writeln!(out, "# TYPE {name} gauge\n{name} {value}"),
+        Figure::Counter(count) => single(out, name, "counter", count),
+        Figure::Gauge(value) => single(out, name, "gauge", value),
         Figure::Meter(meter) => {
-            let count = format!("{name}_count");
-            writeln!(out, "# TYPE {count} gauge\n{count} {}", meter.count)?;
+            single(out, &format!("{name}_count"), "gauge", meter.count)?;
             gauges(out, name, &rates(meter))
         }
         Figure::Timer(timer) => {
-            writeln!(out, "# TYPE {name} summary")?;
+            text::family(out, name, "summary", "")?;
             for ((_, quantile, _), seconds) in QUANTILES.iter().zip(timer.quantiles) {
-                writeln!(out, "{name}{{quantile=\"{quantile}\"}} {seconds:?}")?;
+                let labels = [("quantile", *quantile)];
+                text::sample(out, name, &labels, format_args!("{seconds:?}"))?;
             }
-            writeln!(out, "{name}_count {}", timer.meter.count)?;
+            text::sample(out, &format!("{name}_count"), &[], timer.meter.count)?;
             gauges(out, name, &durations(timer))?;
             gauges(out, name, &rates(&timer.meter))
         }
     }
 }
 
+fn single(out: &mut String, name: &str, kind: &str, value: impl Display) -> fmt::Result {
+    text::family(out, name, kind, "")?;
+    text::sample(out, name, &[], value)
+}
+
 fn gauges(out: &mut String, name: &str, values: &[(&str, f64)]) -> fmt::Result {
     for (end, value) in values {
-        writeln!(out, "# TYPE {name}_{end} gauge\n{name}_{end} {value:?}")?;
+        let name = format!("{name}_{end}");
+        single(out, &name, "gauge", format_args!("{value:?}"))?;
     }
     Ok(())
 }

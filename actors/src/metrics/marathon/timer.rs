@@ -4,15 +4,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use tepui_core::time::Mono;
 
 use super::meter::{Meter, MeterReading};
 use crate::marathon::config::MetricsSettings;
-
-/// Durations are told apart from here on; Marathon's histograms go down to nanoseconds, which no
-/// clock here does.
-const LOWEST_NANOS: u64 = 1000;
+use crate::metrics::durations::Durations;
 
 /// What is shown of the durations, each with the ends of its name in JSON and for Prometheus.
 pub const QUANTILES: [(&str, &str, f64); 6] = [
@@ -31,14 +27,14 @@ pub struct Timer {
     /// Time after which the histogram is emptied; none means never.
     interval: Option<Duration>,
     /// Longest duration that is told apart.
-    highest_nanos: u64,
+    highest: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     emptied: Mono,
-    durations: Histogram<u32>,
+    durations: Durations,
 }
 
 /// What a timer shows; durations are in seconds, and 0 while there are none.
@@ -66,10 +62,10 @@ impl Timer {
         Timer {
             meter: Meter::new(now),
             interval: settings.metrics_histogram_reservoir_resetting_interval,
-            highest_nanos: highest.max(1),
+            highest: Duration::from_nanos(highest.max(1)),
             state: Mutex::new(State {
                 emptied: now,
-                durations: empty(digits),
+                durations: Durations::new(digits),
             }),
         }
     }
@@ -82,13 +78,9 @@ impl Timer {
     /// The same, several times.
     pub fn record_many(&self, now: Mono, duration: Duration, times: u32) {
         self.meter.mark(now, times.into());
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let mut state = self.lock();
         state.empty_if_due(now, self.interval);
-        // Fails only for a histogram of fixed size, and this one grows.
-        let _ = state
-            .durations
-            .record_n(nanos.min(self.highest_nanos), times);
+        state.durations.record(duration.min(self.highest), times);
     }
 
     /// Rates over 1, 5 and 15 minutes.
@@ -102,20 +94,13 @@ impl Timer {
         let mut state = self.lock();
         state.empty_if_due(now, self.interval);
         let durations = &state.durations;
-        // An empty one would give the ends of its finest step.
-        let unit = if durations.is_empty() { 0.0 } else { 1e-9 };
-        let seconds = |nanos: f64| nanos * unit;
-        let quantile = |(_, _, quantile)| {
-            let nanos = durations.value_at_quantile(quantile).min(durations.max());
-            seconds(nanos as f64)
-        };
         TimerReading {
             meter,
-            min: seconds(durations.min() as f64),
-            mean: seconds(durations.mean()),
-            max: seconds(durations.max() as f64),
-            stddev: seconds(durations.stdev()),
-            quantiles: QUANTILES.map(quantile),
+            min: durations.min(),
+            mean: durations.mean(),
+            max: durations.max(),
+            stddev: durations.stddev(),
+            quantiles: QUANTILES.map(|(_, _, share)| durations.quantile(share)),
         }
     }
 
@@ -132,15 +117,6 @@ impl State {
             self.emptied = now;
         }
     }
-}
-
-/// A histogram that grows with the durations it gets, so that those never used stay small.
-fn empty(digits: u8) -> Histogram<u32> {
-    let made = Histogram::new_with_bounds(LOWEST_NANOS, 2 * LOWEST_NANOS, digits.min(5));
-    let mut durations =
-        made.unwrap_or_else(|_| unreachable!("these bounds and up to five digits are accepted"));
-    durations.auto(true);
-    durations
 }
 
 #[cfg(test)]

@@ -81,44 +81,47 @@ impl Request {
                 let payload = present(call.teardown, "teardown")?;
                 Ok(Request::Teardown(FrameworkId::from(&payload.framework_id)))
             }
-            Type::DrainAgent => {
-                let payload = present(call.drain_agent, "drain_agent")?;
-                let max_grace_period = payload.max_grace_period.map(|time| {
-                    let nanoseconds = time.seconds.saturating_mul(1_000_000_000);
-                    let nanoseconds = nanoseconds.saturating_add(i64::from(time.nanos));
-                    v1::DurationInfo { nanoseconds }
-                });
-                if max_grace_period.is_some_and(|time| time.nanoseconds < 0) {
-                    let text = "Expecting 'max_grace_period' to be non-negative";
-                    return Err(CallError::Invalid(text.to_owned()));
-                }
-                let config = DrainConfig {
-                    max_grace_period,
-                    mark_gone: payload.mark_gone,
-                };
-                let change = DeactivationChange::Drain(config);
-                Ok(change_deactivation(&payload.agent_id, change))
-            }
-            Type::DeactivateAgent => {
-                let payload = present(call.deactivate_agent, "deactivate_agent")?;
-                let change = DeactivationChange::Deactivate;
-                Ok(change_deactivation(&payload.agent_id, change))
-            }
-            Type::ReactivateAgent => {
-                let payload = present(call.reactivate_agent, "reactivate_agent")?;
-                let change = DeactivationChange::Reactivate;
-                Ok(change_deactivation(&payload.agent_id, change))
+            Type::DrainAgent | Type::DeactivateAgent | Type::ReactivateAgent => {
+                deactivation_of(kind, call)
             }
             other => Err(CallError::Unsupported(other.as_str_name())),
         }
     }
 }
 
-fn change_deactivation(agent: &v1::AgentId, change: DeactivationChange) -> Request {
-    Request::ChangeDeactivation {
-        agent: AgentId::from(agent),
+/// The drain, deactivation or reactivation that a call asks for.
+fn deactivation_of(kind: Type, call: Call) -> Result<Request, CallError> {
+    let (agent, change) = match kind {
+        Type::DeactivateAgent => {
+            let payload = present(call.deactivate_agent, "deactivate_agent")?;
+            (payload.agent_id, DeactivationChange::Deactivate)
+        }
+        Type::ReactivateAgent => {
+            let payload = present(call.reactivate_agent, "reactivate_agent")?;
+            (payload.agent_id, DeactivationChange::Reactivate)
+        }
+        _ => {
+            let payload = present(call.drain_agent, "drain_agent")?;
+            let max_grace_period = payload.max_grace_period.map(|time| {
+                let nanoseconds = time.seconds.saturating_mul(1_000_000_000);
+                let nanoseconds = nanoseconds.saturating_add(i64::from(time.nanos));
+                v1::DurationInfo { nanoseconds }
+            });
+            if max_grace_period.is_some_and(|time| time.nanoseconds < 0) {
+                let text = "Expecting 'max_grace_period' to be non-negative";
+                return Err(CallError::Invalid(text.to_owned()));
+            }
+            let config = DrainConfig {
+                max_grace_period,
+                mark_gone: payload.mark_gone,
+            };
+            (payload.agent_id, DeactivationChange::Drain(config))
+        }
+    };
+    Ok(Request::ChangeDeactivation {
+        agent: AgentId::from(&agent),
         change,
-    }
+    })
 }
 
 /// The change of an agent's resources that a call asks for, if it asks for one.

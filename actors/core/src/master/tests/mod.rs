@@ -3,6 +3,7 @@
 
 mod agents;
 mod changes;
+mod counts;
 mod drain;
 mod fixture;
 mod gone;

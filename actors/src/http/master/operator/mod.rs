@@ -1,6 +1,7 @@
 //! `/api/v1`: the operator API. Reads are answered from what the master published.
 //! Checks what needs no state, in Mesos's order; the rest is checked by the master's core.
 
+mod files;
 mod large;
 mod reads;
 mod subscribe;
@@ -47,6 +48,7 @@ impl Default for OperatorShared {
 
 /// What a call is about.
 enum Asked {
+    File(files::Wanted),
     Read(Read),
     Change(Request),
 }
@@ -79,11 +81,15 @@ async fn serve(
     let media = media::accepted(request.headers())?;
     match asked {
         Asked::Change(change) => ask(face, change).await,
+        Asked::File(wanted) => files::answer(face, wanted, media).await,
         Asked::Read(read) => reads::answer(request, face, read, media).await,
     }
 }
 
 fn asked(call: Call) -> Result<Asked, CallError> {
+    if let Some(wanted) = files::Wanted::from_call(&call)? {
+        return Ok(Asked::File(wanted));
+    }
     match Read::from_call(&call)? {
         Some(read) => Ok(Asked::Read(read)),
         None => Request::from_call(call).map(Asked::Change),

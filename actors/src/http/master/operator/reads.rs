@@ -17,7 +17,7 @@ use crate::http::media::MediaType;
 use crate::http::version;
 use crate::logging;
 use crate::master::config::MasterConfig;
-use crate::metrics::names::Published;
+use crate::metrics::sink::Published;
 
 /// Answers a read.
 ///
@@ -45,7 +45,7 @@ pub(super) async fn answer(
         Read::Health => health(),
         Read::Flags => flags(&face.config),
         Read::Version => version(),
-        Read::Metrics => metrics(measure(face).await),
+        Read::Metrics => metrics(measure(face)),
         Read::LoggingLevel => logging_level(),
         Read::Roles => roles(&snapshot(), face.config.roles.as_deref()),
         Read::Weights => weights(&snapshot()),

@@ -64,6 +64,7 @@ fn framework(id: &str, tasks: &[(&str, Option<f64>)]) -> Framework {
         registered_time: Default::default(),
         reregistered_time: None,
         unregistered_time: None,
+        counters: Default::default(),
     }
 }
 
