@@ -14,6 +14,7 @@ mod agent_restart;
 mod apps;
 mod bad_input;
 mod checks;
+mod cli;
 mod drain;
 mod executors;
 mod failover;
