@@ -202,7 +202,7 @@ fn frameworks_and_tasks_are_shown_explained_and_ended() {
         "task",
         "list",
         "--framework",
-        "bat",
+        "batch",
         "--state",
         "TASK_RUNNING",
     ]);

@@ -4,7 +4,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::super::table::Table;
+use super::super::table::{NOTHING, Table};
 use super::super::trouble::Trouble;
 use super::master::Master;
 use super::value::{amounts, list, text};
@@ -103,10 +103,19 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
     }
 }
 
-/// The quota of a role, if it has one, in an answer to GET_QUOTA.
+/// The quota of all roles that have one, in an answer to GET_QUOTA. A role whose quota was removed is
+/// still told of, with nothing in it.
+fn of_roles(quota: &Value) -> impl Iterator<Item = &Value> {
+    let is_set = |config: &&Value| {
+        let mut both = ["guarantees", "limits"].iter();
+        both.any(|name| amounts(&config[name]) != NOTHING)
+    };
+    list(quota, "/status/configs").iter().filter(is_set)
+}
+
+/// The quota of a role, if it has one.
 pub(super) fn of_role<'a>(quota: &'a Value, role: &str) -> Option<&'a Value> {
-    let mut all = list(quota, "/status/configs").iter();
-    all.find(|config| text(config, "/role") == role)
+    of_roles(quota).find(|config| text(config, "/role") == role)
 }
 
 async fn get(common: &Common, master: &Master, role: Option<&str>) -> Result<(), Trouble> {
@@ -119,7 +128,7 @@ async fn get(common: &Common, master: &Master, role: Option<&str>) -> Result<(),
                 return Err(Trouble::Failed(text));
             }
         },
-        None => list(&quota, "/status/configs").iter().collect(),
+        None => of_roles(&quota).collect(),
     };
     let mut table = Table::new(&["ROLE", "GUARANTEES", "LIMITS"]);
     for config in &shown {

@@ -30,7 +30,9 @@ pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 /// How many of a resource there are, over all roles.
 pub(super) fn scalar(resources: &[Value], name: &str) -> f64 {
     let named = resources.iter().filter(|it| it["name"] == name);
-    named.filter_map(|it| number(it, "/scalar/value")).sum()
+    let amounts = named.filter_map(|it| number(it, "/scalar/value"));
+    // The sum of nothing would be a negative zero.
+    amounts.fold(0.0, |sum, amount| sum + amount)
 }
 
 /// How much of a resource is used, and how much there is.
