@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools build release run test unit doctest chaos sim bench envelope fmt lint doc clean
+.PHONY: help setup tools build release run test unit uitest doctest chaos sim bench envelope fmt lint doc clean
 
 CARGO ?= cargo
 # Arguments of `make run`, such as ARGS="--agents 3 --port 6060".
@@ -24,6 +24,7 @@ setup: ## Check for the tools, and add the parts of the Rust toolchain that are 
 	@command -v $(CARGO) >/dev/null || { \
 	  echo "cargo is missing: install Rust 1.90 or later, see https://rustup.rs" >&2; exit 1; }
 	@$(call install,cc,gcc libc6-dev)
+	@$(call install,npm,nodejs npm)
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
 
@@ -39,10 +40,11 @@ tools: setup
 	@$(call install,/usr/share/java/zookeeper.jar,zookeeper)
 	@$(call install,ip,iproute2)
 	@$(call install,unshare,util-linux)
+	@$(call install,/usr/bin/chromium,chromium)
 
 test: build tools ## Check everything: programs, format, lints, tests, documentation
 	$(CARGO) fmt --all --check
-	$(MAKE) lint unit doctest
+	$(MAKE) lint unit doctest uitest
 
 unit: build ## Run all tests, with nextest where it is installed
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -50,6 +52,10 @@ unit: build ## Run all tests, with nextest where it is installed
 	else \
 	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
 	fi
+
+# The build has installed what package-lock.json pins. What a browser sees is pictured in ui/screenshots.
+uitest: build tools ## Test the web pages: types, parts, and all of them in a browser with a real cluster
+	cd ui && npm run --silent check && npm test --silent && npm run --silent e2e
 
 doctest: setup ## Run the examples in the documentation
 	$(CARGO) test $(LOCKED) --workspace --doc
@@ -108,6 +114,9 @@ envelope: release ## Measure the tested envelope anew and write docs/performance
 	$(call measure,19,failover --agents $(MOST_AGENTS) --tasks-per-agent 10)
 	$(call measure,21,state --agents 5000 --tasks 50000 --readers 1)
 	$(call measure,22,state --agents 5000 --tasks 50000 --readers 10)
+	$(call measure,27,state --agents 5000 --tasks 50000 --readers 1 --call GET_STATE --wire json)
+	$(call measure,28,state --agents 5000 --tasks 50000 --readers 1 --call GET_STATE)
+	$(call measure,29,state --agents 5000 --tasks 50000 --readers 0 --subscribers 100)
 	$(call measure,23,quota --agents 1000 --roles 1000)
 	$(call measure,24,flap)
 	$(call measure,25,bounds)

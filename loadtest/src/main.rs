@@ -16,6 +16,7 @@ mod proc;
 mod report;
 mod sampler;
 mod scenario;
+mod subscribers;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Reads URLs of a master again and again, and measures how long the answers take.
+//! Reads URLs of a master, or makes a call that reads, again and again, and measures how long the answers take.
 //! Looks into no answer but its status and length.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,37 @@ pub enum Pace {
     Every(Duration),
     /// Again as soon as the answer is there.
     Continuous,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Where.
+    pub url: String,
+    /// What is posted there, and of which type it and the answer are; none to get the URL.
+    pub post: Option<(String, Vec<u8>)>,
+}
+
+impl Question {
+    /// Gets a URL.
+    pub fn get(url: impl Into<String>) -> Question {
+        Question {
+            url: url.into(),
+            post: None,
+        }
+    }
+
+    /// The request that asks it.
+    pub fn request(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
+        match &self.post {
+            None => client.get(&self.url),
+            Some((media, body)) => client
+                .post(&self.url)
+                .header("Content-Type", media)
+                .header("Accept", media)
+                .body(body.clone()),
+        }
+    }
 }
 
 /// What a prober found.
@@ -58,7 +89,7 @@ struct Shared {
     due: Vec<Duration>,
 }
 
-/// Readers of one URL; they end when dropped.
+/// Readers of one answer; they end when dropped.
 pub struct Prober {
     clock: Clock,
     pace: Pace,
@@ -67,12 +98,17 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Starts so many readers of a URL; those that read at an interval begin one after the other
+    /// Starts so many readers of an answer; those that read at an interval begin one after the other
     /// within the first.
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn start(clock: Clock, url: &str, pace: Pace, readers: usize) -> Result<Self, Error> {
+    pub fn start(
+        clock: Clock,
+        question: &Question,
+        pace: Pace,
+        readers: usize,
+    ) -> Result<Self, Error> {
         let begun = clock.now();
         let due = |index: usize| match pace {
             Pace::Every(interval) => begun + interval.mul_f64(index as f64 / readers as f64),
@@ -87,7 +123,7 @@ impl Prober {
             let reader = Reader {
                 clock,
                 client: reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?,
-                url: url.to_owned(),
+                question: question.clone(),
                 pace,
                 index,
                 shared: shared.clone(),
@@ -142,7 +178,7 @@ fn count_overdue(found: &mut Found, now: Duration, mut due: Duration, interval: 
 struct Reader {
     clock: Clock,
     client: reqwest::Client,
-    url: String,
+    question: Question,
     pace: Pace,
     index: usize,
     shared: Arc<Mutex<Shared>>,
@@ -174,12 +210,8 @@ impl Reader {
 
     /// Reads once; gives the bytes of the answer, which is not kept.
     async fn read(&self) -> Result<usize, reqwest::Error> {
-        let mut answer = self
-            .client
-            .get(&self.url)
-            .send()
-            .await?
-            .error_for_status()?;
+        let answer = self.question.request(&self.client).send().await?;
+        let mut answer = answer.error_for_status()?;
         let mut length = 0;
         while let Some(piece) = answer.chunk().await? {
             length += piece.len();

@@ -127,6 +127,20 @@ fn the_state_is_read_while_tasks_are_launched() {
 }
 
 #[test]
+fn the_operator_api_is_read_while_others_subscribe() {
+    for wire in ["json", "protobuf"] {
+        let run = run(&format!(
+            "state --agents=20 --tasks=100 --readers=2 --seconds=2 --call=GET_STATE \
+             --subscribers=10 --wire={wire}"
+        ));
+        assert!(count(&run, "read") > 2);
+        assert!(measure(&run, "size of the answer") > 0.01);
+        // The first one tells of all 100 tasks, and all of those that are launched meanwhile.
+        assert!(measure(&run, "chunks on all streams") > 10.0 * 60.0);
+    }
+}
+
+#[test]
 fn nothing_is_missing_after_agents_and_frameworks_came_and_went() {
     let run = run("flap --agents=60 --cuts=40 --frameworks=2 --leaving=5 --seconds=3");
     assert!(measure(&run, "links lost") > 0.0);

@@ -5,6 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
+
 use crate::schema::Message;
 use crate::wire;
 
@@ -32,6 +34,24 @@ impl<M: Message> Packed<M> {
     pub fn unpack(&self) -> M {
         // Our own bytes can be read; that they cannot would be a fault of the codec.
         M::decode(&*self.bytes).unwrap_or_default()
+    }
+
+    /// One field of type `double` by its number, if it is there: nothing else is decoded.
+    pub fn double(&self, number: u32) -> Option<f64> {
+        let mut bytes = &*self.bytes;
+        let mut found = None;
+        while !bytes.is_empty() {
+            let (tag, wire_type) = decode_key(&mut bytes).ok()?;
+            match (tag == number, wire_type) {
+                (true, WireType::SixtyFourBit) => {
+                    let (value, rest) = bytes.split_first_chunk::<8>()?;
+                    found = Some(f64::from_le_bytes(*value));
+                    bytes = rest;
+                }
+                _ => skip_field(wire_type, tag, &mut bytes, DecodeContext::default()).ok()?,
+            }
+        }
+        found
     }
 }
 
@@ -73,6 +93,20 @@ mod tests {
         assert_eq!(packed.unpack(), status);
         assert_eq!(packed.clone(), packed);
         assert_ne!(packed, Packed::new(&v1::TaskStatus::default()));
+    }
+
+    #[test]
+    fn one_number_is_read_without_the_rest() {
+        let status = |timestamp| v1::TaskStatus {
+            state: v1::TaskState::TaskRunning.into(),
+            message: Some("text".to_owned()),
+            timestamp,
+            uuid: Some(vec![0, 255]),
+            ..Default::default()
+        };
+        assert_eq!(Packed::new(&status(Some(1.5))).double(6), Some(1.5));
+        assert_eq!(Packed::new(&status(None)).double(6), None);
+        assert_eq!(Packed::new(&status(Some(1.5))).double(3), None, "no double");
     }
 
     #[test]

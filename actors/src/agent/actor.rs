@@ -3,9 +3,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
+use arc_swap::ArcSwap;
 use tepui_core::agent::Agent;
 use tepui_core::agent::messages::{Answer, ConnectionId, Effect, Input, LinkNumber, Token};
 use tepui_core::agent::model::Snapshot;
@@ -46,11 +48,6 @@ pub(super) struct ExecutorCall {
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
-/// Asks for a view of the agent.
-#[derive(Debug, Message)]
-#[rtype(result = "Snapshot")]
-pub(super) struct Read;
-
 /// What waits its turn.
 enum Held {
     /// All that follows waits until this order of the journal is durable.
@@ -60,6 +57,8 @@ enum Held {
 
 pub(super) struct AgentActor {
     core: Agent,
+    /// What readers see of the core.
+    published: Arc<ArcSwap<Snapshot>>,
     clock: Clock,
     finder: Finder,
     launcher: Launcher,
@@ -85,6 +84,7 @@ impl AgentActor {
         ended: oneshot::Sender<Result<String, String>>,
     ) -> std::io::Result<Self> {
         Ok(AgentActor {
+            published: Arc::new(ArcSwap::from_pointee(core.snapshot())),
             core,
             clock,
             finder,
@@ -101,9 +101,15 @@ impl AgentActor {
         })
     }
 
+    /// A view of the agent that is always the newest, and that nobody has to wait for.
+    pub(super) fn published(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.published.clone()
+    }
+
     fn handle_input(&mut self, input: Input, ctx: &mut Context<Self>) {
         let mut effects = Vec::new();
         self.core.handle(self.clock.now(), input, &mut effects);
+        self.published.store(Arc::new(self.core.snapshot()));
         for effect in effects {
             self.perform_when_durable(effect, ctx);
         }
@@ -275,14 +281,6 @@ impl Handler<ExecutorCall> for AgentActor {
             },
             ctx,
         );
-    }
-}
-
-impl Handler<Read> for AgentActor {
-    type Result = MessageResult<Read>;
-
-    fn handle(&mut self, _: Read, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.core.snapshot())
     }
 }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 
 use actix::{Addr, Message};
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Uid, User};
 use tepui_core::agent::messages::{Input, Launch};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
@@ -244,14 +244,4 @@ fn switch_to(name: &str) -> Result<Option<Owner>, String> {
         uid: user.uid.as_raw(),
         gid: user.gid.as_raw(),
     }))
-}
-
-/// Names of a file's owner and group, or their numbers when they have none.
-pub(super) fn owner_names(uid: u32, gid: u32) -> (String, String) {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-    (
-        user.map_or_else(|| uid.to_string(), |user| user.name),
-        group.map_or_else(|| gid.to_string(), |group| group.name),
-    )
 }

@@ -14,6 +14,7 @@ mod process_tree;
 mod processes;
 mod sandbox;
 mod state;
+mod usage;
 mod volumes;
 
 #[cfg(test)]
@@ -208,7 +209,9 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let journal = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
     let finder = Finder::start(&config.master, config.zk_session_timeout);
     let leader = finder.leader();
-    let actor = AgentActor::new(core, clock, finder, &work_dir, journal, ended)?.start();
+    let agent = AgentActor::new(core, clock, finder, &work_dir, journal, ended)?;
+    let snapshot = agent.published();
+    let actor = agent.start();
     take_up(&actor, left, config.recover);
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
@@ -217,6 +220,8 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         listener,
         http::Shared {
             actor: actor.clone(),
+            snapshot,
+            usage: Arc::default(),
             next: Arc::default(),
             flags: Arc::new(config.flags.clone()),
             address,

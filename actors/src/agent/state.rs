@@ -44,9 +44,26 @@ pub(super) fn agent(snapshot: &Snapshot, flags: &BTreeMap<String, String>, pid: 
         "frameworks": list(snapshot.frameworks.values(), |known| framework(known)),
         "completed_frameworks": list(snapshot.completed_frameworks.iter(), |known| framework(known)),
     });
-    if let (Some(master), Some(fields)) = (&snapshot.master, state.as_object_mut()) {
+    let Some(fields) = state.as_object_mut() else {
+        return state;
+    };
+    if let Some(master) = &snapshot.master {
         let hostname = master.hostname.clone().unwrap_or_default();
         fields.insert("master_hostname".to_owned(), Value::from(hostname));
+    }
+    if let Some(domain) = &snapshot.info.domain {
+        fields.insert("domain".to_owned(), message(domain));
+    }
+    if let Some(drain) = &snapshot.drain {
+        fields.insert("drain_config".to_owned(), message(&drain.config));
+        let since = Value::from(drain.started.0 / 1_000_000);
+        fields.insert("estimated_drain_start_time_seconds".to_owned(), since);
+    }
+    // Where logs are to be found is shown beside the flags, too.
+    for name in ["external_log_file", "log_dir"] {
+        if let Some(path) = flags.get(name) {
+            fields.insert(name.to_owned(), Value::from(path.as_str()));
+        }
     }
     state
 }
@@ -91,9 +108,9 @@ fn framework(framework: &Framework) -> Value {
         "failover_timeout": info.failover_timeout(),
         "checkpoint": info.checkpoint(),
         "hostname": info.hostname(),
-        "executors": list(framework.executors.values(), |known| executor(framework, known)),
+        "executors": list(framework.executors.values(), |known| executor(known)),
         "completed_executors":
-            list(framework.completed_executors.iter(), |known| executor(framework, known)),
+            list(framework.completed_executors.iter(), |known| executor(known)),
     });
     let multi_role = info
         .capabilities
@@ -112,12 +129,13 @@ fn framework(framework: &Framework) -> Value {
 }
 
 #[allow(deprecated, reason = "clients read 'source'")]
-fn executor(framework: &Framework, executor: &Executor) -> Value {
+fn executor(executor: &Executor) -> Value {
     let info = &executor.info;
     let queued = executor.queued.iter().flat_map(|queued| queued.tasks());
-    let running = executor
-        .launched
-        .values()
+    // Those that only wait for an acknowledgement are shown as completed, too.
+    let completed = executor
+        .completed
+        .iter()
         .chain(executor.terminated.values());
     let mut value = json!({
         "id": executor.id.as_str(),
@@ -126,9 +144,9 @@ fn executor(framework: &Framework, executor: &Executor) -> Value {
         "container": executor.container.as_str(),
         "directory": executor.directory,
         "resources": totals(&executor_resources(executor)),
-        "tasks": list(running, |known| task(known)),
-        "queued_tasks": list(queued, |known| queued_task(framework, executor, known)),
-        "completed_tasks": list(executor.completed.iter(), |known| task(known)),
+        "tasks": list(executor.launched.values(), |known| task(known)),
+        "queued_tasks": list(queued, queued_task),
+        "completed_tasks": list(completed, |known| task(known)),
     });
     let Some(fields) = value.as_object_mut() else {
         return value;
@@ -166,6 +184,20 @@ fn task(task: &v1::Task) -> Value {
     if let Some(role) = role(&task.resources) {
         fields.insert("role".to_owned(), Value::from(role));
     }
+    if let Some(user) = &task.user {
+        fields.insert("user".to_owned(), Value::from(user.as_str()));
+    }
+    if !task.limits.is_empty() {
+        // An infinite limit has no number in JSON.
+        let limits = task
+            .limits
+            .iter()
+            .map(|(name, limit)| match limit.value.is_finite() {
+                true => (name.clone(), Value::from(limit.value)),
+                false => (name.clone(), Value::from("Infinity")),
+            });
+        fields.insert("limits".to_owned(), Value::Object(limits.collect()));
+    }
     add_labels(fields, task.labels.as_ref());
     let messages = [
         ("discovery", task.discovery.as_deref().map(message)),
@@ -180,20 +212,48 @@ fn task(task: &v1::Task) -> Value {
     value
 }
 
-fn queued_task(framework: &Framework, executor: &Executor, task: &v1::TaskInfo) -> Value {
+/// A task that was not delivered yet, which is shown as it was launched.
+fn queued_task(task: &v1::TaskInfo) -> Value {
     let mut value = json!({
         "id": task.task_id.value,
         "name": task.name,
-        "framework_id": framework.id.as_str(),
-        "executor_id": match executor.kind {
-            ExecutorKind::Command => "",
-            ExecutorKind::Default | ExecutorKind::Custom => executor.id.as_str(),
-        },
         "slave_id": task.agent_id.value,
         "resources": totals(&bag(&task.resources)),
+        "role": role(&task.resources).unwrap_or_default(),
     });
-    if let Some(fields) = value.as_object_mut() {
-        add_labels(fields, task.labels.as_ref());
+    let Some(fields) = value.as_object_mut() else {
+        return value;
+    };
+    if let Some(executor) = &task.executor {
+        let id = executor.executor_id.value.as_str();
+        fields.insert("executor_id".to_owned(), Value::from(id));
+    }
+    if let Some(shown) = task.command.as_deref().map(command) {
+        fields.insert("command".to_owned(), shown);
+    }
+    if let Some(discovery) = task.discovery.as_deref() {
+        fields.insert("discovery".to_owned(), message(discovery));
+    }
+    value
+}
+
+fn command(command: &v1::CommandInfo) -> Value {
+    let uris = command
+        .uris
+        .iter()
+        .map(|uri| json!({ "value": uri.value, "executable": uri.executable() }));
+    let mut value = json!({ "argv": command.arguments, "uris": uris.collect::<Vec<_>>() });
+    let Some(fields) = value.as_object_mut() else {
+        return value;
+    };
+    if let Some(shell) = command.shell {
+        fields.insert("shell".to_owned(), Value::from(shell));
+    }
+    if let Some(text) = &command.value {
+        fields.insert("value".to_owned(), Value::from(text.as_str()));
+    }
+    if let Some(environment) = &command.environment {
+        fields.insert("environment".to_owned(), message(environment));
     }
     value
 }

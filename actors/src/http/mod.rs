@@ -2,14 +2,20 @@
 //! Knows no state of either.
 
 pub mod body;
+pub mod compress;
+pub mod files;
+pub mod form;
+pub mod help;
 pub mod json;
 pub mod master;
 pub mod media;
 pub mod paced;
+pub mod pages;
 pub mod path;
 pub mod pieces;
 pub mod serve;
 pub mod shared;
+pub mod system;
 pub mod toggle;
 pub mod unread;
 pub mod version;
@@ -32,9 +38,13 @@ pub fn not_found() -> HttpResponse {
     text(StatusCode::NOT_FOUND, "404 Not Found.")
 }
 
-/// 405 with Mesos's text and the `Allow` header.
+/// 405 with Mesos's text and the `Allow` header; several methods are separated by `, `.
 pub fn method_not_allowed(expected: &str, received: &str) -> HttpResponse {
-    HttpResponse::MethodNotAllowed().insert_header(("Allow", expected)).content_type(TEXT).body(
-        format!("405 Method Not Allowed. Expecting one of {{ '{expected}' }}, but received '{received}'."),
-    )
+    let listed = expected.replace(", ", "', '");
+    HttpResponse::MethodNotAllowed()
+        .insert_header(("Allow", expected))
+        .content_type(TEXT)
+        .body(format!(
+            "405 Method Not Allowed. Expecting one of {{ '{listed}' }}, but received '{received}'."
+        ))
 }

@@ -1,6 +1,8 @@
 //! Which route a path leads to, by Mesos's rules.
 //! Knows no handlers: a table of paths comes in, the value of one entry goes out.
 
+use super::form;
+
 /// One entry of a routing table: the segments of its path, and what it leads to.
 pub type Entry<R> = (&'static [&'static str], R);
 
@@ -27,14 +29,18 @@ impl<R: Copy> Table<R> {
         if segments.contains(&"..") {
             return None;
         }
-        let rest = match segments.split_first() {
-            Some((first, rest)) if *first == self.delegate => rest,
-            _ => match longest(self.own, &segments) {
-                Some(route) => return Some(route),
-                None => segments.as_slice(),
-            },
+        let Some((first, rest)) = segments.split_first() else {
+            return longest(self.delegated, &[]);
         };
-        longest(self.delegated, rest)
+        // Mesos decodes the name of the process, and nothing else of a path.
+        let process = form::unescape(first.as_bytes()).unwrap_or_default();
+        if process == self.delegate {
+            return longest(self.delegated, rest);
+        }
+        let own: Vec<&str> = std::iter::once(process.as_str())
+            .chain(rest.iter().copied())
+            .collect();
+        longest(self.own, &own).or_else(|| longest(self.delegated, &segments))
     }
 }
 
@@ -67,6 +73,15 @@ mod tests {
         assert_eq!(TABLE.find("/version"), Some(1));
         assert_eq!(TABLE.find("/master/version"), None);
         assert_eq!(TABLE.find("/master/metrics/snapshot"), None);
+    }
+
+    #[test]
+    fn only_the_name_of_the_process_is_decoded() {
+        assert_eq!(TABLE.find("/%6Daster/state"), Some(3));
+        assert_eq!(TABLE.find("/%76ersion"), Some(1));
+        assert_eq!(TABLE.find("/metrics/%73napshot"), None);
+        assert_eq!(TABLE.find("/%73tate"), None);
+        assert_eq!(TABLE.find("/%zz"), None);
     }
 
     #[test]

@@ -28,6 +28,15 @@ pub struct SharedAnswer {
     last: Mutex<Last>,
 }
 
+/// An answer that is written once as it is and once in gzip's form, for whoever wants which.
+#[derive(Debug, Default)]
+pub struct SharedAnswers {
+    /// As it is.
+    pub plain: SharedAnswer,
+    /// In gzip's form.
+    pub gzip: SharedAnswer,
+}
+
 /// The last answer.
 #[derive(Debug, Default)]
 struct Last {

@@ -127,6 +127,16 @@ impl MasterActor {
         self.tell_allocator(commands);
     }
 
+    /// Who is told what happens changes.
+    fn watch(&mut self, ctx: &mut Context<Self>, message: ToMaster) {
+        self.parts.queue.http_requests.remove(1);
+        match message {
+            ToMaster::Subscribe { seat, reply } => self.subscribe(ctx, seat, reply),
+            ToMaster::Unsubscribe(id) => self.unsubscribe(ctx, id),
+            _ => {}
+        }
+    }
+
     /// The state for a new subscriber is that of this very moment: all that happens from now on is
     /// told to it, and nothing that happened before.
     fn subscribe(&mut self, ctx: &mut Context<Self>, seat: Seat, reply: oneshot::Sender<Opened>) {
@@ -232,6 +242,7 @@ impl MasterActor {
         else {
             return;
         };
+        self.parts.queue.http_requests.remove(1);
         let token = match reply {
             Some(reply) => self.expect_reply(reply),
             None => UNHEARD,
@@ -298,10 +309,7 @@ impl Handler<ToMaster> for MasterActor {
                     },
                 );
             }
-            ToMaster::Call { .. } => {
-                self.parts.queue.http_requests.remove(1);
-                self.call(ctx, message);
-            }
+            ToMaster::Call { .. } => self.call(ctx, message),
             ToMaster::Operate {
                 request,
                 principal,
@@ -318,14 +326,7 @@ impl Handler<ToMaster> for MasterActor {
                 self.decide(ctx, input);
                 drop(permit);
             }
-            ToMaster::Subscribe { seat, reply } => {
-                self.parts.queue.http_requests.remove(1);
-                self.subscribe(ctx, seat, reply);
-            }
-            ToMaster::Unsubscribe(id) => {
-                self.parts.queue.http_requests.remove(1);
-                self.unsubscribe(ctx, id);
-            }
+            ToMaster::Subscribe { .. } | ToMaster::Unsubscribe(_) => self.watch(ctx, message),
             ToMaster::Input(input) => {
                 self.parts.queue.dispatches.remove(1);
                 self.forget_closed(&input);

@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::http::body::Memory;
 use crate::http::master::{Face, MAX_CALLS_IN_FLIGHT, OperatorShared};
-use crate::http::shared::SharedAnswer;
+use crate::http::shared::SharedAnswers;
 use crate::http::version::MESOS_VERSION;
 use crate::metrics::master::MasterMetrics;
 use crate::registrar::store::{File, InMemory, Store};
@@ -308,7 +308,10 @@ impl Process {
             next_link: AtomicU64::new(1),
             memory: Memory::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS_IN_FLIGHT)),
-            state: SharedAnswer::default(),
+            state: SharedAnswers::default(),
+            summary: SharedAnswers::default(),
+            slaves: SharedAnswers::default(),
+            frameworks: SharedAnswers::default(),
             operator: OperatorShared::default(),
         };
         Ok((actors, face))

@@ -67,6 +67,17 @@ fn flags_show_what_the_master_was_started_with() {
 }
 
 #[test]
+fn web_pages_show_the_cluster() {
+    let master = Master::start();
+    let page = master.get("/");
+    assert_eq!(page.status, 200);
+    let face = master.get("/ui/face.json").json();
+    assert_keys(&face, &["face", "version", "id", "leader"]);
+    assert_eq!(face["face"], "cluster");
+    assert_eq!(master.get("/ui/none.js").status, 404);
+}
+
+#[test]
 fn unknown_paths_are_404_as_in_mesos() {
     let master = Master::start();
     for path in [

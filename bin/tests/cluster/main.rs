@@ -9,6 +9,7 @@
 mod support;
 
 mod agent_journal;
+mod agent_reads;
 mod agent_reboot;
 mod agent_restart;
 mod apps;
@@ -16,6 +17,7 @@ mod bad_input;
 mod checks;
 mod cli;
 mod drain;
+mod endpoints;
 mod executors;
 mod failover;
 mod groups;

@@ -196,6 +196,7 @@ fn custom_executor(cluster: &Cluster, replay: &mut Replay<'_>) -> (Framework, ht
     let status = json!({
         "task_id": {"value": "golden-task"}, "executor_id": {"value": "golden-executor"},
         "state": "TASK_RUNNING", "source": "SOURCE_EXECUTOR",
+        "message": "up", "data": "c3RhdHVzIGRhdGE=",
         "uuid": "AAECAwQFRgeICQoLDA0ODw==",
     });
     let update = executor_call(&two, "UPDATE", "update", json!({"status": status}));
@@ -251,6 +252,7 @@ fn operate(cluster: &Cluster, agent: &str) {
         ]}}),
         json!({"type": "UPDATE_QUOTA", "update_quota": {"force": true, "quota_configs": [{
             "role": "golden-q",
+            "guarantees": {"cpus": {"value": 0.1}},
             "limits": {"cpus": {"value": 0.5}, "mem": {"value": 128.0}},
         }]}}),
         json!({"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": {

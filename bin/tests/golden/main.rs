@@ -118,3 +118,33 @@ fn exchanges_of_executors() {
 fn exchanges_of_operators() {
     exchanges(include_str!("../data/golden/master-operator-api.json"));
 }
+
+#[test]
+fn exchanges_of_the_masters_endpoints() {
+    exchanges(include_str!("../data/golden/master-v0.json"));
+}
+
+#[test]
+fn exchanges_about_the_masters_paths() {
+    exchanges(include_str!("../data/golden/master-paths.json"));
+}
+
+#[test]
+fn exchanges_of_operators_of_an_agent() {
+    exchanges(include_str!("../data/golden/agent-operator-api.json"));
+}
+
+#[test]
+fn exchanges_of_readers_of_an_agent() {
+    exchanges(include_str!("../data/golden/agent-v0.json"));
+}
+
+#[test]
+fn exchanges_of_readers_of_files() {
+    exchanges(include_str!("../data/golden/files-v0.json"));
+}
+
+#[test]
+fn exchanges_about_an_agents_paths() {
+    exchanges(include_str!("../data/golden/agent-paths.json"));
+}

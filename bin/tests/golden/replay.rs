@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::matching::{
-    Bindings, check, check_shape, check_text, fill, fill_text, recorded_ports, unbound,
+    Bindings, called, check, check_shape, check_text, fill, fill_text, recorded_ports, unbound,
 };
 use crate::support::cluster::Cluster;
 use crate::support::http;
@@ -295,6 +295,12 @@ impl<'a> Replay<'a> {
         }
         let text = expected["text"].as_str().unwrap_or("");
         let mut actual = answer.text();
+        if comparison == "schema"
+            && let (Some((name, wanted)), Some((found, value))) = (called(text), called(&actual))
+            && name == found
+        {
+            return check_shape(&wanted, &value, "body");
+        }
         for (address, recorded) in self.ports() {
             actual = actual.replace(&address.to_string(), &format!("127.0.0.1:{recorded}"));
         }
@@ -334,10 +340,18 @@ impl<'a> Replay<'a> {
         }
         let kind = expected["type"].as_str().unwrap_or("");
         let task = expected["update"]["status"]["task_id"]["value"].as_str();
-        let actual = stream
+        let mut actual = stream
             .next_but_offers(&ports, task)
             .map_err(|why| format!("no {kind}: {why}"))?;
-        check(expected, &actual, &mut self.bindings, "event")
+        let mut expected = expected.clone();
+        // How far the task is by now depends on who is faster, the task or its framework.
+        for event in [&mut expected, &mut actual] {
+            let updated = event.get_mut("task_updated");
+            if let Some(updated) = updated.and_then(Value::as_object_mut) {
+                updated.remove("state");
+            }
+        }
+        check(&expected, &actual, &mut self.bindings, "event")
     }
 
     fn expect_end(&mut self, name: &str, ends: bool) -> Result<(), String> {

@@ -162,6 +162,8 @@ fn one_that_does_not_lead_answers_for_itself_and_shows_the_way() {
         ("/state", "/master/state"),
         ("/master/state?jsonp=f", "/master/state?jsonp=f"),
         ("/api/v1", "/master/api/v1"),
+        ("/", "/"),
+        ("/ui/face.json", "/ui/face.json"),
     ] {
         let answer = get(path);
         assert_eq!(answer.status, 307, "{path}");

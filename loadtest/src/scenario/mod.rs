@@ -32,7 +32,7 @@ use crate::driver::drive;
 use crate::fleet::{Behaviour, FleetHandle, Network, Options};
 use crate::framework::{Error, Framework, Target, framework_info};
 use crate::ledger::{Goal, Latencies, Ledger, Plan, REFUSE_SECONDS, decline};
-use crate::prober::{Found, Pace, Prober};
+use crate::prober::{Found, Pace, Prober, Question};
 use crate::report::Run;
 use crate::sampler::Sampler;
 
@@ -303,7 +303,8 @@ impl Stage {
     /// When no client can be made.
     pub fn probe(&self, path: &str) -> Result<Prober, Error> {
         let url = format!("http://{}{path}", self.target.master);
-        Prober::start(self.clock, &url, Pace::Every(PROBE_INTERVAL), 1)
+        let question = Question::get(url);
+        Prober::start(self.clock, &question, Pace::Every(PROBE_INTERVAL), 1)
     }
 
     /// Runs plans side by side, one framework in the default role each.

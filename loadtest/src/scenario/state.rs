@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use clap::Args;
+use tepui_protocol::media::{self, MediaType};
+use tepui_protocol::v1::master::{Call, call::Type};
 
 use super::{Common, Stage, agents, tell_probe};
 use crate::clock::Clock;
 use crate::framework::{Error, framework_info};
 use crate::ledger::Plan;
-use crate::prober::{Pace, Prober};
+use crate::prober::{Pace, Prober, Question};
 use crate::report::Run;
+use crate::subscribers::Subscribers;
 
 /// Readers read what is large while tasks run and others are launched one by one.
 #[derive(Debug, Clone, Args)]
@@ -27,11 +30,33 @@ pub struct State {
     /// What they read.
     #[arg(long, default_value = "/state")]
     pub path: String,
+    /// A call of the operator API that they make instead, such as GET_STATE, in the encoding of
+    /// --wire.
+    #[arg(long, conflicts_with = "path")]
+    pub call: Option<String>,
+    /// Streams of the operator API's events that are open meanwhile, and read.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub subscribers: u64,
     /// For how long, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// A call of the operator API that needs nothing but its name.
+fn call(master: &str, media: MediaType, name: &str) -> Result<Question, Error> {
+    let kind = Type::from_str_name(name)
+        .ok_or_else(|| format!("unknown call '{name}'; expected one such as GET_STATE"))?;
+    let call = Call {
+        r#type: Some(kind as i32),
+        ..Call::default()
+    };
+    let body = media::encode(media, &call);
+    Ok(Question {
+        url: format!("http://{master}/api/v1"),
+        post: Some((media.name().to_owned(), body.to_vec())),
+    })
 }
 
 /// Plays the scenario.
@@ -48,16 +73,28 @@ async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     run.parameter("agents", arguments.agents)
         .parameter("tasks", arguments.tasks)
         .parameter("readers", arguments.readers)
-        .parameter("path", &arguments.path);
+        .parameter("subscribers", arguments.subscribers);
+    let media = MediaType::from(arguments.common.wire);
+    let reading = match &arguments.call {
+        None => {
+            run.parameter("reading", &arguments.path);
+            Question::get(format!("http://{}{}", stage.target.master, arguments.path))
+        }
+        Some(name) => {
+            run.parameter("reading", format!("{name} {}", media.name()));
+            call(&stage.target.master, media, name)?
+        }
+    };
     let fleet = stage.registered_fleet(arguments.agents).await?;
     let per_agent = arguments.tasks.div_ceil(arguments.agents).max(1);
     let resident = stage
         .populate(framework_info("resident"), arguments.tasks, per_agent)
         .await?;
     let sampler = stage.watch_master()?;
-    let url = format!("http://{}{}", stage.target.master, arguments.path);
+    let subscribing = call(&stage.target.master, media, "SUBSCRIBE")?;
+    let subscribers = Subscribers::open(&subscribing, arguments.subscribers).await?;
     let count = usize::try_from(arguments.readers)?;
-    let readers = Prober::start(stage.clock, &url, Pace::Continuous, count)?;
+    let readers = Prober::start(stage.clock, &reading, Pace::Continuous, count)?;
     let health = stage.probe("/health")?;
     let metrics = stage.probe("/metrics/snapshot")?;
     // One task at a time for as long as wanted: what a user who launches something feels.
@@ -77,6 +114,7 @@ async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
             .add(&latencies);
     }
     let found = readers.finish();
+    subscribers.tell(&mut run)?;
     if count > 0 {
         run.measure("size of the answer", found.largest as f64 / 1e6, "MB");
         tell_probe(&mut run, "read", &found);

@@ -310,6 +310,7 @@ impl Agent {
             info: self.info.clone(),
             agent_id: self.agent_id.clone(),
             total: self.operations.total().clone(),
+            operations: self.operations.ended.clone(),
             start_time: self.start_time,
             master: self.master.clone(),
             drain: self.drain,

@@ -10,6 +10,7 @@ use tepui_protocol::v1::{self, TaskState};
 
 use super::counters::Counters;
 use super::messages::ConnectionId;
+use super::operation_state::OperationUuid;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::Resources;
 use crate::time::Wall;
@@ -250,6 +251,8 @@ pub struct Snapshot {
     pub agent_id: Option<AgentId>,
     /// All its resources: those it was started with, and what was reserved and created since.
     pub total: Resources,
+    /// Operations on them that have ended and wait for acknowledgement.
+    pub operations: OrdMap<OperationUuid, v1::Operation>,
     /// When this agent process started.
     pub start_time: Wall,
     /// The master it is registered with, or was last.
@@ -266,12 +269,8 @@ pub struct Snapshot {
     pub counters: Counters,
 }
 
-/// The task's form in the API when it is handed to an executor.
-pub(super) fn staged(
-    task: &v1::TaskInfo,
-    framework: &v1::FrameworkInfo,
-    executor: &Executor,
-) -> v1::Task {
+/// The task's form in the API when it is handed to an executor, and while it waits for that.
+pub fn staged(task: &v1::TaskInfo, framework: &v1::FrameworkInfo, executor: &Executor) -> v1::Task {
     let command_user = task
         .command
         .as_ref()
@@ -296,9 +295,7 @@ pub(super) fn staged(
         labels: task.labels.clone(),
         discovery: task.discovery.clone(),
         container: task.container.clone(),
-        user: command_user
-            .or(executor_user)
-            .or_else(|| Some(framework.user.clone())),
+        user: command_user.or(executor_user),
         health_check: task.health_check.clone(),
         kill_policy: task.kill_policy,
         limits: task.limits.clone(),

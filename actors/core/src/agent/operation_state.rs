@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
+use imbl::OrdMap;
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::link::MasterToAgent;
 use tepui_protocol::pb::Pb;
@@ -18,7 +19,7 @@ use crate::resources::{Entry, Format, Resources};
 
 /// The master's own id of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OperationUuid(pub(super) [u8; 16]);
+pub struct OperationUuid(pub(super) [u8; 16]);
 
 impl OperationUuid {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
@@ -64,7 +65,7 @@ pub(super) struct Operations {
     /// Destroyed volumes whose data may still be there, by path.
     removing: BTreeMap<String, (Volume, Entry)>,
     /// Operations that have ended and wait for acknowledgement.
-    pub ended: BTreeMap<OperationUuid, v1::Operation>,
+    pub ended: OrdMap<OperationUuid, v1::Operation>,
     pub streams: Streams<OperationUuid, OperationStatus>,
     /// The last acknowledged ones.
     pub acknowledged: VecDeque<OperationUuid>,
@@ -79,7 +80,7 @@ impl Operations {
         let mut operations = Operations {
             total: recovered.total,
             removing: recovered.removing,
-            ended: recovered.operations,
+            ended: recovered.operations.into_iter().collect(),
             ..Operations::default()
         };
         for (uuid, operation) in &operations.ended {

@@ -98,6 +98,8 @@ pub(super) enum Pending {
         quotas: Vec<(Role, Quota)>,
         reply: Token,
     },
+    /// An operator ended a role's quota.
+    QuotaRemoval { role: Role, reply: Token },
     /// An operator, or a flag at start, gave roles new weights.
     Weights {
         weights: Vec<(Role, f64)>,
@@ -117,7 +119,9 @@ impl Pending {
             | Pending::Remove { .. }
             | Pending::Gone { .. }
             | Pending::Prune { .. } => None,
-            Pending::Quota { reply, .. } | Pending::Maintenance { reply, .. } => Some(*reply),
+            Pending::Quota { reply, .. }
+            | Pending::QuotaRemoval { reply, .. }
+            | Pending::Maintenance { reply, .. } => Some(*reply),
             Pending::Weights { reply, .. } | Pending::Deactivation { reply, .. } => *reply,
         }
     }
@@ -182,6 +186,7 @@ impl Master {
             }
             Pending::Prune { unreachable, gone } => return self.pruned(&unreachable, &gone),
             Pending::Quota { quotas, reply } => return self.quotas_stored(quotas, reply, out),
+            Pending::QuotaRemoval { role, reply } => return self.quota_removed(role, reply, out),
             Pending::Weights { weights, reply } => return self.weights_stored(weights, reply, out),
             Pending::Maintenance { change, reply } => {
                 return self.maintenance_stored(&change, reply, out);

@@ -5,6 +5,7 @@
 //! of the checks is part of the interface.
 
 pub mod agent;
+pub mod agent_call;
 pub mod checks;
 pub mod constraints;
 pub mod container;

@@ -1,10 +1,11 @@
 //! Rules for the quota of one role; the texts are Mesos's (`quota::validate`).
 //! Does not know the cluster or other roles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use tepui_protocol::v1::Resource;
 use tepui_protocol::v1::quota::QuotaConfig;
-use tepui_protocol::v1::value::Scalar;
+use tepui_protocol::v1::value::{Scalar, Type};
 
 use super::{framework, roles};
 use crate::quota::Quota;
@@ -37,6 +38,42 @@ pub fn validate(config: &QuotaConfig) -> Result<Quota, String> {
         ));
     }
     Ok(quota)
+}
+
+/// Checks a role and what it is to be guaranteed, in the form in which quota was set at first;
+/// the resources are sound, and reservations are written as stacks.
+///
+/// Mesos: `quota::validation::quotaInfo`.
+///
+/// # Errors
+/// What is wrong, in Mesos's words.
+pub fn validate_info(role: &str, guarantee: &[Resource]) -> Result<(), String> {
+    roles::validate(role).map_err(|error| format!("QuotaInfo with invalid role: {error}"))?;
+    if guarantee.is_empty() {
+        return Err("QuotaInfo with empty 'guarantee'".to_owned());
+    }
+    let mut names = BTreeSet::new();
+    for resource in guarantee {
+        if !resource.reservations.is_empty() {
+            return Err("QuotaInfo must not contain any ReservationInfo".to_owned());
+        }
+        if resource.disk.is_some() {
+            return Err("QuotaInfo must not contain DiskInfo".to_owned());
+        }
+        if resource.revocable.is_some() {
+            return Err("QuotaInfo must not contain RevocableInfo".to_owned());
+        }
+        if resource.r#type() != Type::Scalar {
+            return Err("QuotaInfo must not include non-scalar resources".to_owned());
+        }
+        if !names.insert(&resource.name) {
+            let name = &resource.name;
+            return Err(format!(
+                "QuotaInfo contains duplicate resource name '{name}'"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn not_too_large(amounts: &BTreeMap<String, Scalar>) -> Result<(), String> {

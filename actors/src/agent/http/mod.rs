@@ -1,8 +1,9 @@
 //! The agent's HTTP face: which path leads where, and what the handlers share.
 //! Takes no decision of its own.
 
+mod containers;
 mod executor;
-mod files;
+mod operator;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -17,16 +18,20 @@ use actix_server::Server;
 use actix_web::http::StatusCode;
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, HttpResponse, web};
+use arc_swap::ArcSwap;
 use tepui_core::agent::messages::ConnectionId;
 use tepui_core::agent::model::Snapshot;
 
-use super::actor::{AgentActor, Read};
+use super::actor::AgentActor;
+use super::files::AgentFiles;
+use super::usage::Usage;
 use crate::clock::Clock;
 use crate::http::body::Memory;
+use crate::http::files::{self, Log};
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::http::toggle::toggle;
-use crate::http::{not_found, text};
+use crate::http::{not_found, system, text};
 
 /// Threads that serve requests; executors' calls are small and few.
 const WORKERS: usize = 1;
@@ -50,32 +55,41 @@ const LIMITS: Limits = Limits {
 /// Where a path leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
+    Containerizer,
+    Containers,
     Executor,
-    Browse,
-    Download,
-    ReadFile,
+    Files(files::Route),
     Flags,
     Health,
     Logging,
     Metrics,
+    Operator,
     State,
+    Statistics,
+    SystemStats,
     Version,
 }
 
 const TABLE: Table<Route> = Table {
     delegate: "slave(1)",
     own: &[
-        (&["files", "browse"], Route::Browse),
-        (&["files", "download"], Route::Download),
-        (&["files", "read"], Route::ReadFile),
+        (&["files", "browse"], Route::Files(files::Route::Browse)),
+        (&["files", "debug"], Route::Files(files::Route::Debug)),
+        (&["files", "download"], Route::Files(files::Route::Download)),
+        (&["files", "read"], Route::Files(files::Route::Read)),
         (&["logging", "toggle"], Route::Logging),
         (&["metrics", "snapshot"], Route::Metrics),
+        (&["system", "stats.json"], Route::SystemStats),
         (&["version"], Route::Version),
     ],
     delegated: &[
+        (&["api", "v1"], Route::Operator),
         (&["api", "v1", "executor"], Route::Executor),
+        (&["containerizer", "debug"], Route::Containerizer),
+        (&["containers"], Route::Containers),
         (&["flags"], Route::Flags),
         (&["health"], Route::Health),
+        (&["monitor", "statistics"], Route::Statistics),
         (&["state"], Route::State),
     ],
 };
@@ -84,6 +98,9 @@ const TABLE: Table<Route> = Table {
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) actor: Addr<AgentActor>,
+    /// The agent as it published itself last.
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) usage: Arc<Usage>,
     /// Numbers executors' streams.
     pub(super) next: Arc<AtomicU64>,
     pub(super) flags: Arc<BTreeMap<String, String>>,
@@ -98,9 +115,23 @@ impl Shared {
         ConnectionId(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A view of the agent, or the answer when it has just ended.
-    async fn snapshot(&self) -> Result<Snapshot, HttpResponse> {
-        self.actor.send(Read).await.map_err(|_| ended())
+    /// A view of the agent, for which nobody waits.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The agent's name as a process of libprocess.
+    fn pid(&self) -> String {
+        format!("slave(1)@{}", self.address)
+    }
+
+    /// What `/files`, LIST_FILES and READ_FILE show.
+    fn files(&self) -> AgentFiles {
+        AgentFiles {
+            snapshot: self.snapshot(),
+            work_dir: self.work_dir.clone(),
+            log: Log::of_agent(&self.flags),
+        }
     }
 }
 
@@ -124,15 +155,18 @@ async fn dispatch(
     shared: web::Data<Shared>,
 ) -> HttpResponse {
     match TABLE.find(&decoded(request.path())) {
+        Some(Route::Containerizer) => containers::debug(&request, &shared),
+        Some(Route::Containers) => containers::containers(&request, &shared).await,
         Some(Route::Executor) => executor::call(&request, payload, &shared).await,
-        Some(Route::Browse) => files::browse(&request, &shared).await,
-        Some(Route::Download) => files::download(&request, &shared).await,
-        Some(Route::ReadFile) => files::read(&request, &shared).await,
+        Some(Route::Files(route)) => files::answer(route, &request, &shared.files()).await,
         Some(Route::Flags) => reads::flags(&request, &shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Logging) => toggle(&request),
         Some(Route::Metrics) => reads::metrics(&request, &shared).await,
+        Some(Route::Operator) => operator::call(&request, payload, &shared).await,
         Some(Route::State) => reads::state(&request, &shared).await,
+        Some(Route::Statistics) => containers::statistics(&request, &shared).await,
+        Some(Route::SystemStats) => system::stats(&request),
         Some(Route::Version) => reads::version(&request),
         None => not_found(),
     }

@@ -1,13 +1,14 @@
 //! Reads of the agent's own state.
 //! Changes nothing.
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::super::state;
-use super::Shared;
+use super::{Shared, ended};
 use crate::http::{json, version};
 use crate::metrics;
+use crate::metrics::names::Published;
 use crate::metrics::system::System;
 
 pub(super) fn version(request: &HttpRequest) -> HttpResponse {
@@ -19,20 +20,22 @@ pub(super) fn flags(request: &HttpRequest, shared: &Shared) -> HttpResponse {
 }
 
 pub(super) async fn state(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    let snapshot = match shared.snapshot().await {
-        Ok(snapshot) => snapshot,
-        Err(answer) => return answer,
-    };
-    let pid = format!("slave(1)@{}", shared.address);
-    json::answer(request, &state::agent(&snapshot, &shared.flags, &pid))
+    let (snapshot, flags, pid) = (shared.snapshot(), shared.flags.clone(), shared.pid());
+    // An agent may have a thousand tasks, and its worker has connections to serve meanwhile.
+    let written = web::block(move || state::agent(&snapshot, &flags, &pid)).await;
+    written.map_or_else(
+        |_pool_is_gone| ended(),
+        |state| json::answer(request, &state),
+    )
 }
 
 pub(super) async fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    let snapshot = match shared.snapshot().await {
-        Ok(snapshot) => snapshot,
-        Err(answer) => return answer,
-    };
+    json::answer(request, &published(shared))
+}
+
+/// All metrics as they are now.
+pub(super) fn published(shared: &Shared) -> Published {
+    let snapshot = shared.snapshot();
     let (used, now) = (state::used(&snapshot), shared.clock.now().wall);
-    let published = metrics::agent::agent(&snapshot, &used, now, &System::read());
-    json::answer(request, &published)
+    metrics::agent::agent(&snapshot, &used, now, &System::read())
 }

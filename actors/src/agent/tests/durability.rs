@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use actix::{Actor, Addr};
 use tepui_core::agent::Agent;
 use tepui_core::agent::journal::Restored;
-use tepui_core::agent::messages::{Answer, ConnectionId};
+use tepui_core::agent::messages::{Answer, ConnectionId, Input};
 use tepui_core::agent::recovery::Recovered;
 use tepui_protocol::journal::{Executor, ExecutorKind, Record};
 use tepui_protocol::pb::Pb;
@@ -16,7 +16,7 @@ use tepui_protocol::v1::{self, TaskState, TaskStatus};
 use tokio::sync::mpsc as events;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::super::actor::{AgentActor, ExecutorCall, Read};
+use super::super::actor::{AgentActor, ExecutorCall, Tell};
 use super::super::journal::{Durable, Job, Journal, Recorded};
 use super::super::settings;
 use super::{AGENT, FRAMEWORK, config};
@@ -182,7 +182,7 @@ impl Fixture {
 
     /// Waits until the actor has handled all it was sent.
     async fn settle(&self) {
-        self.actor.send(Read).await.unwrap();
+        self.actor.send(Tell(Input::Tick)).await.unwrap();
     }
 
     /// The next order of the journal: its number and how many updates it holds.

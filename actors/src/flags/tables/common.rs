@@ -40,7 +40,7 @@ flags! {
             "Directory for what must outlive the process. The agent's sandboxes live below it. \
              Required for the agent, and for the master unless --registry=in_memory.";
     [Logging]
-        external_log_file: Text, None, No, "Log file written by something else, shown by /files.";
+        external_log_file: Text, None, Yes, "Log file written by something else, shown by /files.";
         initialize_driver_logging: Bool, Some("true"),
             Inert("no scheduler or executor driver runs in this process"),
             "Driver sets up its own logging.";

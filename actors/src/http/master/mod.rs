@@ -1,13 +1,21 @@
 //! The master's HTTP face: which path does what, and what its handlers share.
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
+mod changes;
 mod guard;
 mod link;
+mod lists;
+mod maintenance;
 mod operator;
+mod pages;
+mod parse;
+mod quota;
 mod reads;
+mod registry;
 mod scheduler;
 mod standby;
 pub mod state;
+mod web;
 mod why;
 
 pub use link::Links;
@@ -31,14 +39,17 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::body::Memory;
+use super::files::{self, Log};
+use super::form::Fields;
 use super::path::Table;
-use super::shared::SharedAnswer;
-use super::unread;
+use super::shared::SharedAnswers;
+use super::{compress, json, system, unread};
 use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
+use changes::Change;
 
 /// Calls that may wait for the master at a time; more are answered 503.
 pub const MAX_CALLS_IN_FLIGHT: usize = 1024;
@@ -70,9 +81,22 @@ pub struct Face {
     /// Calls that may wait for the master.
     pub calls: Arc<Semaphore>,
     /// What `/state` answers.
-    pub state: SharedAnswer,
+    pub state: SharedAnswers,
+    /// What `/state-summary` answers.
+    pub summary: SharedAnswers,
+    /// What `/slaves` answers.
+    pub slaves: SharedAnswers,
+    /// What `/frameworks` answers.
+    pub frameworks: SharedAnswers,
     /// What the reads of the operator API share.
     pub operator: OperatorShared,
+}
+
+impl Face {
+    /// What `/files`, LIST_FILES and READ_FILE show: the master's log.
+    pub(super) fn files(&self) -> Log {
+        Log::of_master(&self.config.flags)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +105,7 @@ enum Route {
     Operator,
     AgentLink,
     Guard,
+    Files(files::Route),
     Why,
     Health,
     Logging,
@@ -89,14 +114,44 @@ enum Route {
     State,
     Metrics,
     Redirect,
+    Pages,
+    Summary,
+    Slaves,
+    Frameworks,
+    Tasks,
+    Roles,
+    Quota,
+    Weights,
+    Change(Change),
+    Teardown,
+    Schedule,
+    Status,
+    MachineDown,
+    MachineUp,
+    Help,
+    Processes,
+    SystemStats,
+    Profiler,
+    Registry,
 }
 
 const ROUTES: Table<Route> = Table {
     delegate: "master",
     own: &[
+        (&["files", "browse"], Route::Files(files::Route::Browse)),
+        (&["files", "debug"], Route::Files(files::Route::Debug)),
+        (&["files", "download"], Route::Files(files::Route::Download)),
+        (&["files", "read"], Route::Files(files::Route::Read)),
         (&["version"], Route::Version),
+        (&["ui"], Route::Pages),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["logging", "toggle"], Route::Logging),
+        (&["help"], Route::Help),
+        (&["__processes__"], Route::Processes),
+        (&["system", "stats.json"], Route::SystemStats),
+        (&["profiler", "start"], Route::Profiler),
+        (&["profiler", "stop"], Route::Profiler),
+        (&["registrar(1)", "registry"], Route::Registry),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -109,14 +164,35 @@ const ROUTES: Table<Route> = Table {
         (&["flags"], Route::Flags),
         (&["state"], Route::State),
         (&["redirect"], Route::Redirect),
+        (&["state-summary"], Route::Summary),
+        (&["slaves"], Route::Slaves),
+        (&["frameworks"], Route::Frameworks),
+        (&["tasks"], Route::Tasks),
+        (&["roles"], Route::Roles),
+        (&["quota"], Route::Quota),
+        (&["weights"], Route::Weights),
+        (&["reserve"], Route::Change(Change::Reserve)),
+        (&["unreserve"], Route::Change(Change::Unreserve)),
+        (&["create-volumes"], Route::Change(Change::CreateVolumes)),
+        (&["destroy-volumes"], Route::Change(Change::DestroyVolumes)),
+        (&["teardown"], Route::Teardown),
+        (&["maintenance", "schedule"], Route::Schedule),
+        (&["maintenance", "status"], Route::Status),
+        (&["machine", "down"], Route::MachineDown),
+        (&["machine", "up"], Route::MachineUp),
     ],
 };
 
 /// Answers every request.
 pub async fn dispatch(request: HttpRequest, payload: Payload, face: Data<Face>) -> HttpResponse {
     let (payload, unread) = unread::watch(payload.into_inner());
-    let mut response = route(&request, payload, &face).await;
+    let response = match Fields::decode(request.query_string().as_bytes()) {
+        Ok(_) => route(&request, payload, &face).await,
+        // Mesos hangs up without a word.
+        Err(error) => bad_request(format!("Unable to decode query string: {error}")),
+    };
     unread.answered();
+    let mut response = compress::compress(&request, response);
     // Names of headers are written as Mesos writes them, for clients that compare them exactly.
     response.head_mut().set_camel_case_headers(true);
     response
@@ -132,6 +208,7 @@ async fn route(
         Some(Route::Operator) => operator::handle(request, payload, face).await,
         Some(Route::AgentLink) => link::refuse(),
         Some(Route::Guard) => guard::handle(request, payload, face).await,
+        Some(Route::Files(route)) => files::answer(route, request, &face.files()).await,
         Some(Route::Why) => why::handle(request, face).await,
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Logging) => super::toggle::toggle(request),
@@ -139,8 +216,31 @@ async fn route(
         Some(Route::Flags) => reads::flags(request, &face.config),
         Some(Route::State) => reads::state(request, face).await,
         Some(Route::Metrics) => reads::metrics(request, face).await,
+        Some(Route::Redirect) if standby::goes_on(request.path()) => super::not_found(),
         Some(Route::Redirect) => standby::redirect(&face.info, ""),
-        None => super::not_found(),
+        Some(Route::Summary) => lists::summary(request, face).await,
+        Some(Route::Slaves) => lists::slaves(request, face).await,
+        Some(Route::Frameworks) => lists::frameworks(request, face).await,
+        Some(Route::Tasks) => lists::tasks(request, face).await,
+        Some(Route::Roles) => lists::roles(request, face).await,
+        Some(Route::Quota) => quota::quota(request, payload, face).await,
+        Some(Route::Weights) => quota::weights(request, payload, face).await,
+        Some(Route::Change(change)) => changes::handle(change, request, payload, face).await,
+        Some(Route::Teardown) => changes::teardown(request, payload, face).await,
+        Some(Route::Schedule) => maintenance::schedule(request, payload, face).await,
+        Some(Route::Status) => maintenance::status(request, face),
+        Some(Route::MachineDown) => maintenance::down(request, payload, face).await,
+        Some(Route::MachineUp) => maintenance::up(request, payload, face).await,
+        Some(Route::Help) => pages::HELP.answer(request),
+        Some(Route::Processes) => system::processes(request, &pages::HELP),
+        Some(Route::SystemStats) => system::stats(request),
+        Some(Route::Profiler) => system::profiler(),
+        Some(Route::Registry) => {
+            let snapshot = face.snapshot.load_full();
+            json::answer_long(request, || registry::Registry(snapshot)).await
+        }
+        Some(Route::Pages) => web::page(request, face),
+        None => web::root(request),
     }
 }
 
@@ -176,5 +276,31 @@ mod tests {
             ROUTES.find(tepui_protocol::link::PATH),
             Some(Route::AgentLink)
         );
+    }
+
+    #[test]
+    fn every_page_is_of_a_route_and_every_route_has_one() {
+        let mut named: Vec<Vec<String>> = Vec::new();
+        for page in pages::HELP.pages {
+            let path = format!("/{}{}", page.process, page.path);
+            assert!(ROUTES.find(&path).is_some(), "{path}");
+            let segments = path.split('/').filter(|segment| !segment.is_empty());
+            named.push(segments.map(str::to_owned).collect());
+        }
+        let own = ROUTES.own.iter().map(|(path, _)| path.to_vec());
+        let of_delegate = ROUTES.delegated.iter();
+        let of_delegate = of_delegate.map(|(path, _)| [&[ROUTES.delegate], *path].concat());
+        // None is to be called by people: one is of agents, two are where this is told, and the web
+        // pages are for browsers.
+        let unnamed = [
+            vec!["master", "api", "tepui", "v1", "agent-link"],
+            vec!["help"],
+            vec!["__processes__"],
+            vec!["ui"],
+        ];
+        for path in own.chain(of_delegate) {
+            let is_named = named.iter().any(|named| *named == path);
+            assert!(is_named || unnamed.contains(&path), "{path:?} has no page");
+        }
     }
 }

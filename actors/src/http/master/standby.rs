@@ -11,11 +11,13 @@ use tepui_core::master::model::Snapshot;
 use tepui_protocol::v1;
 use tokio::sync::watch;
 
-use super::{ROUTES, Route, reads, unavailable};
+use super::{ROUTES, Route, bad_request, pages, reads, unavailable};
 use crate::clock::Clock;
 use crate::election::Decision;
-use crate::http::json;
+use crate::http::files::{self, Log};
+use crate::http::form::Fields;
 use crate::http::toggle::toggle;
+use crate::http::{compress, json, system};
 use crate::master::config::MasterConfig;
 use crate::metrics::master::MasterMetrics;
 
@@ -35,19 +37,34 @@ pub struct Standby {
 
 /// Answers every request of a master on standby.
 pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpResponse {
-    let mut response = route(&request, &standby);
+    let response = match Fields::decode(request.query_string().as_bytes()) {
+        Ok(_) => route(&request, &standby).await,
+        Err(error) => bad_request(format!("Unable to decode query string: {error}")),
+    };
+    let mut response = compress::compress(&request, response);
     response.head_mut().set_camel_case_headers(true);
     response
 }
 
 /// As Mesos: what is about this process it answers itself, for all else there is the leader.
-fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
+async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
     match ROUTES.find(request.path()) {
+        Some(Route::Files(route)) => {
+            let log = Log::of_master(&standby.config.flags);
+            files::answer(route, request, &log).await
+        }
         Some(Route::Health) => HttpResponse::Ok().finish(),
         Some(Route::Logging) => toggle(request),
         Some(Route::Version) => reads::version(request),
         Some(Route::Flags) => reads::flags(request, &standby.config),
         Some(Route::Metrics) => metrics(request, standby),
+        Some(Route::Help) => pages::HELP.answer(request),
+        Some(Route::Processes) => system::processes(request, &pages::HELP),
+        Some(Route::SystemStats) => system::stats(request),
+        Some(Route::Profiler) => system::profiler(),
+        // It has read none.
+        Some(Route::Registry) => json::answer(request, &serde_json::json!({})),
+        Some(Route::Redirect) if goes_on(request.path()) => crate::http::not_found(),
         Some(Route::Redirect) => to_leader(standby, ""),
         Some(
             Route::Scheduler
@@ -55,12 +72,28 @@ fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
             | Route::AgentLink
             | Route::Guard
             | Route::Why
-            | Route::State,
+            | Route::State
+            | Route::Summary
+            | Route::Slaves
+            | Route::Frameworks
+            | Route::Tasks
+            | Route::Roles
+            | Route::Quota
+            | Route::Weights
+            | Route::Change(_)
+            | Route::Teardown
+            | Route::Schedule
+            | Route::Status
+            | Route::MachineDown
+            | Route::MachineUp,
         ) => {
             let whole = request.uri().path_and_query();
             let whole = whole.map_or("/", |whole| whole.as_str());
             to_leader(standby, &delegated(whole))
         }
+        // Pages are read from the leader that they tell of, at the same path.
+        Some(Route::Pages) => to_leader(standby, request.path()),
+        None if request.path() == "/" => to_leader(standby, "/"),
         None => crate::http::not_found(),
     }
 }
@@ -84,7 +117,7 @@ fn to_leader(standby: &Standby, path: &str) -> HttpResponse {
 }
 
 /// A path as Mesos redirects it: beginning with the process that answers it.
-fn delegated(path: &str) -> String {
+pub(super) fn delegated(path: &str) -> String {
     let path = path.trim_start_matches('/');
     let own = ROUTES.delegate;
     let rest = match path.strip_prefix(own) {
@@ -96,14 +129,25 @@ fn delegated(path: &str) -> String {
     format!("/{own}/{rest}")
 }
 
-/// Sends a client to a master, the way Mesos writes it: without a scheme, as it uses the client's.
-pub(super) fn redirect(leader: &v1::MasterInfo, path: &str) -> HttpResponse {
-    let host = match &leader.hostname {
+/// Whether a path goes on below `/redirect`: then there is nothing, so that nobody is sent in
+/// circles.
+pub(super) fn goes_on(path: &str) -> bool {
+    !path.trim_end_matches('/').ends_with("/redirect")
+}
+
+/// Where a master is reached, by the name it gives itself.
+pub(super) fn host_and_port(master: &v1::MasterInfo) -> String {
+    let host = match &master.hostname {
         Some(name) if name.contains(':') => format!("[{name}]"),
         Some(name) => name.clone(),
-        None => std::net::Ipv4Addr::from(leader.ip.to_le_bytes()).to_string(),
+        None => std::net::Ipv4Addr::from(master.ip.to_le_bytes()).to_string(),
     };
-    let location = format!("//{host}:{}{path}", leader.port);
+    format!("{host}:{}", master.port)
+}
+
+/// Sends a client to a master, the way Mesos writes it: without a scheme, as it uses the client's.
+pub(super) fn redirect(leader: &v1::MasterInfo, path: &str) -> HttpResponse {
+    let location = format!("//{}{path}", host_and_port(leader));
     match HeaderValue::from_str(&location) {
         Ok(location) => HttpResponse::build(StatusCode::TEMPORARY_REDIRECT)
             .insert_header((LOCATION, location))
@@ -128,6 +172,12 @@ mod tests {
         ] {
             assert_eq!(delegated(path), expected);
         }
+    }
+
+    #[test]
+    fn nothing_is_below_redirect() {
+        assert!(!goes_on("/redirect") && !goes_on("/master/redirect/"));
+        assert!(goes_on("/redirect/x") && goes_on("/master/redirect/redirect/x"));
     }
 
     #[test]

@@ -1,19 +1,16 @@
 //! What is in the headers of all answers, and what clients say in theirs.
 //! Knows no routes.
 
-use actix_web::body::BoxBody;
 use actix_web::http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    CACHE_CONTROL, CONTENT_TYPE, ContentEncoding, EXPIRES, HeaderMap, HeaderName, HeaderValue,
-    PRAGMA, VARY, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+    CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue, PRAGMA,
+    X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::info::InfoSource;
-
-/// Answers at least this long are compressed for those who want it; shorter ones fit a packet.
-const MIN_COMPRESSED_BYTES: u64 = 1024;
+use crate::http::compress::{compress, listed};
 
 /// Adds the headers that every answer has, and compresses it if the client wants that.
 pub(super) fn finish(
@@ -61,41 +58,6 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
-}
-
-fn compress(request: &HttpRequest, answer: HttpResponse) -> HttpResponse {
-    use actix_web::body::{BodySize, MessageBody};
-    let is_long = match answer.body().size() {
-        BodySize::Sized(length) => length >= MIN_COMPRESSED_BYTES,
-        // Streams of events are of no known size, and never compressed.
-        BodySize::None | BodySize::Stream => false,
-    };
-    if !is_long || !wants(request, ACCEPT_ENCODING, "gzip") {
-        return answer;
-    }
-    answer.map_body(|head, body| {
-        head.headers_mut()
-            .insert(VARY, HeaderValue::from_static("accept-encoding"));
-        let gzip = ContentEncoding::Gzip;
-        BoxBody::new(actix_http::encoding::Encoder::response(gzip, head, body))
-    })
-}
-
-/// Whether a header that lists what is wanted lists `value`, not with a weight of 0.
-fn wants(request: &HttpRequest, name: HeaderName, value: &str) -> bool {
-    listed(request, name).any(|(entry, wanted)| wanted && (entry == value || entry == "*"))
-}
-
-fn listed(request: &HttpRequest, name: HeaderName) -> impl Iterator<Item = (String, bool)> {
-    let headers = request.headers().get_all(name);
-    let texts = headers.filter_map(|value| value.to_str().ok());
-    texts.flat_map(|text| text.split(',')).map(|entry| {
-        let mut parts = entry.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q="));
-        let weight = weight.and_then(|weight| weight.parse::<f64>().ok());
-        (kind, weight != Some(0.0))
-    })
 }
 
 /// Whether a client takes answers of this type; without an `Accept` it takes any.

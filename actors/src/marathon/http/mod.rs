@@ -49,7 +49,7 @@ use self::query::Query;
 use super::handle::Handle;
 use crate::clock::Clock;
 use crate::http::body::{self, Memory};
-use crate::http::unread;
+use crate::http::{pages, unread};
 use crate::metrics::marathon::MarathonMetrics;
 
 /// Event streams that may be open at a time; further ones are answered 503.
@@ -57,6 +57,11 @@ pub const MAX_STREAMS: usize = 512;
 
 /// Looks for a leader before a request is answered without one: for 2.75 s, as in Marathon.
 const LOOKS: u32 = 55;
+
+/// What web pages are told; each instance serves them itself, whoever leads.
+const TOLD: pages::Face = pages::Face::Apps {
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -113,6 +118,12 @@ async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> H
     let measured = Measured::begin(&request, face);
     let (payload, unread) = unread::watch(measured.received(payload));
     let admitted = face.guard.admit(&request);
+    if admitted.is_ok()
+        && let Some(page) = pages::answer(&request, || TOLD)
+    {
+        unread.answered();
+        return measured.answered(page);
+    }
     let is_elected = admitted.is_ok() && until_led(&face.info).await;
     let answer = match admitted {
         Err(refusal) => refusal,

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use tracing::{Dispatch, debug, info, warn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 

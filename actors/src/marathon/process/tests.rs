@@ -238,7 +238,7 @@ async fn credentials_are_asked_for_everywhere() {
     });
     let address = address.await.expect("an address");
     let client = reqwest::Client::new();
-    for path in ["/ping", "/v2/apps", "/nothing"] {
+    for path in ["/ping", "/v2/apps", "/nothing", "/ui/", "/ui/face.json"] {
         let url = format!("http://{address}{path}");
         let refused = client.get(&url).send().await.expect("an answer");
         assert_eq!(refused.status(), 401, "{path}");

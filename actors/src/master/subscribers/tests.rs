@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -291,7 +292,7 @@ async fn a_thousand_idle_streams_cost_nothing_but_heartbeats() {
     for _ in 0..1000 {
         bodies.push(fixture.open().await);
     }
-    tokio::time::sleep(HEARTBEAT_INTERVAL * 4).await;
+    tokio::time::sleep(HEARTBEAT_INTERVAL * 4 + Duration::from_secs(1)).await;
     fixture.tell(0..1);
     for body in &mut bodies {
         for _ in 0..4 {

@@ -17,7 +17,7 @@ use crate::cluster::Marathon;
 use crate::fleet::{FleetHandle, TaskCount};
 use crate::framework::Error;
 use crate::machine;
-use crate::prober::{Pace, Prober};
+use crate::prober::{Pace, Prober, Question};
 use crate::report::Run;
 use crate::sampler::Sampler;
 
@@ -173,7 +173,8 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// When no client can be made.
     pub fn read(&self, path: &str, pace: Pace, readers: usize) -> Result<Prober, Error> {
-        Prober::start(self.stage.clock, &self.api.url(path), pace, readers)
+        let question = Question::get(self.api.url(path));
+        Prober::start(self.stage.clock, &question, pace, readers)
     }
 
     /// Makes a change and waits for its end; gives how long both took.

@@ -4,6 +4,7 @@
 mod cluster;
 mod events;
 mod maintenance;
+mod old_quota;
 mod quota;
 mod reads;
 mod requests;
@@ -23,12 +24,12 @@ pub(super) use resources::Change;
 
 use tepui_protocol::v1;
 use v1::maintenance::Schedule;
-use v1::quota::QuotaConfig;
+use v1::quota::{QuotaConfig, QuotaRequest};
 
 use super::messages::{Answer, Effect, Token};
 use super::model::Phase;
 use super::{Master, call};
-use crate::ids::AgentId;
+use crate::ids::{AgentId, FrameworkId, Role};
 use crate::registry::DeactivationChange;
 use crate::time::Now;
 
@@ -50,6 +51,15 @@ pub enum Request {
         /// Whether to do without the check that the cluster can meet all guarantees.
         force: bool,
     },
+    /// Quota for a role that has none; what is guaranteed is its limit as well.
+    SetQuota(QuotaRequest),
+    /// A role's quota ends.
+    RemoveQuota {
+        /// The role.
+        role: Role,
+        /// The path of the request, where refusals name it: it is the role's name there.
+        path: Option<String>,
+    },
     /// New weights of roles, all or none.
     UpdateWeights(Vec<v1::WeightInfo>),
     /// A new maintenance schedule in place of the old one.
@@ -60,6 +70,8 @@ pub enum Request {
     StopMaintenance(Vec<v1::MachineId>),
     /// An agent will never come back; its tasks can be started elsewhere.
     MarkAgentGone(AgentId),
+    /// A framework ends, with all that it runs.
+    Teardown(FrameworkId),
     /// An agent is drained, deactivated or reactivated.
     ChangeDeactivation {
         /// The agent.
@@ -92,6 +104,8 @@ impl Master {
             Request::UpdateQuota { configs, force } => {
                 self.update_quota(&configs, force, reply, out);
             }
+            Request::SetQuota(request) => self.set_quota(request, reply, out),
+            Request::RemoveQuota { role, path } => self.remove_quota(role, path, reply, out),
             Request::UpdateWeights(weights) => self.update_weights(&weights, reply, out),
             Request::UpdateMaintenanceSchedule(schedule) => {
                 self.update_maintenance_schedule(schedule, reply, out);
@@ -104,7 +118,17 @@ impl Master {
             Request::ChangeDeactivation { agent, change } => {
                 self.change_deactivation(agent, change, reply, out);
             }
+            Request::Teardown(id) => self.teardown(now, &id, reply, out),
             Request::ReleaseHeld => self.release_held(now, reply, out),
         }
+    }
+    /// TEARDOWN; Mesos: `Master::Http::_teardown`.
+    fn teardown(&mut self, now: Now, id: &FrameworkId, reply: Token, out: &mut Vec<Effect>) {
+        if !self.frameworks.contains_key(id) {
+            let text = "No framework found with specified ID".to_string();
+            return out.push(Effect::Reply(reply, Answer::Refused(400, text)));
+        }
+        self.remove_framework(now, id, out);
+        out.push(Effect::Reply(reply, Answer::Ok));
     }
 }

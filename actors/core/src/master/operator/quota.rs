@@ -77,9 +77,24 @@ impl Master {
         Ok(())
     }
 
-    /// Whether the cluster could meet all guarantees; disconnected agents count, as they mostly
-    /// come back.
+    /// Whether the cluster could meet all guarantees.
     fn check_capacity(&self, quotas: &[(Role, Quota)]) -> Result<(), String> {
+        let (guarantees, capacity) = self.guarantees_and_capacity(quotas);
+        match capacity.contains(&guarantees) {
+            true => Ok(()),
+            false => Err(format!(
+                "Invalid QuotaConfig: total quota guarantees '{guarantees}' exceed cluster \
+                 capacity '{capacity}' (use 'force' flag to bypass this check)"
+            )),
+        }
+    }
+
+    /// What would be guaranteed with these quotas, and what the cluster has; disconnected agents
+    /// count, as they mostly come back.
+    pub(super) fn guarantees_and_capacity(
+        &self,
+        quotas: &[(Role, Quota)],
+    ) -> (Quantities, Quantities) {
         let mut all = self.quotas.clone();
         all.extend(quotas.iter().cloned());
         let mut guarantees = Quantities::default();
@@ -90,13 +105,7 @@ impl Master {
         for agent in self.agents.values() {
             capacity.add(&agent.total.non_revocable().quantities());
         }
-        match capacity.contains(&guarantees) {
-            true => Ok(()),
-            false => Err(format!(
-                "Invalid QuotaConfig: total quota guarantees '{guarantees}' exceed cluster \
-                 capacity '{capacity}' (use 'force' flag to bypass this check)"
-            )),
-        }
+        (guarantees, capacity)
     }
 
     /// What counts against a role's quota: what its subtree uses, and its unused reservations.

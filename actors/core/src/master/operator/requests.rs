@@ -10,7 +10,7 @@ use tepui_protocol::v1::offer::operation::{
 use tepui_protocol::v1::{self, DrainConfig, Resource};
 
 use super::Request;
-use crate::ids::AgentId;
+use crate::ids::{AgentId, FrameworkId, Role};
 use crate::registry::DeactivationChange;
 use crate::resources::Resources;
 
@@ -47,6 +47,15 @@ impl Request {
                     force: payload.force.unwrap_or(false),
                 })
             }
+            Type::SetQuota => {
+                let payload = present(call.set_quota, "set_quota")?;
+                Ok(Request::SetQuota(payload.quota_request))
+            }
+            Type::RemoveQuota => {
+                let payload = present(call.remove_quota, "remove_quota")?;
+                let role = Role::from(payload.role.as_str());
+                Ok(Request::RemoveQuota { role, path: None })
+            }
             Type::UpdateWeights => {
                 let payload = present(call.update_weights, "update_weights")?;
                 Ok(Request::UpdateWeights(payload.weight_infos))
@@ -67,6 +76,10 @@ impl Request {
             Type::MarkAgentGone => {
                 let payload = present(call.mark_agent_gone, "mark_agent_gone")?;
                 Ok(Request::MarkAgentGone(AgentId::from(&payload.agent_id)))
+            }
+            Type::Teardown => {
+                let payload = present(call.teardown, "teardown")?;
+                Ok(Request::Teardown(FrameworkId::from(&payload.framework_id)))
             }
             Type::DrainAgent => {
                 let payload = present(call.drain_agent, "drain_agent")?;
@@ -215,11 +228,14 @@ mod tests {
             ("GROW_VOLUME", "grow_volume"),
             ("SHRINK_VOLUME", "shrink_volume"),
             ("UPDATE_QUOTA", "update_quota"),
+            ("SET_QUOTA", "set_quota"),
+            ("REMOVE_QUOTA", "remove_quota"),
             ("UPDATE_WEIGHTS", "update_weights"),
             ("UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule"),
             ("START_MAINTENANCE", "start_maintenance"),
             ("STOP_MAINTENANCE", "stop_maintenance"),
             ("MARK_AGENT_GONE", "mark_agent_gone"),
+            ("TEARDOWN", "teardown"),
         ] {
             let text = format!("Expecting '{payload}' to be present");
             assert_eq!(refused(&json!({"type": kind})), text);

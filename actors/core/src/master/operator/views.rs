@@ -30,7 +30,7 @@ pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) ->
         offered_resources: sum(offered).to_v1(Format::Endpoint),
         capabilities: capabilities(&agent.capabilities),
         deactivated: Some(deactivation.is_some()),
-        drain_info: deactivation.and_then(|it| it.drain.clone()),
+        drain_info: deactivation.and_then(|it| it.drain),
         estimated_drain_start_time: agent.drain_started.map(time_info),
         ..get_agents::Agent::default()
     }

@@ -9,6 +9,7 @@ mod gone;
 mod inverse_offers;
 mod launch;
 mod maintenance;
+mod old_quota;
 mod operation_updates;
 mod operator_changes;
 mod operator_events;

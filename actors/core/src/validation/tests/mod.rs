@@ -2,6 +2,7 @@
 //! What was recorded from Apache Mesos is replayed in `golden`.
 
 mod agent;
+mod agent_call;
 mod calls;
 mod checks;
 mod cluster;

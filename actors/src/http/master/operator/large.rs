@@ -410,6 +410,13 @@ fn task(task: &Memo<Task>) -> &RawValue {
 
 /// An agent as JSON, which is written anew only when the agent has changed: its offers are listed
 /// in it, and an offer never changes.
+///
+/// Mesos's JSON says of every agent that it checkpoints, though the v1 message has no field for it.
 fn agent<'a>(agent: &'a Memo<Agent>, view: &View) -> &'a RawValue {
-    agent.written_v1(|agent| write(&operator::agent(agent, view.offered(agent))))
+    agent.written_v1(|agent| {
+        let shown = write(&operator::agent(agent, view.offered(agent)));
+        let begin = "\"agent_info\":{";
+        let more = format!("{begin}\"checkpoint\":true,");
+        RawValue::from_string(shown.get().replacen(begin, &more, 1)).unwrap_or(shown)
+    })
 }

@@ -15,9 +15,9 @@ use super::resources::ResourcesView;
 use super::task::task;
 use super::{LabelView, labels, role};
 
-/// A framework, whether it is running or completed.
+/// What `/state-summary` shows of a framework, too.
 #[derive(Serialize)]
-pub(super) struct FrameworkView<'a> {
+pub(super) struct SummaryView<'a> {
     id: &'a str,
     name: &'a str,
     used_resources: ResourcesView<'a>,
@@ -28,6 +28,50 @@ pub(super) struct FrameworkView<'a> {
     active: bool,
     connected: bool,
     recovered: bool,
+}
+
+impl<'a> SummaryView<'a> {
+    pub(super) fn new(
+        framework: &'a Framework,
+        used_resources: ResourcesView<'a>,
+        snapshot: &'a Snapshot,
+    ) -> Self {
+        let info = &*framework.info;
+        let connected = matches!(framework.state, FrameworkState::Active(_));
+        SummaryView {
+            id: framework.id.as_str(),
+            name: &info.name,
+            used_resources,
+            offered_resources: ResourcesView::of_all(
+                offers(framework, snapshot).map(|offer| &offer.resources),
+            ),
+            capabilities: capabilities(info).map(|one| one.as_str_name()).collect(),
+            hostname: info.hostname(),
+            webui_url: info.webui_url(),
+            active: connected,
+            connected,
+            recovered: framework.state == FrameworkState::Recovered,
+        }
+    }
+}
+
+fn capabilities(info: &v1::FrameworkInfo) -> impl Iterator<Item = capability::Type> {
+    info.capabilities.iter().map(|one| one.r#type())
+}
+
+fn offers<'a>(
+    framework: &'a Framework,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = &'a Arc<Offer>> {
+    let ids = framework.offers.iter();
+    ids.filter_map(move |id| snapshot.offers.get(id))
+}
+
+/// A framework, whether it is running or completed.
+#[derive(Serialize)]
+pub(super) struct FrameworkView<'a> {
+    #[serde(flatten)]
+    summary: SummaryView<'a>,
     user: &'a str,
     failover_timeout: f64,
     checkpoint: bool,
@@ -70,35 +114,11 @@ enum Constraints<'a> {
 impl<'a> FrameworkView<'a> {
     pub(super) fn new(framework: &'a Framework, snapshot: &'a Snapshot) -> Self {
         let info = &*framework.info;
-        let offers = || {
-            framework
-                .offers
-                .iter()
-                .filter_map(|id| snapshot.offers.get(id))
-        };
-        let offered = || offers().map(|offer| &offer.resources);
-        let (used_resources, resources) =
-            ResourcesView::of_all_and_with(used(framework), offered());
-        let connected = matches!(framework.state, FrameworkState::Active(_));
-        let capabilities = info
-            .capabilities
-            .iter()
-            .map(|capability| capability.r#type());
+        let offered = offers(framework, snapshot).map(|offer| &offer.resources);
+        let (used_resources, resources) = ResourcesView::of_all_and_with(used(framework), offered);
         FrameworkView {
-            id: framework.id.as_str(),
-            name: &info.name,
+            summary: SummaryView::new(framework, used_resources, snapshot),
             resources,
-            used_resources,
-            offered_resources: ResourcesView::of_all(offered()),
-            capabilities: capabilities
-                .clone()
-                .map(|capability| capability.as_str_name())
-                .collect(),
-            hostname: info.hostname(),
-            webui_url: info.webui_url(),
-            active: connected,
-            connected,
-            recovered: framework.state == FrameworkState::Recovered,
             user: &info.user,
             failover_timeout: info.failover_timeout(),
             checkpoint: info.checkpoint(),
@@ -108,17 +128,16 @@ impl<'a> FrameworkView<'a> {
                 .map_or(0.0, |time| time.as_secs_f64()),
             principal: info.principal.as_deref(),
             reregistered_time: framework.reregistered_time.map(|time| time.as_secs_f64()),
-            roles: match capabilities
-                .into_iter()
-                .any(|one| one == capability::Type::MultiRole)
-            {
+            roles: match capabilities(info).any(|one| one == capability::Type::MultiRole) {
                 true => Roles::Roles(&info.roles),
                 false => Roles::Role(info.role.as_deref().unwrap_or("*")),
             },
             tasks: Tasks::ById(&framework.tasks),
             unreachable_tasks: Tasks::ById(&framework.unreachable_tasks),
             completed_tasks: Tasks::InOrder(&framework.completed_tasks),
-            offers: offers().map(|offer| OfferView::new(offer)).collect(),
+            offers: offers(framework, snapshot)
+                .map(|offer| OfferView::new(offer))
+                .collect(),
             executors: executors(framework),
             labels: labels(info.labels.as_ref()),
             offer_constraints: match &framework.constraints {

@@ -1,10 +1,18 @@
-//! `/state`: the whole master as Mesos shows it, written straight from a snapshot.
+//! `/state`, and what shows parts of it, as Mesos does: written straight from a snapshot.
 //! Holds no copy of the state; each part is built as it is written.
 
 mod agent;
+mod extended;
 mod framework;
+mod frameworks;
+#[cfg(test)]
+mod list_tests;
 mod resources;
+mod roles;
+mod slaves;
+mod summary;
 mod task;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +32,11 @@ use crate::http::version::{Version, version};
 use crate::master::config::MasterConfig;
 use agent::{RecoveredView, agent};
 use framework::FrameworkView;
+pub use frameworks::Frameworks;
+pub use roles::Roles;
+pub use slaves::Slaves;
+pub use summary::Summary;
+pub use tasks::{Page, TaskList};
 
 /// What `/state` tells.
 pub struct State {

@@ -59,7 +59,7 @@ fn reservations_are_shown_by_role() {
 }
 
 /// A resource reserved to `web` at run time.
-fn reserved_to_web(name: &str, amount: f64) -> v1::Resource {
+pub(super) fn reserved_to_web(name: &str, amount: f64) -> v1::Resource {
     v1::Resource {
         name: name.to_owned(),
         r#type: v1::value::Type::Scalar.into(),
@@ -74,7 +74,7 @@ fn reserved_to_web(name: &str, amount: f64) -> v1::Resource {
 }
 
 /// A master with an agent of 4 CPUs and 64 MB of disk, of which these are reserved.
-fn master_of(made: Vec<v1::Resource>) -> Snapshot {
+pub(super) fn master_of(made: Vec<v1::Resource>) -> Snapshot {
     let now = Now::default();
     let info = v1::MasterInfo {
         id: "M".to_owned(),
