@@ -33,7 +33,7 @@ pub(super) enum Output {
 /// The option that chooses.
 #[derive(Debug, Clone, ClapArgs)]
 pub(super) struct OutputArg {
-    /// How to print: a table, one with more columns, or the server's answer as JSON or YAML
+    /// How to print: table, wide (more columns), or the server's answer as json or yaml
     #[arg(
         short,
         long,
@@ -41,8 +41,7 @@ pub(super) struct OutputArg {
         value_enum,
         value_name = "FORM",
         default_value = "table",
-        hide_possible_values = true,
-        help = "How to print: table, wide (more columns), or the server's answer as json or yaml"
+        hide_possible_values = true
     )]
     pub(super) output: Output,
 }

@@ -28,12 +28,13 @@ pub(super) fn one<'a, T>(
         let text = format!("expected the beginning of an id of a {kind}, got nothing");
         return Err(Trouble::Usage(text));
     }
-    let tests: [&dyn Fn(&Candidate<'a, T>) -> bool; 3] =
-        [&|it| it.id == wanted, &|it| it.name == wanted, &|it| {
-            it.id.starts_with(wanted)
-        }];
-    for is_meant in tests {
-        let found: Vec<_> = all.iter().filter(|it| is_meant(it)).collect();
+    for rank in 0..3 {
+        let is_meant = |it: &&Candidate<'a, T>| match rank {
+            0 => it.id == wanted,
+            1 => it.name == wanted,
+            _ => it.id.starts_with(wanted),
+        };
+        let found: Vec<_> = all.iter().filter(is_meant).collect();
         match found.as_slice() {
             [] => {}
             [one] => return Ok(one.it),
