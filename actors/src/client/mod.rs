@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod files;
 pub(crate) mod http1;
+mod records;
 mod server;
 mod subscription;
 
@@ -19,6 +20,7 @@ pub use calls::{accept, acknowledge, decline, kill, reconcile, suppress, teardow
 pub use error::ClientError;
 pub use events::{EventStream, ServerEvent};
 pub use files::{AgentFile, agent_url, percent_encode};
+pub use records::RecordStream;
 pub use server::{Answer, Method, Request, Server};
 pub use subscription::{Caller, Subscription};
 pub use tepui_protocol::media::MediaType;

@@ -54,6 +54,7 @@ pub struct Request {
     path: String,
     accept: &'static str,
     body: Option<Vec<u8>>,
+    is_sent_on: bool,
 }
 
 /// An answer that has been read to its end, whatever its status.
@@ -82,6 +83,7 @@ impl Request {
             path: path.into(),
             accept: "application/json",
             body: None,
+            is_sent_on: false,
         }
     }
 
@@ -90,6 +92,16 @@ impl Request {
     pub fn with_body(self, body: Vec<u8>) -> Request {
         let body = Some(body);
         Request { body, ..self }
+    }
+
+    /// Sent on to where a redirect leads even if it changes something. Masters on standby, which do
+    /// nothing themselves, answer so.
+    #[must_use]
+    pub fn sent_on(self) -> Request {
+        Request {
+            is_sent_on: true,
+            ..self
+        }
     }
 
     /// With another wish for the type of the answer.
@@ -119,8 +131,8 @@ impl Server {
         self
     }
 
-    /// Sends a request and reads its answer. One that only reads is sent on to where a redirect
-    /// leads, with the password, but never from TLS to none.
+    /// Sends a request and reads its answer. One that only reads, or may be sent on, is sent on to
+    /// where a redirect leads, with the password, but never from TLS to none.
     ///
     /// # Errors
     /// When the server cannot be reached or its answer cannot be read, is too long or too late.
@@ -150,8 +162,12 @@ impl Server {
     pub(super) async fn open(&self, request: &Request) -> Result<Reading, ClientError> {
         let mut reading = self.open_here(request).await?;
         for _ in 0..MAX_REDIRECTS {
-            let is_redirect = matches!(reading.head.status, 301 | 302 | 303 | 307 | 308);
-            if !is_redirect || request.method != Method::Get {
+            let is_redirect = match request.method {
+                Method::Get => matches!(reading.head.status, 301 | 302 | 303 | 307 | 308),
+                // The others would make a GET of it.
+                _ => request.is_sent_on && matches!(reading.head.status, 307 | 308),
+            };
+            if !is_redirect {
                 return Ok(reading);
             }
             let location = reading.head.header("Location").unwrap_or_default();

@@ -15,6 +15,7 @@ mod agent_restart;
 mod apps;
 mod bad_input;
 mod checks;
+mod cli;
 mod drain;
 mod endpoints;
 mod executors;

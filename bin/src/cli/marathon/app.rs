@@ -201,7 +201,7 @@ fn creation(document: &Value) -> Result<Creation, Trouble> {
 }
 
 async fn create(common: &Common, args: &CreateArgs) -> Result<(), Trouble> {
-    let (body, document) = json::read(&args.file)?;
+    let (body, document) = json::read(&args.file, super::AN_APP)?;
     let Creation { method, path, done } = creation(&document)?;
     let change = Change {
         method,
@@ -229,7 +229,7 @@ async fn scale(common: &Common, args: &ScaleArgs) -> Result<(), Trouble> {
 }
 
 async fn update(common: &Common, args: &UpdateArgs) -> Result<(), Trouble> {
-    let (body, document) = json::read(&args.file)?;
+    let (body, document) = json::read(&args.file, super::AN_APP)?;
     if !document.is_object() {
         let text = "expected an object of what is to change, as {\"mem\": 64}".to_owned();
         return Err(Trouble::Usage(text));
@@ -339,7 +339,7 @@ async fn kill_known(
         let done = format!("{} tasks are killed for good", tasks.len());
         return settle(common, manager, &answer, &done, &options, stream).await;
     }
-    print_answer(common.output, &answer.body, || {
+    print_answer(common.output(), &answer.body, || {
         let killed: Tasks = parse(&answer.body)?;
         let said = killed.tasks.iter();
         Ok(said

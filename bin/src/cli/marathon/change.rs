@@ -65,7 +65,7 @@ impl Change<'_> {
         manager.must_know_dry_runs().await?;
         self.query.push(("dryRun", "true"));
         let answer = self.answer(manager).await?;
-        print_answer(common.output, &answer.body, || {
+        print_answer(common.output(), &answer.body, || {
             let plan: Plan = parse(&answer.body)?;
             Ok(steps(&plan.steps, None))
         })
@@ -82,7 +82,7 @@ pub(super) async fn settle(
     stream: Option<follow::Listening>,
 ) -> Result<(), Trouble> {
     let deployment = deployment_of(answer);
-    print_answer(common.output, &answer.body, || {
+    print_answer(common.output(), &answer.body, || {
         Ok(match &deployment {
             Some(id) => format!("{done}; deployment {id}\n"),
             None => format!("{done}\n"),

@@ -10,7 +10,7 @@ use super::manager::parse;
 use super::shapes::Deployment;
 use super::table::{Table, age, fields};
 use super::trouble::Trouble;
-use super::{Common, EXIT_STATUSES, Output, json, now, print, print_answer, say};
+use super::{Common, EXIT_STATUSES, Output, now, print, print_answer, say};
 
 /// What `tepui deployment` is given.
 #[derive(Debug, ClapArgs)]
@@ -70,8 +70,8 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
             let manager = common.manager()?;
             let query = [("force", "true")];
             manager.send(Method::Delete, &path, &query, None).await?;
-            match common.output {
-                Output::Json => Ok(()),
+            match common.output() {
+                Output::Json | Output::Yaml => Ok(()),
                 Output::Table | Output::Wide => print(&format!("deployment {id} is cancelled\n")),
             }
         }
@@ -101,7 +101,7 @@ fn path(id: &str) -> Result<String, Trouble> {
 
 async fn list(common: &Common) -> Result<(), Trouble> {
     let body = common.manager()?.get("/v2/deployments", &[]).await?;
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let all: Vec<Deployment> = parse(&body)?;
         Ok(text(&all, now()))
     })
@@ -144,10 +144,9 @@ async fn show(common: &Common, id: &str) -> Result<(), Trouble> {
         if deployment.id != id {
             continue;
         }
-        return match common.output {
-            Output::Json => print(&json::pretty(raw.get().as_bytes())),
-            Output::Table | Output::Wide => print(&details(&deployment, now())),
-        };
+        return print_answer(common.output(), raw.get().as_bytes(), || {
+            Ok(details(&deployment, now()))
+        });
     }
     Err(Trouble::Failed(format!(
         "no deployment {id} is under way; `tepui deployment list` shows those that are"

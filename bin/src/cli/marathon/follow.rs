@@ -48,7 +48,7 @@ impl Wait {
 }
 
 /// Reads a time.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(in super::super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text.get(digits.len()..) {
         Some("" | "s" | "secs") => Some(1),

@@ -86,7 +86,7 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
         Command::List => return list(common).await,
         Command::Show { id } => return show(common, id).await,
         Command::Update { id, file, options } => {
-            let (body, _) = json::read(file)?;
+            let (body, _) = json::read(file, "a group, as {\"id\": \"/g\", \"apps\": [...]}")?;
             change(Method::Put, id, Some(body), "changed", options)
         }
         Command::Scale {
@@ -116,7 +116,7 @@ fn factor(text: &str) -> Result<f64, String> {
 
 async fn list(common: &Common) -> Result<(), Trouble> {
     let body = common.manager()?.get("/v2/groups", &EMBED).await?;
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let root: Group = parse(&body)?;
         let mut table = Table::new(&["ID", "APPS", "RUNNING", "ROLE", "CHANGED"]);
         add(&root, now(), &mut table);
@@ -158,7 +158,7 @@ fn all_apps<'a>(group: &'a Group, into: &mut Vec<&'a super::shapes::App>) {
 async fn show(common: &Common, id: &str) -> Result<(), Trouble> {
     let body = common.manager()?.get(&group_path(id), &EMBED).await?;
     let is_wide = common.is_wide();
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let group: Group = parse(&body)?;
         let mut apps = Vec::new();
         all_apps(&group, &mut apps);

@@ -2,20 +2,16 @@
 //! Reads files through the agents; the app manager only tells which tasks there are.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use tepui_actors::client::{AgentFile, ClientError};
-use tokio::io::AsyncWriteExt as _;
+use serde::Deserialize;
 
+use super::super::sandbox::{Finder, Sandbox};
 use super::manager::{Manager, app_path};
-use super::sandbox::Finder;
 use super::shapes::OneApp;
+use super::tail::{LOOK_INTERVAL, Source, Stop, unreadable};
 use super::trouble::Trouble;
 use super::{Common, say};
-
-/// Time between two looks at the files: agents cannot be asked to tell when one grows.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Looks at the files between two looks at the tasks.
 const LOOKS_PER_LIST: u32 = 10;
@@ -61,16 +57,6 @@ struct Wanted {
     agent: Option<String>,
 }
 
-/// A file that is being printed.
-struct Source {
-    task: String,
-    label: String,
-    file: AgentFile,
-    /// What was read of a line that is not complete yet.
-    rest: Vec<u8>,
-    is_first: bool,
-}
-
 /// Runs the command.
 pub(super) async fn run(common: &Common, args: &Args) -> Result<(), Trouble> {
     let manager = common.manager()?;
@@ -81,7 +67,11 @@ pub(super) async fn run(common: &Common, args: &Args) -> Result<(), Trouble> {
             id = args.id
         )));
     }
-    let finder = Finder::new(&manager, args.master.as_deref()).await?;
+    let masters = match &args.master {
+        Some(masters) => masters.clone(),
+        None => masters_of(&manager).await?,
+    };
+    let finder = Finder::at(masters);
     let mut printer = Printer {
         args,
         finder,
@@ -94,6 +84,23 @@ pub(super) async fn run(common: &Common, args: &Args) -> Result<(), Trouble> {
         true => printer.follow(&manager, wanted).await,
         false => printer.print_once(wanted).await,
     }
+}
+
+/// The masters that the app manager uses.
+async fn masters_of(manager: &Manager) -> Result<String, Trouble> {
+    #[derive(Deserialize)]
+    struct Info {
+        marathon_config: Config,
+    }
+    #[derive(Deserialize)]
+    struct Config {
+        master: Option<String>,
+    }
+    let info: Info = manager.get_as("/v2/info", &[]).await?;
+    info.marathon_config.master.ok_or_else(|| {
+        let text = "the app manager does not tell its master; name it with --master";
+        Trouble::Failed(text.to_owned())
+    })
 }
 
 /// The tasks of the app, or the one that is named, or else the last one that failed.
@@ -154,14 +161,11 @@ impl Printer<'_> {
                     continue;
                 }
             };
-            let printed = source.print(self.args, self.is_labelled).await;
+            let printed = source.print().await;
             match printed {
                 Ok(()) => source.finish().await?,
                 Err(Stop::Agent(error)) => {
-                    let trouble = Trouble::Failed(format!(
-                        "cannot read what task {} has written: {error}",
-                        wanted.task
-                    ));
+                    let trouble = unreadable(&wanted.task, &error);
                     last.replace(trouble).iter().for_each(told);
                 }
                 Err(Stop::Output(trouble)) => return Err(trouble),
@@ -170,16 +174,9 @@ impl Printer<'_> {
         last.map_or(Ok(()), Err)
     }
 
-    fn open(&self, task: &str, found: &super::sandbox::Sandbox) -> Result<Source, Trouble> {
-        let name = if self.args.stderr { "stderr" } else { "stdout" };
-        let file = AgentFile::in_directory(&found.agent_url, &found.directory, name);
-        Ok(Source {
-            task: task.to_owned(),
-            label: label(task, &found.host),
-            file: file.map_err(|error| Trouble::Failed(error.to_string()))?,
-            rest: Vec::new(),
-            is_first: true,
-        })
+    fn open(&self, task: &str, found: &Sandbox) -> Result<Source, Trouble> {
+        let label = self.is_labelled.then(|| label(task, &found.host));
+        Source::open(task, found, label, self.args.stderr, self.args.lines)
     }
 
     /// Prints until the named task has ended, the app is gone, or the user interrupts.
@@ -192,7 +189,7 @@ impl Printer<'_> {
                     tokio::time::sleep(LOOK_INTERVAL).await;
                 }
                 for source in &mut self.sources {
-                    match source.print(self.args, self.is_labelled).await {
+                    match source.print().await {
                         // The file of a task that is being launched is not there yet, and an agent
                         // may be starting again.
                         Ok(()) | Err(Stop::Agent(_)) => {}
@@ -206,7 +203,7 @@ impl Printer<'_> {
             };
         }
         for source in &mut self.sources {
-            source.end(self.args, self.is_labelled).await?;
+            source.end().await?;
         }
         Ok(())
     }
@@ -232,7 +229,7 @@ impl Printer<'_> {
                 sources.push(source);
                 continue;
             }
-            source.end(self.args, self.is_labelled).await?;
+            source.end().await?;
             self.ended.insert(source.task);
         }
         self.sources = sources;
@@ -279,80 +276,6 @@ fn told(trouble: &Trouble) {
     trouble.text().into_iter().for_each(say);
 }
 
-/// Why a file is not printed further.
-enum Stop {
-    /// The agent does not give it.
-    Agent(ClientError),
-    /// It cannot be written.
-    Output(Trouble),
-}
-
-impl Source {
-    /// Prints what is new.
-    async fn print(&mut self, args: &Args, is_labelled: bool) -> Result<(), Stop> {
-        if std::mem::take(&mut self.is_first)
-            && let Some(lines) = args.lines
-            && let Err(error) = self.file.skip_to_last_lines(lines).await
-        {
-            self.is_first = true;
-            return Err(Stop::Agent(error));
-        }
-        loop {
-            let bytes = self.file.read_more().await.map_err(Stop::Agent)?;
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            let bytes = match is_labelled {
-                true => labelled(&self.label, &mut self.rest, &bytes),
-                false => bytes,
-            };
-            write(&bytes).await.map_err(Stop::Output)?;
-        }
-    }
-
-    /// Prints what was written since the last look, as far as the agent still gives it.
-    async fn end(&mut self, args: &Args, is_labelled: bool) -> Result<(), Trouble> {
-        match self.print(args, is_labelled).await {
-            Ok(()) | Err(Stop::Agent(_)) => self.finish().await,
-            Err(Stop::Output(trouble)) => Err(trouble),
-        }
-    }
-
-    /// Prints the beginning of a line that will not be completed.
-    async fn finish(&mut self) -> Result<(), Trouble> {
-        if self.rest.is_empty() {
-            return Ok(());
-        }
-        let bytes = labelled(&self.label, &mut self.rest, b"\n");
-        write(&bytes).await
-    }
-}
-
-async fn write(bytes: &[u8]) -> Result<(), Trouble> {
-    let mut out = tokio::io::stdout();
-    let written = match out.write_all(bytes).await {
-        Ok(()) => out.flush().await,
-        failed => failed,
-    };
-    written.map_err(|error| Trouble::output(&error))
-}
-
-/// All complete lines with the label in front; what is left is kept in `rest`.
-fn labelled(label: &str, rest: &mut Vec<u8>, bytes: &[u8]) -> Vec<u8> {
-    rest.extend_from_slice(bytes);
-    let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
-        return Vec::new();
-    };
-    let after = rest.split_off(end + 1);
-    let whole = std::mem::replace(rest, after);
-    let mut out = Vec::with_capacity(whole.len() * 2);
-    for line in whole.split_inclusive(|byte| *byte == b'\n') {
-        out.extend_from_slice(label.as_bytes());
-        out.extend_from_slice(line);
-    }
-    out
-}
-
 /// What tells the lines of a task from others: the beginning of its instance's id, and its host.
 fn label(task: &str, host: &str) -> String {
     let instance = task.rsplit_once("instance-").map_or(task, |(_, id)| id);
@@ -363,18 +286,6 @@ fn label(task: &str, host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_labelled_when_they_are_complete() {
-        let mut rest = Vec::new();
-        assert_eq!(labelled("[a] ", &mut rest, b"one"), b"");
-        assert_eq!(
-            labelled("[a] ", &mut rest, b" 1\ntwo\nth"),
-            b"[a] one 1\n[a] two\n"
-        );
-        assert_eq!(labelled("[a] ", &mut rest, b"ree\n"), b"[a] three\n");
-        assert!(rest.is_empty());
-    }
 
     #[test]
     fn labels_are_short_and_tell_tasks_apart() {

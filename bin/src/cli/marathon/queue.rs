@@ -40,7 +40,7 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
     match &args.command {
         None | Some(Command::List) => {
             let body = manager.get("/v2/queue", &[]).await?;
-            print_answer(common.output, &body, || {
+            print_answer(common.output(), &body, || {
                 let queue: Queue = parse(&body)?;
                 Ok(text(&queue.queue, now()))
             })

@@ -46,7 +46,7 @@ pub(super) async fn list(common: &Common, args: &ListArgs) -> Result<(), Trouble
         .filter_map(|(name, value)| Some((*name, value.as_deref()?)))
         .collect();
     let body = common.manager()?.get("/v2/apps", &query).await?;
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let found: Apps = parse(&body)?;
         let all: Vec<&App> = found.apps.iter().collect();
         Ok(apps(&all, now(), common.is_wide()))
@@ -149,13 +149,13 @@ pub(super) async fn show(common: &Common, args: &ShowArgs) -> Result<(), Trouble
         let version = tepui_actors::client::percent_encode(version);
         let path = format!("{path}/versions/{version}");
         let body = manager.get(&path, &[]).await?;
-        return print_answer(common.output, &body, || {
+        return print_answer(common.output(), &body, || {
             let app: App = parse(&body)?;
             Ok(definition(&app, now()))
         });
     }
     let body = manager.get(&path, &[]).await?;
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let OneApp { app } = parse(&body)?;
         Ok(details(&app, now(), common.is_wide()))
     })
@@ -230,7 +230,7 @@ fn details(app: &App, now: i64, is_wide: bool) -> String {
 pub(super) async fn versions(common: &Common, args: &IdArgs) -> Result<(), Trouble> {
     let path = format!("{}/versions", app_path(&args.id)?);
     let body = common.manager()?.get(&path, &[]).await?;
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let found: Versions = parse(&body)?;
         let now = now();
         let mut table = Table::new(&["VERSION", "AGE"]);
@@ -245,7 +245,7 @@ pub(super) async fn versions(common: &Common, args: &IdArgs) -> Result<(), Troub
 pub(super) async fn tasks(common: &Common, args: &IdArgs) -> Result<(), Trouble> {
     let path = format!("{}/tasks", app_path(&args.id)?);
     let body = common.manager()?.get(&path, &[]).await?;
-    print_answer(common.output, &body, || {
+    print_answer(common.output(), &body, || {
         let found: Tasks = parse(&body)?;
         Ok(task_table(&found.tasks, now(), common.is_wide()))
     })

@@ -1,32 +1,20 @@
 //! `tepui why`: in words, why instances of an app do not run, and what would help.
 //! Judges nothing; the app manager does.
 
-use clap::Args as ClapArgs;
 use tepui_protocol::marathon::PathId;
 
 use super::manager::{app_path, parse};
 use super::shapes::{Why, WhyAgent, WhyOffers};
 use super::table::{Table, age, plain};
 use super::trouble::Trouble;
-use super::{Common, EXIT_STATUSES, now, print_answer};
+use super::{Common, now, print_answer};
 
-/// What `tepui why` is given.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = EXIT_STATUSES)]
-pub struct Args {
-    /// Id of the app
-    app: String,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Runs the command.
-pub(super) async fn run(args: Args) -> Result<(), Trouble> {
-    let common = &args.common;
-    let path = format!("{}/why", app_path(&args.app)?);
+/// Tells why instances of an app do not run.
+pub(super) async fn run(app: &str, common: &Common) -> Result<(), Trouble> {
+    let path = format!("{}/why", app_path(app)?);
     let answered = common.manager()?.get(&path, &[]).await;
-    let body = answered.map_err(|trouble| explained(&args.app, trouble))?;
-    print_answer(common.output, &body, || {
+    let body = answered.map_err(|trouble| explained(app, trouble))?;
+    print_answer(common.output(), &body, || {
         let why: Why = parse(&body)?;
         Ok(text(&why, now(), common.is_wide()))
     })

@@ -11,16 +11,17 @@ use tepui_core::resources::Resources;
 use tepui_protocol::v1;
 use v1::framework_info::capability;
 
-use super::{Failure, Interrupts};
+use super::{Failure, Interrupts, config};
 use place::Place;
 use session::Session;
 
 /// What `tepui run` is given.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// The master as host:port, or the masters that meet in ZooKeeper as zk://host:port,.../path
-    #[arg(long, env = "TEPUI_MASTER", default_value = "127.0.0.1:5050")]
-    master: String,
+    /// The master as host:port, or the masters that meet in ZooKeeper as zk://host:port,.../path;
+    /// else the setting `master`, else 127.0.0.1:5050
+    #[arg(long, env = "TEPUI_MASTER")]
+    master: Option<String>,
     /// Name of the framework and of its task
     #[arg(long)]
     name: String,
@@ -44,8 +45,9 @@ pub struct Args {
 /// Runs the task; gives the status to end with.
 pub async fn run(args: Args) -> Result<u8, Failure> {
     let needed = needed(&args.resources, &args.role)?;
+    let master = config::master(args.master.as_deref())?;
     let mut interrupts = Interrupts::listen()?;
-    let mut place = Place::new(args.master.clone(), framework_info(&args));
+    let mut place = Place::new(master, framework_info(&args));
     let subscription = tokio::select! {
         subscribed = place.subscribe() => subscribed?,
         signal = interrupts.next() => return Ok(128 + signal),
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn a_command_keeps_its_arguments_apart() {
         let args = Args {
-            master: String::new(),
+            master: None,
             name: "n".to_owned(),
             resources: String::new(),
             environment: vec![("K".to_owned(), "V".to_owned())],

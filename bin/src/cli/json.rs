@@ -14,8 +14,8 @@ const STDIN: &str = "-";
 const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// Reads a JSON document from a file, or from the standard input for `-`. Gives it as it is, since
-/// the server is to judge it, and what it holds.
-pub(super) fn read(file: &str) -> Result<(Vec<u8>, Value), Trouble> {
+/// the server is to judge it, and what it holds. `expected` tells the user what it should be.
+pub(super) fn read(file: &str, expected: &str) -> Result<(Vec<u8>, Value), Trouble> {
     let mut bytes = Vec::new();
     let read = match file {
         STDIN => std::io::stdin()
@@ -31,9 +31,7 @@ pub(super) fn read(file: &str) -> Result<(Vec<u8>, Value), Trouble> {
     };
     read.map_err(|error| Trouble::Usage(format!("cannot read {shown}: {error}")))?;
     let value = serde_json::from_slice(&bytes).map_err(|error| {
-        Trouble::Usage(format!(
-            "{shown} is no JSON: {error}; expected an app, as {{\"id\": \"/a\", \"cmd\": \"...\"}}"
-        ))
+        Trouble::Usage(format!("{shown} is no JSON: {error}; expected {expected}"))
     })?;
     Ok((bytes, value))
 }
@@ -138,13 +136,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("app.json");
         let name = path.to_str().expect("a name");
-        let missing = read(name).expect_err("missing");
+        let missing = read(name, "an app").expect_err("missing");
         assert_eq!(missing.exit_status(), 2);
         assert!(missing.text().is_some_and(|text| text.contains(name)));
         std::fs::write(&path, "{\"id\": }").expect("written");
-        let wrong = read(name).expect_err("no JSON");
+        let wrong = read(name, "an app").expect_err("no JSON");
         assert!(wrong.text().is_some_and(|text| text.contains("line 1")));
         std::fs::write(&path, "{\"id\": \"/a\"}").expect("written");
-        assert_eq!(read(name).expect("right").1["id"], "/a");
+        assert_eq!(read(name, "an app").expect("right").1["id"], "/a");
     }
 }

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 use tepui_actors::client::{ClientError, Target, get_json};
 
-use super::manager::Manager;
 use super::trouble::Trouble;
 
 /// Time to wait for a master to lead, where masters are elected.
@@ -44,13 +42,9 @@ struct AgentPlace {
 }
 
 impl Finder {
-    /// Asks the masters named, or those that the app manager uses.
-    pub(super) async fn new(manager: &Manager, masters: Option<&str>) -> Result<Finder, Trouble> {
-        let masters = match masters {
-            Some(masters) => masters.to_owned(),
-            None => masters_of(manager).await?,
-        };
-        Ok(Finder { masters })
+    /// Asks the master at an address, or those that meet in ZooKeeper.
+    pub(super) fn at(masters: String) -> Finder {
+        Finder { masters }
     }
 
     /// What the master knows now.
@@ -69,25 +63,9 @@ impl Finder {
     }
 }
 
-/// The masters that the app manager uses.
-async fn masters_of(manager: &Manager) -> Result<String, Trouble> {
-    #[derive(Deserialize)]
-    struct Info {
-        marathon_config: Config,
-    }
-    #[derive(Deserialize)]
-    struct Config {
-        master: Option<String>,
-    }
-    let info: Info = manager.get_as("/v2/info", &[]).await?;
-    info.marathon_config.master.ok_or_else(|| {
-        let text = "the app manager does not tell its master; name it with --master";
-        Trouble::Failed(text.to_owned())
-    })
-}
-
 impl MasterState {
-    fn read(state: &Value) -> MasterState {
+    /// Reads an answer of `/state`.
+    pub(super) fn read(state: &Value) -> MasterState {
         let mut read = MasterState::default();
         for agent in list(state, "slaves") {
             let text = |name: &str| agent[name].as_str().map(str::to_owned);

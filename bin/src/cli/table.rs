@@ -1,10 +1,18 @@
 //! Tables with aligned columns, and how times, amounts and long texts look in them.
-//! Prints nothing, and never uses colour.
+//! Prints nothing; colour comes with printing.
+
+use std::borrow::Cow;
 
 use tepui_protocol::marathon::Timestamp;
 
 /// What stands for nothing.
 pub(super) const NOTHING: &str = "-";
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// The fewest characters that a column is narrowed to.
+const MIN_COLUMN_CHARS: usize = 8;
 
 /// The most characters of a command in a table.
 const MAX_TEXT_CHARS: usize = 40;
@@ -34,18 +42,27 @@ impl Table {
 
     /// The table as text, each line indented by `indent` blanks.
     pub(super) fn text(&self, indent: usize) -> String {
+        self.fitted(indent, None)
+    }
+
+    /// The same, where a line may have only so many characters: the widest columns are narrowed.
+    pub(super) fn fitted(&self, indent: usize, columns: Option<usize>) -> String {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..count).map(width).collect();
+        let mut widths: Vec<usize> = (0..count).map(width).collect();
+        if let Some(columns) = columns {
+            narrow(&mut widths, columns.saturating_sub(indent));
+        }
         let mut text = String::new();
         for row in &self.rows {
             let mut line = " ".repeat(indent);
             for (cell, width) in row.iter().zip(&widths) {
-                let blanks = width - cell.chars().count() + 2;
-                line.push_str(cell);
+                let cell = cut(cell, *width);
+                let blanks = width - cell.chars().count() + GAP;
+                line.push_str(&cell);
                 line.extend(std::iter::repeat_n(' ', blanks));
             }
             text.push_str(line.trim_end());
@@ -53,6 +70,26 @@ impl Table {
         }
         text
     }
+}
+
+/// Takes from the widest columns until all of them fit, or none can be narrower.
+fn narrow(widths: &mut [usize], columns: usize) {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > columns {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > MIN_COLUMN_CHARS => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// The beginning of a text that is too long.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if text.chars().count() <= width {
+        return Cow::Borrowed(text);
+    }
+    let beginning: String = text.chars().take(width.saturating_sub(3)).collect();
+    Cow::Owned(format!("{beginning}..."))
 }
 
 /// Lines of a name and a value; values that say nothing are left out.
@@ -81,12 +118,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The beginning of a long text.
 pub(super) fn short(text: &str) -> String {
-    let text = plain(text);
-    if text.chars().count() <= MAX_TEXT_CHARS {
-        return text;
-    }
-    let beginning: String = text.chars().take(MAX_TEXT_CHARS - 3).collect();
-    format!("{beginning}...")
+    cut(&plain(text), MAX_TEXT_CHARS).into_owned()
 }
 
 /// An amount without zeros that say nothing.
@@ -133,6 +165,28 @@ mod tests {
         let expected = "ID     CMD       N\n/ä     a b [31m  1\n/long  -         22\n";
         assert_eq!(table.text(0), expected);
         assert!(table.text(2).starts_with("  ID     CMD"));
+    }
+
+    #[test]
+    fn wide_columns_are_narrowed_to_the_terminal() {
+        let mut table = Table::new(&["ID", "NAME", "STATE"]);
+        table.row(vec!["a".repeat(30), "b".repeat(12), "c".repeat(5)]);
+        for columns in [50, 40, 30, 26] {
+            let text = table.fitted(1, Some(columns));
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert_eq!(widest, Some(columns), "{text}");
+            assert!(
+                text.contains("...  ") && text.ends_with("ccccc\n"),
+                "{text}"
+            );
+        }
+        let narrowest = table.fitted(0, Some(3));
+        assert!(
+            narrowest.contains("aaaaa...  bbbbb...  ccccc\n"),
+            "{narrowest}"
+        );
+        assert_eq!(table.fitted(0, Some(51)), table.text(0));
+        assert_eq!(cut("äöüß", 4), "äöüß");
     }
 
     #[test]
