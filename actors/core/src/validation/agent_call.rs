@@ -70,6 +70,15 @@ fn absent(call: &Call, kind: Type) -> Option<&'static str> {
             "remove_nested_container",
             call.remove_nested_container.is_some(),
         ),
+        _ => return absent_of_standalone(call, kind),
+    };
+    (!is_there).then_some(name)
+}
+
+/// As [`absent`], of calls about standalone containers and resource providers, and of those without
+/// content.
+fn absent_of_standalone(call: &Call, kind: Type) -> Option<&'static str> {
+    let (name, is_there) = match kind {
         Type::LaunchContainer => ("launch_container", call.launch_container.is_some()),
         Type::WaitContainer => ("wait_container", call.wait_container.is_some()),
         Type::KillContainer => ("kill_container", call.kill_container.is_some()),
@@ -90,20 +99,7 @@ fn absent(call: &Call, kind: Type) -> Option<&'static str> {
             "mark_resource_provider_gone",
             call.mark_resource_provider_gone.is_some(),
         ),
-        Type::Unknown
-        | Type::GetHealth
-        | Type::GetFlags
-        | Type::GetVersion
-        | Type::GetLoggingLevel
-        | Type::GetState
-        | Type::GetContainers
-        | Type::GetFrameworks
-        | Type::GetExecutors
-        | Type::GetTasks
-        | Type::GetAgent
-        | Type::GetResourceProviders
-        | Type::PruneImages
-        | Type::GetOperations => return None,
+        _ => return None,
     };
     (!is_there).then_some(name)
 }
