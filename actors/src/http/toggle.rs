@@ -47,7 +47,7 @@ fn read_level(level: &str) -> Result<u32, String> {
 
 /// A number and a unit, with Mesos's words for what is neither; a negative time is over at once.
 fn read_duration(time: &str) -> Result<Duration, String> {
-    let given = time.trim_start_matches('-');
+    let given = time.strip_prefix('-').unwrap_or(time);
     if let Some(read) = parse_duration(given) {
         return Ok(if given == time { read } else { Duration::ZERO });
     }

@@ -29,10 +29,41 @@ const fn of_master(path: &'static str, summary: &'static str, description: &'sta
 
 const PAGES: &[Page] = &[
     page(
+        "files",
+        "/browse",
+        "Lists a directory.",
+        "`path=PATH` names it, as `/files/debug` lists them.",
+    ),
+    page(
+        "files",
+        "/debug",
+        "Lists the paths that can be looked at.",
+        "",
+    ),
+    page(
+        "files",
+        "/download",
+        "Sends a file whole.",
+        "`path=PATH` names it.",
+    ),
+    page(
+        "files",
+        "/read",
+        "Shows a part of a file.",
+        "`path=PATH` names it; `offset=N` and `length=N` say which part. Without an offset only the \
+         size is told.",
+    ),
+    page(
         "logging",
         "/toggle",
         "Shows or sets how much is logged.",
         "POST with `level=N&duration=5mins` in the query; afterwards it is as before.",
+    ),
+    page(
+        "metrics",
+        "/prometheus",
+        "Shows all metrics in Prometheus's text form.",
+        "",
     ),
     page(
         "metrics",

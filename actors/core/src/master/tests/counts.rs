@@ -114,6 +114,7 @@ fn reasons_of_ends_are_counted() {
     let task = command_task("t", &agent);
     let unknown = OfferId::from("none");
     test.accepted(&framework, launch_call(&[&unknown], &json!([task, task])));
+    test.skip();
     test.launch(&framework, &agent, "u");
     test.close_link(&agent);
     test.skip();
