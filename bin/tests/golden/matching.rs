@@ -68,6 +68,36 @@ pub fn check(
     }
 }
 
+/// Checks that all that was picked from an answer is somewhere in it: objects with these members,
+/// whatever others they have.
+pub fn check_picked(picked: &Value, actual: &Value, bindings: &mut Bindings) -> Result<(), String> {
+    for wanted in picked.as_array().map_or(&[][..], Vec::as_slice) {
+        let found = objects(actual).into_iter().find_map(|candidate| {
+            let members = wanted.as_object()?.keys();
+            let same: Value = members
+                .map(|key| Some((key.clone(), candidate.get(key)?.clone())))
+                .collect::<Option<serde_json::Map<_, _>>>()?
+                .into();
+            let mut trial = bindings.clone();
+            check(wanted, &same, &mut trial, "picked").ok()?;
+            Some(trial)
+        });
+        *bindings = found.ok_or_else(|| format!("{wanted} is not in {actual}"))?;
+    }
+    Ok(())
+}
+
+/// All objects in a value, the outermost first.
+fn objects(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Object(map) => std::iter::once(value)
+            .chain(map.values().flat_map(objects))
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(objects).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Checks arrays whose order says nothing.
 fn check_unordered(
     expected: &Value,

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::matching::{
-    Bindings, called, check, check_shape, check_text, fill, fill_text, recorded_ports, unbound,
+    Bindings, called, check, check_picked, check_shape, check_text, fill, fill_text,
+    recorded_ports, unbound,
 };
 use crate::support::cluster::Cluster;
 use crate::support::http;
@@ -288,6 +289,9 @@ impl<'a> Replay<'a> {
         }
         if !expected["json"].is_null() {
             let actual = recorded_ports(answer.json(), &self.ports());
+            if expected["picked"] == true {
+                return check_picked(&expected["json"], &actual, &mut self.bindings);
+            }
             if comparison == "schema" {
                 return check_shape(&expected["json"], &actual, "body");
             }
