@@ -25,6 +25,8 @@ setup: ## Check for the tools, and add the parts of the Rust toolchain that are 
 	  echo "cargo is missing: install Rust 1.90 or later, see https://rustup.rs" >&2; exit 1; }
 	@$(call install,cc,gcc libc6-dev)
 	@$(call install,npm,nodejs npm)
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { \
+	  echo "Node.js $$(node --version) is too old: the web pages need 20 or later, as in Debian 13" >&2; exit 1; }
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
 
