@@ -81,6 +81,17 @@ export interface Step {
   actions: Action[];
 }
 
+/** Where new instances would go. */
+export interface Placement {
+  note?: string;
+  apps: {
+    id: string;
+    hosts: { hostname: string; agentId: string; instances: number }[];
+    unplaced: number;
+    reasons?: { reason: string; offers: number; example: string; unblock: string }[];
+  }[];
+}
+
 export interface Deployment {
   id: string;
   version: string;
