@@ -2,6 +2,7 @@
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
 mod changes;
+mod extended;
 mod guard;
 mod link;
 mod lists;
