@@ -223,9 +223,9 @@ describe('the store', () => {
     server.state({ tasks: [task('a'), task('b')] });
     await idle();
     server.end();
-    await idle();
+    await vi.advanceTimersByTimeAsync(10);
     expect([cluster.health, cluster.error, cluster.state.tasks.size]).toEqual(['broken', 'the master ended the stream', 2]);
-    await idle();
+    await vi.advanceTimersByTimeAsync(600);
     server.begin({ tasks: [task('c')] });
     await idle();
     expect(cluster.state.tasks.size).toBe(2);
