@@ -34,7 +34,7 @@ describe('the state', () => {
     expect(state.ofAgent('S1').held).toEqual({ cpus: 0.1, mem: 32, disk: 0, gpus: 0 });
     expect(state.agents.get('S1')?.allocated).toEqual({ cpus: 0.5, mem: 64, disk: 0, gpus: 0 });
     const { tasks, agents, frameworks } = state.take();
-    expect([[...tasks], [...agents], [...frameworks]]).toEqual([['F/b'], ['S1'], []]);
+    expect([[...tasks], [...agents], [...frameworks]]).toEqual([['F/b'], ['S1'], ['F']]);
     expect(state.isChanged).toBe(false);
   });
   it('is not disturbed by updates of tasks that it does not know, nor by kinds of events to come', () => {

@@ -20,11 +20,15 @@ export interface Changes {
 export interface Group {
   tasks: Map<string, TaskRow>;
   states: Map<string, number>;
+  /** How many of them have not ended. */
+  alive: number;
   /** What the tasks that have not ended were given. */
   held: Amounts;
 }
 
-const NO_GROUP: Group = { tasks: new Map(), states: new Map(), held: NOTHING };
+const newGroup = (): Group => ({ tasks: new Map(), states: new Map(), alive: 0, held: NOTHING });
+
+const NO_GROUP: Readonly<Group> = newGroup();
 
 const noChanges = (): Changes => ({ tasks: new Set(), agents: new Set(), frameworks: new Set() });
 
@@ -51,11 +55,11 @@ export class ClusterState {
     return this.#changes.tasks.size + this.#changes.agents.size + this.#changes.frameworks.size > 0;
   }
 
-  ofFramework(id: string): Group {
+  ofFramework(id: string): Readonly<Group> {
     return this.#byFramework.get(id) ?? NO_GROUP;
   }
 
-  ofAgent(id: string): Group {
+  ofAgent(id: string): Readonly<Group> {
     return this.#byAgent.get(id) ?? NO_GROUP;
   }
 
@@ -163,7 +167,7 @@ export class ClusterState {
 
   #put(row: TaskRow): void {
     this.tasks.set(row.key, row);
-    this.#changes.tasks.add(row.key);
+    this.#note(row);
     join(this.#byFramework, row.framework, row);
     join(this.#byAgent, row.agent, row);
     if (!row.isEnded) return;
@@ -177,10 +181,17 @@ export class ClusterState {
 
   #drop(row: TaskRow): void {
     this.tasks.delete(row.key);
-    this.#changes.tasks.add(row.key);
+    this.#note(row);
     leave(this.#byFramework, row.framework, row);
     leave(this.#byAgent, row.agent, row);
     if (row.isEnded) this.#ended.get(row.framework)?.delete(row.key);
+  }
+
+  /** Rows of agents and frameworks show how many tasks they have. */
+  #note(row: TaskRow): void {
+    this.#changes.tasks.add(row.key);
+    this.#changes.agents.add(row.agent);
+    this.#changes.frameworks.add(row.framework);
   }
 
   /** What is used of an agent is told by no event; it follows from its tasks until it is read again. */
@@ -217,10 +228,12 @@ export class ClusterState {
 
 function join(groups: Map<string, Group>, id: string, row: TaskRow): void {
   let group = groups.get(id);
-  if (!group) groups.set(id, (group = { tasks: new Map(), states: new Map(), held: NOTHING }));
+  if (!group) groups.set(id, (group = newGroup()));
   group.tasks.set(row.key, row);
   group.states.set(row.state, (group.states.get(row.state) ?? 0) + 1);
-  if (!row.isEnded) group.held = plus(group.held, row);
+  if (row.isEnded) return;
+  group.alive += 1;
+  group.held = plus(group.held, row);
 }
 
 function leave(groups: Map<string, Group>, id: string, row: TaskRow): void {
@@ -230,5 +243,7 @@ function leave(groups: Map<string, Group>, id: string, row: TaskRow): void {
   const left = (group.states.get(row.state) ?? 1) - 1;
   if (left === 0) group.states.delete(row.state);
   else group.states.set(row.state, left);
-  if (!row.isEnded) group.held = plus(group.held, row, -1);
+  if (row.isEnded) return;
+  group.alive -= 1;
+  group.held = plus(group.held, row, -1);
 }
