@@ -36,6 +36,12 @@ export function slaveState(slave: Slave): string {
   return slave.active ? 'Active' : 'Disconnected';
 }
 
+/** How many numbers are in ranges such as `[31000-31999]`; undefined when it is none. */
+export function rangeSize(text: string | number | undefined): number | undefined {
+  if (typeof text !== 'string' || !text.startsWith('[')) return undefined;
+  return [...text.matchAll(/(\d+)-(\d+)/g)].reduce((sum, [, begin, end]) => sum + Number(end) - Number(begin) + 1, 0);
+}
+
 /** What is set aside for a role on an agent; the first is for all. */
 export interface RoleShare {
   role: string;

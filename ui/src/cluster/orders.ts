@@ -15,7 +15,8 @@ export const TASK_ORDERS: Record<TaskOrder, Compare<TaskRow>> = {
   agent: (a, b) => plain(a.agent, b.agent) || plain(a.key, b.key),
   cpus: (a, b) => a.cpus - b.cpus || plain(a.key, b.key),
   mem: (a, b) => a.mem - b.mem || plain(a.key, b.key),
-  since: (a, b) => a.since - b.since || plain(a.key, b.key),
+  // The other way round, as it is shown first: what lives, the latest first.
+  since: (a, b) => Number(b.isEnded) - Number(a.isEnded) || a.since - b.since || plain(a.key, b.key),
 };
 
 export type AgentOrder = 'host' | 'state' | 'tasks' | keyof Amounts;

@@ -19,7 +19,8 @@ export function amounts(of: Record<string, number>, none = 'nothing'): string {
 
 /** One amount with its name. */
 export function phrase(name: string, value: number): string {
-  return `${amount(name, value)} ${(NAMES[name as keyof Amounts] ?? name).replace(/^[MD]/, (letter) => letter.toLowerCase())}`;
+  const word = (NAMES[name as keyof Amounts] ?? name).replace(/^[MD]/, (letter) => letter.toLowerCase());
+  return `${amount(name, value)} ${value === 1 ? word.replace(/s$/, '') : word}`;
 }
 
 /** Only the four amounts of something that has more members. */
