@@ -17,9 +17,14 @@ export function amounts(of: Record<string, number>, none = 'nothing'): string {
   return there.map(([name, value]) => phrase(name, value)).join(', ') || none;
 }
 
+/** The name of a resource as it stands within a sentence. */
+export function kindWord(name: string): string {
+  return (NAMES[name as keyof Amounts] ?? name).replace(/^[MD]/, (letter) => letter.toLowerCase());
+}
+
 /** One amount with its name. */
 export function phrase(name: string, value: number): string {
-  const word = (NAMES[name as keyof Amounts] ?? name).replace(/^[MD]/, (letter) => letter.toLowerCase());
+  const word = kindWord(name);
   return `${amount(name, value)} ${value === 1 ? word.replace(/s$/, '') : word}`;
 }
 
