@@ -2,6 +2,7 @@
 // Looks at no inside; what is tested is what a user sees.
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
+import { addSteps as addClusterSteps } from './cluster.mjs';
 import { startCluster } from './local.mjs';
 
 const GOOD = 'python3 -m http.server $PORT0';
@@ -282,6 +283,8 @@ step('20,000 apps and 100,000 instances stay usable', async ({ page, cluster, br
   await page.unroute('**/v2/apps');
   await page.unroute('**/v2/apps/big');
 });
+
+addClusterSteps(step, until);
 
 step('colours can be chosen, and are kept', async ({ page, cluster }) => {
   await page.goto(`${cluster.apps}/ui/`);
