@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { PROGRAM } from './local.mjs';
+import { startMany } from './many.mjs';
 
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 const button = (of, name) => of.getByRole('button', { name, exact: true });
@@ -155,7 +156,7 @@ export function addSteps(step, until) {
       await button(page, 'Clear').click();
       await browser.picture('cluster-framework');
       await button(page, 'Tear down').click();
-      await dialog(page).getByText('All of its 1 task', { exact: false }).waitFor();
+      await dialog(page).getByText('Its task is killed', { exact: false }).waitFor();
       await browser.picture('cluster-teardown');
       await button(dialog(page), 'Tear it down').click();
       await page.getByText('Completed', { exact: true }).waitFor();
@@ -207,6 +208,51 @@ export function addSteps(step, until) {
     await page.getByRole('table', { name: 'Agents' }).waitFor();
     await page.getByText('Live', { exact: true }).waitFor();
     expected.delete('503');
+    // What comes next is as it was before.
     await until('the app manager', async () => (await call(cluster, 'GET_FRAMEWORKS')).get_frameworks.frameworks.some((it) => it.active));
+  });
+
+  step('10,000 agents and 100,000 tasks that change all the time stay usable', async ({ page, cluster, browser }) => {
+    const many = await startMany(cluster.master, { agents: 10_000, tasks: 100_000, frameworks: 20 });
+    browser.own.add(many.address);
+    const timed = async (what, most, run) => {
+      const began = Date.now();
+      await run();
+      const took = Date.now() - began;
+      process.stdout.write(`   ${what}: ${took} ms\n`);
+      assert.ok(took < most, `${what} took ${took} ms`);
+      assert.ok((await page.locator('[role="row"]').count()) < 150, 'only rows in sight are in the document');
+    };
+    try {
+      await timed('reading all of it', 60_000, async () => {
+        await page.goto(`${many.address}/#/agents`);
+        await page.getByText('10,000 agents').waitFor();
+      });
+      await timed('filtering agents', 5000, async () => {
+        await page.getByLabel('Search agents').fill('host-77');
+        await page.getByText('111 agents found').waitFor();
+      });
+      await page.getByLabel('Search agents').fill('');
+      await timed('sorting and scrolling to the end', 5000, async () => {
+        await page.getByRole('table', { name: 'Agents' }).getByRole('button', { name: 'CPUs' }).click();
+        await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+        await page.getByRole('link', { name: 'host-0', exact: true }).waitFor();
+      });
+      await browser.picture('cluster-agents-many', false);
+      await timed('a framework of 5,000 tasks', 5000, async () => {
+        await page.goto(`${many.address}/#/framework/F3`);
+        await page.getByText('5,000 tasks').waitFor();
+      });
+      await timed('searching its tasks, which go on to change', 10_000, async () => {
+        await page.getByLabel('Search tasks').fill('task 1003');
+        await page.getByText('10 tasks found').waitFor();
+        await page.getByRole('button', { name: 'Clear' }).click();
+        await page.getByRole('table', { name: 'Tasks' }).getByText('Killing').first().waitFor();
+      });
+      await browser.picture('cluster-framework-many', false);
+    } finally {
+      await page.goto(`${cluster.master}/`);
+      many.stop();
+    }
   });
 }

@@ -223,7 +223,7 @@ describe('frameworks', () => {
     await says(`${EVIL}=${EVIL}`);
     expect(page.querySelector('script, img, [href^="javascript"]')).toBeNull();
     click('Tear down');
-    expect(text()).toContain('All of its 0 tasks are killed');
+    expect(text()).toContain('Its 0 tasks are killed');
     submit();
     await until(() => server.asked.some((it) => it['type'] === 'TEARDOWN'));
     expect(server.asked.find((it) => it['type'] === 'TEARDOWN')).toEqual({ type: 'TEARDOWN', teardown: { framework_id: { value: 'F' } } });

@@ -201,6 +201,7 @@ export class ClusterState {
   }
 
   #setAgent(row: AgentRow): void {
+    if (isSame(this.agents.get(row.id), row)) return;
     this.agents.set(row.id, row);
     this.#changes.agents.add(row.id);
   }
@@ -211,8 +212,10 @@ export class ClusterState {
 
   #setFramework(framework: Framework, isCompleted: boolean, isWhole: boolean): void {
     const id = framework.framework_info.id?.value ?? '';
-    const row = frameworkRow(framework, this.frameworks.get(id), isWhole);
-    this.frameworks.set(id, isCompleted ? { ...row, state: 'Completed' } : row);
+    const told = frameworkRow(framework, this.frameworks.get(id), isWhole);
+    const row: FrameworkRow = isCompleted ? { ...told, state: 'Completed' } : told;
+    if (isSame(this.frameworks.get(id), row)) return;
+    this.frameworks.set(id, row);
     this.#changes.frameworks.add(id);
   }
 
@@ -224,6 +227,11 @@ export class ClusterState {
     this.frameworks.set(id, { ...row, ...nothing, state: 'Completed', unregistered: Date.now() / 1000 });
     this.#changes.frameworks.add(id);
   }
+}
+
+/** Whether a row tells what it told before: of what is read again and again most has not changed. */
+function isSame(was: object | undefined, row: object): boolean {
+  return was !== undefined && JSON.stringify(was) === JSON.stringify(row);
 }
 
 function join(groups: Map<string, Group>, id: string, row: TaskRow): void {
