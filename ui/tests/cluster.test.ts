@@ -25,6 +25,7 @@ describe('the state', () => {
     state.event(added(task('b', 'S1', 'TASK_STAGING')));
     expect(states(state)).toEqual({ TASK_RUNNING: 1, TASK_STAGING: 1, TASK_FAILED: 1 });
     expect(state.agents.get('S1')?.allocated).toEqual({ cpus: 0.6, mem: 96, disk: 0, gpus: 0 });
+    expect(state.frameworks.get('F')?.allocated).toEqual({ cpus: 0.1, mem: 32, disk: 0, gpus: 0 });
     state.event(update('b', 'TASK_RUNNING'));
     state.event(update('b', 'TASK_RUNNING', { healthy: false }));
     expect(state.tasks.get('F/b')).toMatchObject({ state: 'TASK_RUNNING', healthy: false, isEnded: false });

@@ -155,14 +155,13 @@ export class ClusterState {
     const was = this.tasks.get(row.key);
     if (was) this.#drop(was);
     this.#put(row);
-    const held = !was || was.isEnded ? row : undefined;
-    if (held && !row.isEnded) this.#allocate(row.agent, held, 1);
+    if ((!was || was.isEnded) && !row.isEnded) this.#allocate(row, 1);
   }
 
   #updated(was: TaskRow, row: TaskRow): void {
     this.#drop(was);
     this.#put(row);
-    if (row.isEnded && !was.isEnded) this.#allocate(row.agent, row, -1);
+    if (row.isEnded && !was.isEnded) this.#allocate(row, -1);
   }
 
   #put(row: TaskRow): void {
@@ -194,10 +193,12 @@ export class ClusterState {
     this.#changes.frameworks.add(row.framework);
   }
 
-  /** What is used of an agent is told by no event; it follows from its tasks until it is read again. */
-  #allocate(id: string, amounts: Amounts, sign: 1 | -1): void {
-    const agent = this.agents.get(id);
-    if (agent) this.#setAgent({ ...agent, allocated: plus(agent.allocated, amounts, sign) });
+  /** What agents and frameworks have allocated is told by no event; it follows from tasks until it is read again. */
+  #allocate(task: TaskRow, sign: 1 | -1): void {
+    const agent = this.agents.get(task.agent);
+    if (agent) this.#setAgent({ ...agent, allocated: plus(agent.allocated, task, sign) });
+    const framework = this.frameworks.get(task.framework);
+    if (framework) this.frameworks.set(task.framework, { ...framework, allocated: plus(framework.allocated, task, sign) });
   }
 
   #setAgent(row: AgentRow): void {
