@@ -229,14 +229,15 @@ describe('frameworks', () => {
     expect(server.asked.find((it) => it['type'] === 'TEARDOWN')).toEqual({ type: 'TEARDOWN', teardown: { framework_id: { value: 'F' } } });
   });
   it('tell why they are offered no more', async () => {
-    const reasons = [{ reason: 'FILTERED', agents: 1, text: 'the framework declined as much on this agent', unblock: 'wait' }];
+    const reasons = [{ reason: 'FILTERED', agents: 30, text: 'the framework declined as much on this agent', unblock: 'wait' }];
     const agents = [{ agent_id: 'S1', hostname: EVIL, reason: 'FILTERED', free: 'cpus:3', ends_in_seconds: 4.2 }];
     const server = master({ ...answers, '/api/tepui/v1/why?framework_id=F': () => ({ frameworks: [{ connected: true, roles: [{ role: EVIL, offers: 2, reasons, agents }] }], left_out: 0 }) });
     go('#/framework/F?tab=why');
     const page = show(FrameworkPage, { id: 'F' });
     await until(() => server.asked.some((it) => it['type'] === 'SUBSCRIBE'));
     server.state({ frameworks: [evil] });
-    await says('On 1 agent the framework declined as much on this agent. What would help: wait.');
+    await says('On 30 agents the framework declined as much on this agent. What would help: wait.');
+    expect(text()).toContain('and 29 more agents');
     expect(text()).toContain('for 4 s more');
     expect(page.querySelector('script, img')).toBeNull();
   });
