@@ -182,6 +182,14 @@ describe('the stream', () => {
     await vi.advanceTimersByTimeAsync(60_000);
     expect(server.asked.length).toBe(before);
   });
+  it('does not follow a master that does not lead to another server, but says so', async () => {
+    const server = master();
+    server.refusal = { ok: false, type: 'opaqueredirect', status: 0 } as Response;
+    const { told, stop } = listen();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(told).toEqual(['connecting', 'broken: this master does not lead']);
+    stop();
+  });
   it('says what a master says that refuses it', async () => {
     const server = master();
     server.refusal = new Response('Master has not finished recovery', { status: 503 });
