@@ -54,7 +54,7 @@ export const steps = [
     await page.mouse.wheel(0, -400);
     await says(page, 'Paused').waitFor();
     const place = await area(page).evaluate((it) => it.scrollTop);
-    await page.getByText(/ follow$/).waitFor();
+    await page.getByText(/ more at the end$/).waitFor();
     assert.equal(await area(page).evaluate((it) => it.scrollTop), place, 'what is read stays where it is');
     await page.keyboard.press('G');
     await says(page, 'Following').waitFor();
