@@ -2,6 +2,7 @@
 import { flushSync, mount, unmount, type Component } from 'svelte';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import Agent from '../src/agent/Agent.svelte';
+import { copyText } from '../src/agent/copy';
 import Log from '../src/agent/Log.svelte';
 import { CHUNK_BYTES, type Part } from '../src/agent/files';
 import { LATE_MS, LogView, SOON_MS } from '../src/agent/log.svelte';
@@ -299,6 +300,29 @@ describe('the page of a log', () => {
     press('?');
     expect(page.querySelector('dialog')?.textContent).toContain('next and the previous match');
   });
+  it('stops following while text is selected', async () => {
+    const file = new FakeFile('a\nb\n');
+    const page = show(Log, { path: '/p', name: 'stdout', where: (() => {}) as never, view: file.view });
+    await until(() => page.querySelectorAll('.line').length === 2);
+    getSelection()?.selectAllChildren(page.querySelector('h1')!);
+    document.dispatchEvent(new Event('selectionchange'));
+    expect(file.view.isFollowing).toBe(true);
+    getSelection()?.selectAllChildren(page.querySelector('.line')!);
+    document.dispatchEvent(new Event('selectionchange'));
+    expect(file.view.isFollowing).toBe(false);
+    getSelection()?.removeAllRanges();
+  });
+  it('is copied also where only old ways are open, or it is said that it cannot be', async () => {
+    let copied = '';
+    const command = vi.fn(() => {
+      copied = (document.activeElement as HTMLTextAreaElement).value;
+      return true;
+    });
+    document.execCommand = command;
+    expect([await copyText('a\nb'), copied, document.querySelector('textarea')]).toEqual([true, 'a\nb', null]);
+    command.mockReturnValue(false);
+    expect(await copyText('x')).toBe(false);
+  });
   it('has few of many rows in the document', async () => {
     const file = new FakeFile('x\n'.repeat(20_000));
     const page = show(Log, { path: '/p', name: 'stdout', where: (() => {}) as never, view: file.view });
@@ -371,6 +395,17 @@ describe('the face of an agent', () => {
     expect(links).toContain('#/log/F/e/latest/d%20r/a%20b%25');
     expect(links.some((it) => it.endsWith('/out'))).toBe(false);
     expect(links.some((it) => it.endsWith(`/files/download?path=${encodeURIComponent('/frameworks/F/executors/e/runs/latest/d r/a b%')}`))).toBe(true);
+  });
+  it('shows the log of the agent itself, where it has one', async () => {
+    serve({
+      'GET /state': { body: { ...state, external_log_file: '/var/log/agent' } },
+      'GET /ui/face.json': { body: face },
+      'POST /api/v1': { body: { type: 'READ_FILE', read_file: { size: 3, data: btoa('up\n') } } },
+    });
+    const page = show(Agent, { face });
+    await until(() => page.querySelector('a[href="#/own-log"]') !== null);
+    go('#/own-log');
+    await until(() => page.querySelector('.line')?.textContent === 'up');
   });
   it('says what to do about sandboxes and pages that are not there', async () => {
     serve({ 'GET /files/browse': { status: 404, body: '' } });
