@@ -121,6 +121,7 @@ step('offers and reasons of a framework are seen while they are there', async ({
   const info = { user: 'root', name: '<b>holds</b>', roles: ['eng/web'], webui_url: 'javascript:alert(1)', capabilities: [{ type: 'MULTI_ROLE' }], labels: { labels: [{ key: '<script>', value: 'x' }] } };
   const control = await subscribe(cluster, info);
   try {
+    await page.goto(`${cluster.master}/#/roles`);
     await page.getByRole('row', { name: /^eng\/web/ }).waitFor();
     await browser.picture('cluster-roles');
     await page.getByRole('link', { name: 'Offers' }).click();
