@@ -4,7 +4,8 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const PROGRAM = process.env.TEPUI_PROGRAM ?? fileURLToPath(new URL('../../target/debug/tepui', import.meta.url));
+/** The program that is tested. */
+export const PROGRAM = process.env.TEPUI_PROGRAM ?? fileURLToPath(new URL('../../target/debug/tepui', import.meta.url));
 
 /** Time the cluster may take to start or to end, in milliseconds. */
 const PATIENCE_MS = 90_000;

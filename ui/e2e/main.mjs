@@ -2,6 +2,7 @@
 // Looks at no inside; what is tested is what a user sees.
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
+import { addSteps as addClusterSteps } from './cluster.mjs';
 import { startCluster } from './local.mjs';
 import { steps as logSteps } from './logs.mjs';
 import { until } from './until.mjs';
@@ -286,6 +287,7 @@ step('20,000 apps and 100,000 instances stay usable', async ({ page, cluster, br
 });
 
 steps.push(...logSteps);
+addClusterSteps(step, until);
 
 step('colours can be chosen, and are kept', async ({ page, cluster }) => {
   await page.goto(`${cluster.apps}/ui/`);

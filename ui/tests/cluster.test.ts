@@ -25,6 +25,7 @@ describe('the state', () => {
     state.event(added(task('b', 'S1', 'TASK_STAGING')));
     expect(states(state)).toEqual({ TASK_RUNNING: 1, TASK_STAGING: 1, TASK_FAILED: 1 });
     expect(state.agents.get('S1')?.allocated).toEqual({ cpus: 0.6, mem: 96, disk: 0, gpus: 0 });
+    expect(state.frameworks.get('F')?.allocated).toEqual({ cpus: 0.1, mem: 32, disk: 0, gpus: 0 });
     state.event(update('b', 'TASK_RUNNING'));
     state.event(update('b', 'TASK_RUNNING', { healthy: false }));
     expect(state.tasks.get('F/b')).toMatchObject({ state: 'TASK_RUNNING', healthy: false, isEnded: false });
@@ -34,7 +35,7 @@ describe('the state', () => {
     expect(state.ofAgent('S1').held).toEqual({ cpus: 0.1, mem: 32, disk: 0, gpus: 0 });
     expect(state.agents.get('S1')?.allocated).toEqual({ cpus: 0.5, mem: 64, disk: 0, gpus: 0 });
     const { tasks, agents, frameworks } = state.take();
-    expect([[...tasks], [...agents], [...frameworks]]).toEqual([['F/b'], ['S1'], []]);
+    expect([[...tasks], [...agents], [...frameworks]]).toEqual([['F/b'], ['S1'], ['F']]);
     expect(state.isChanged).toBe(false);
   });
   it('is not disturbed by updates of tasks that it does not know, nor by kinds of events to come', () => {
@@ -180,6 +181,14 @@ describe('the stream', () => {
     const before = server.asked.length;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(server.asked.length).toBe(before);
+  });
+  it('does not follow a master that does not lead to another server, but says so', async () => {
+    const server = master();
+    server.refusal = { ok: false, type: 'opaqueredirect', status: 0 } as Response;
+    const { told, stop } = listen();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(told).toEqual(['connecting', 'broken: this master does not lead']);
+    stop();
   });
   it('says what a master says that refuses it', async () => {
     const server = master();

@@ -36,14 +36,14 @@ class LiveCluster {
     const take = this.state.beginRead();
     const { get_agents } = await call<{ get_agents: { agents?: Agent[]; recovered_agents?: AgentInfo[] } }>('GET_AGENTS', {}, signal);
     take(get_agents);
-    this.#plan();
+    this.#show();
     return true;
   });
   /** Frameworks as they are now: no event tells of their offers, their resources and their connection. */
   readonly frameworks = new Read<true>(async (signal) => {
     const { get_frameworks } = await call<{ get_frameworks: { frameworks?: Framework[] } }>('GET_FRAMEWORKS', {}, signal);
     this.state.readFrameworks(get_frameworks);
-    this.#plan();
+    this.#show();
     return true;
   });
   #state = new ClusterState();
@@ -124,8 +124,13 @@ class LiveCluster {
   }
 
   #plan(): void {
-    if (!this.#state.isChanged) return;
-    this.#publishing ??= setTimeout(() => this.#publish(this.#state.take()), PUBLISH_MS);
+    this.#publishing ??= setTimeout(() => this.#show(), PUBLISH_MS);
+  }
+
+  #show(): void {
+    clearTimeout(this.#publishing);
+    this.#publishing = undefined;
+    if (this.#state.isChanged) this.#publish(this.#state.take());
   }
 
   #publish(changes: Changes | undefined): void {

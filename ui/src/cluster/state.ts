@@ -20,11 +20,15 @@ export interface Changes {
 export interface Group {
   tasks: Map<string, TaskRow>;
   states: Map<string, number>;
+  /** How many of them have not ended. */
+  alive: number;
   /** What the tasks that have not ended were given. */
   held: Amounts;
 }
 
-const NO_GROUP: Group = { tasks: new Map(), states: new Map(), held: NOTHING };
+const newGroup = (): Group => ({ tasks: new Map(), states: new Map(), alive: 0, held: NOTHING });
+
+const NO_GROUP: Readonly<Group> = newGroup();
 
 const noChanges = (): Changes => ({ tasks: new Set(), agents: new Set(), frameworks: new Set() });
 
@@ -51,11 +55,11 @@ export class ClusterState {
     return this.#changes.tasks.size + this.#changes.agents.size + this.#changes.frameworks.size > 0;
   }
 
-  ofFramework(id: string): Group {
+  ofFramework(id: string): Readonly<Group> {
     return this.#byFramework.get(id) ?? NO_GROUP;
   }
 
-  ofAgent(id: string): Group {
+  ofAgent(id: string): Readonly<Group> {
     return this.#byAgent.get(id) ?? NO_GROUP;
   }
 
@@ -151,19 +155,18 @@ export class ClusterState {
     const was = this.tasks.get(row.key);
     if (was) this.#drop(was);
     this.#put(row);
-    const held = !was || was.isEnded ? row : undefined;
-    if (held && !row.isEnded) this.#allocate(row.agent, held, 1);
+    if ((!was || was.isEnded) && !row.isEnded) this.#allocate(row, 1);
   }
 
   #updated(was: TaskRow, row: TaskRow): void {
     this.#drop(was);
     this.#put(row);
-    if (row.isEnded && !was.isEnded) this.#allocate(row.agent, row, -1);
+    if (row.isEnded && !was.isEnded) this.#allocate(row, -1);
   }
 
   #put(row: TaskRow): void {
     this.tasks.set(row.key, row);
-    this.#changes.tasks.add(row.key);
+    this.#note(row);
     join(this.#byFramework, row.framework, row);
     join(this.#byAgent, row.agent, row);
     if (!row.isEnded) return;
@@ -177,19 +180,29 @@ export class ClusterState {
 
   #drop(row: TaskRow): void {
     this.tasks.delete(row.key);
-    this.#changes.tasks.add(row.key);
+    this.#note(row);
     leave(this.#byFramework, row.framework, row);
     leave(this.#byAgent, row.agent, row);
     if (row.isEnded) this.#ended.get(row.framework)?.delete(row.key);
   }
 
-  /** What is used of an agent is told by no event; it follows from its tasks until it is read again. */
-  #allocate(id: string, amounts: Amounts, sign: 1 | -1): void {
-    const agent = this.agents.get(id);
-    if (agent) this.#setAgent({ ...agent, allocated: plus(agent.allocated, amounts, sign) });
+  /** Rows of agents and frameworks show how many tasks they have. */
+  #note(row: TaskRow): void {
+    this.#changes.tasks.add(row.key);
+    this.#changes.agents.add(row.agent);
+    this.#changes.frameworks.add(row.framework);
+  }
+
+  /** What agents and frameworks have allocated is told by no event; it follows from tasks until it is read again. */
+  #allocate(task: TaskRow, sign: 1 | -1): void {
+    const agent = this.agents.get(task.agent);
+    if (agent) this.#setAgent({ ...agent, allocated: plus(agent.allocated, task, sign) });
+    const framework = this.frameworks.get(task.framework);
+    if (framework) this.frameworks.set(task.framework, { ...framework, allocated: plus(framework.allocated, task, sign) });
   }
 
   #setAgent(row: AgentRow): void {
+    if (isSame(this.agents.get(row.id), row)) return;
     this.agents.set(row.id, row);
     this.#changes.agents.add(row.id);
   }
@@ -200,8 +213,10 @@ export class ClusterState {
 
   #setFramework(framework: Framework, isCompleted: boolean, isWhole: boolean): void {
     const id = framework.framework_info.id?.value ?? '';
-    const row = frameworkRow(framework, this.frameworks.get(id), isWhole);
-    this.frameworks.set(id, isCompleted ? { ...row, state: 'Completed' } : row);
+    const told = frameworkRow(framework, this.frameworks.get(id), isWhole);
+    const row: FrameworkRow = isCompleted ? { ...told, state: 'Completed' } : told;
+    if (isSame(this.frameworks.get(id), row)) return;
+    this.frameworks.set(id, row);
     this.#changes.frameworks.add(id);
   }
 
@@ -215,12 +230,19 @@ export class ClusterState {
   }
 }
 
+/** Whether a row tells what it told before: of what is read again and again most has not changed. */
+function isSame(was: object | undefined, row: object): boolean {
+  return was !== undefined && JSON.stringify(was) === JSON.stringify(row);
+}
+
 function join(groups: Map<string, Group>, id: string, row: TaskRow): void {
   let group = groups.get(id);
-  if (!group) groups.set(id, (group = { tasks: new Map(), states: new Map(), held: NOTHING }));
+  if (!group) groups.set(id, (group = newGroup()));
   group.tasks.set(row.key, row);
   group.states.set(row.state, (group.states.get(row.state) ?? 0) + 1);
-  if (!row.isEnded) group.held = plus(group.held, row);
+  if (row.isEnded) return;
+  group.alive += 1;
+  group.held = plus(group.held, row);
 }
 
 function leave(groups: Map<string, Group>, id: string, row: TaskRow): void {
@@ -230,5 +252,7 @@ function leave(groups: Map<string, Group>, id: string, row: TaskRow): void {
   const left = (group.states.get(row.state) ?? 1) - 1;
   if (left === 0) group.states.delete(row.state);
   else group.states.set(row.state, left);
-  if (!row.isEnded) group.held = plus(group.held, row, -1);
+  if (row.isEnded) return;
+  group.alive -= 1;
+  group.held = plus(group.held, row, -1);
 }
