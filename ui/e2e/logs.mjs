@@ -1,6 +1,7 @@
 // The way from an app to its log on the page of the agent, and what a user does with a log there.
 // Starts nothing; the steps are given a cluster and a browser.
 import assert from 'node:assert/strict';
+import { truncate } from 'node:fs/promises';
 import { until } from './until.mjs';
 
 const APP = {
@@ -121,7 +122,6 @@ export const steps = [
     const state = await (await fetch(`${cluster.agents[0]}/state`)).json();
     const executors = state.frameworks.flatMap((framework) => framework.executors);
     const { directory } = executors.find((executor) => executor.id.startsWith('logs_ticker'));
-    const { truncate } = await import('node:fs/promises');
     await truncate(`${directory}/stdout`);
     await page.getByText('The file has become shorter', { exact: false }).waitFor();
     await tick(page).waitFor();
@@ -141,13 +141,22 @@ export const steps = [
     await page.getByRole('link', { name: 'a file', exact: true }).click();
     await area(page).or(page.getByRole('region', { name: 'Content of a file' })).getByText('inside', { exact: true }).waitFor();
   }],
-  ['the agent shows its tasks, and the master the way to them', async ({ page, cluster, browser }) => {
+  ['the agent shows its tasks, and what is not there is said', async ({ page, cluster, browser, expected }) => {
+    // What was never there, and what is removed after a while.
+    expected.add('404');
     await page.goto(`${cluster.agents[0]}/`);
     await page.getByRole('heading', { name: 'Agent on', exact: false }).waitFor();
     await page.getByLabel('Search tasks').fill('ticker');
     await page.getByRole('link', { name: /^stdout of logs_ticker/ }).waitFor();
     await browser.picture('agent-tasks');
     await page.goto(`${cluster.agents[0]}/ui/#/files/none/none/latest`);
+    await page.getByRole('heading', { name: 'There is no such directory' }).waitFor();
+    await browser.picture('agent-files-none');
+    await page.goto(`${cluster.agents[0]}/ui/#/log/none/none/latest/stdout`);
+    await page.getByRole('heading', { name: 'There is no such file' }).waitFor();
+    await page.goto(`${cluster.master}/#/task/none/none`);
+    await page.getByRole('heading', { name: 'The master knows no such task' }).waitFor();
+    await browser.picture('task-none');
   }],
   ['the master tells what a task went through', async ({ page, cluster, browser }) => {
     const { tasks } = await (await fetch(`${cluster.master}/tasks`)).json();

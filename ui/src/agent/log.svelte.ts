@@ -137,6 +137,10 @@ export class LogView {
       this.search = this.match = undefined;
       return;
     }
+    if (this.isStale) {
+      this.search = { said: 'Show the new file first' };
+      return;
+    }
     const searching = new AbortController();
     this.#searching = searching;
     const { signal } = searching;
