@@ -159,4 +159,7 @@ export interface StreamEvent {
   [name: string]: unknown;
 }
 
-export type Face = { face: 'apps'; version: string } | { face: 'cluster'; version: string; id: string; leader: string };
+export type Face =
+  | { face: 'apps'; version: string }
+  | { face: 'cluster'; version: string; id: string; leader: string }
+  | { face: 'agent'; version: string; id: string | null; hostname: string; master: string | null; registered: boolean };

@@ -4,6 +4,7 @@
 mod containers;
 mod executor;
 mod operator;
+mod pages;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use crate::http::files::{self, Log};
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::http::toggle::toggle;
-use crate::http::{not_found, system, text};
+use crate::http::{system, text};
 
 /// Threads that serve requests; executors' calls are small and few.
 const WORKERS: usize = 1;
@@ -64,6 +65,7 @@ enum Route {
     Logging,
     Metrics,
     Operator,
+    Pages,
     Prometheus,
     State,
     Statistics,
@@ -82,6 +84,7 @@ const TABLE: Table<Route> = Table {
         (&["metrics", "prometheus"], Route::Prometheus),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["system", "stats.json"], Route::SystemStats),
+        (&["ui"], Route::Pages),
         (&["version"], Route::Version),
     ],
     delegated: &[
@@ -168,12 +171,13 @@ async fn dispatch(
         Some(Route::Logging) => toggle(&request),
         Some(Route::Metrics) => reads::metrics(&request, &shared),
         Some(Route::Operator) => operator::call(&request, payload, &shared).await,
+        Some(Route::Pages) => pages::page(&request, &shared),
         Some(Route::Prometheus) => reads::prometheus(&shared),
         Some(Route::State) => reads::state(&request, &shared).await,
         Some(Route::Statistics) => containers::statistics(&request, &shared).await,
         Some(Route::SystemStats) => system::stats(&request),
         Some(Route::Version) => reads::version(&request),
-        None => not_found(),
+        None => pages::root(&request),
     }
 }
 

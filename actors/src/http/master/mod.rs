@@ -21,6 +21,7 @@ mod why;
 
 pub use link::Links;
 pub use operator::OperatorShared;
+pub(crate) use standby::host_and_port;
 pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;
