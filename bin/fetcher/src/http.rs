@@ -13,6 +13,9 @@ use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
+#[cfg(test)]
+mod tests;
+
 /// Most redirects that are followed, as curl does by itself.
 const MAX_REDIRECTS: u32 = 30;
 
@@ -41,8 +44,11 @@ impl Client {
     /// A client that gives up when a server sends nothing for `stall_timeout`.
     pub(crate) fn new(stall_timeout: Duration) -> Self {
         let roots = rustls_native_certs::load_native_certs().certs;
+        Client::trusting(roots.iter().map(|root| root.as_ref()), stall_timeout)
+    }
+
+    fn trusting<'a>(roots: impl Iterator<Item = &'a [u8]>, stall_timeout: Duration) -> Self {
         let roots: Vec<_> = roots
-            .iter()
             .map(|root| Certificate::from_der(root).to_owned())
             .collect();
         let tls = TlsConfig::builder()
@@ -84,10 +90,19 @@ impl Client {
     }
 
     fn agent(&self, url: &str) -> Result<Agent, String> {
-        let limit = Some(self.stall_timeout);
+        self.agent_by(url, |name| std::env::var(name).ok())
+    }
+
+    fn agent_by(
+        &self,
+        url: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Agent, String> {
+        // As with curl, none is as long as it takes.
+        let limit = Some(self.stall_timeout).filter(|limit| !limit.is_zero());
         let config = Config::builder()
             .tls_config(self.tls.clone())
-            .proxy(proxy(url, |name| std::env::var(name).ok())?)
+            .proxy(proxy(url, variable)?)
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
             .max_response_header_size(MAX_HEAD_BYTES)

@@ -50,15 +50,15 @@ impl Place {
         user: Option<&str>,
         owner: Option<&str>,
     ) -> Result<PathBuf, String> {
-        let path = self.0.join(user.unwrap_or(NO_USER));
-        if path.is_dir() {
-            return Ok(path);
-        }
-        let failed = |error: io::Error| format!("cannot use {}: {error}", path.display());
+        let failed = |error: io::Error| format!("cannot use {}: {error}", self.0.display());
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(PARENT_MODE).create(&self.0);
         made.map_err(failed)?;
-        is_ours(&self.0)?;
+        // Where it leads now it leads for good, as others cannot change it.
+        let path = real_and_ours(&self.0)?.join(user.unwrap_or(NO_USER));
+        if path.is_dir() {
+            return Ok(path);
+        }
         let mut builder = DirBuilder::new();
         let made = builder
             .mode(USER_MODE)
@@ -84,9 +84,9 @@ fn allow_existing(error: io::Error) -> io::Result<()> {
     }
 }
 
-/// Sees to it that nobody but the agent and root can change where a path leads: the default is
-/// below a directory that everybody may write to.
-fn is_ours(path: &Path) -> Result<(), String> {
+/// The path without links, and sees to it that nobody but the agent and root can change where it
+/// leads: the default is below a directory that everybody may write to.
+fn real_and_ours(path: &Path) -> Result<PathBuf, String> {
     let real = path.canonicalize();
     let real = real.map_err(|error| format!("cannot use {}: {error}", path.display()))?;
     for above in real.ancestors() {
@@ -108,7 +108,7 @@ fn is_ours(path: &Path) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    Ok(real)
 }
 
 #[cfg(test)]
