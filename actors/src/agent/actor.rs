@@ -17,6 +17,7 @@ use tepui_protocol::v1::executor;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
+use super::fetcher::Fetcher;
 use super::journal::{Journal, Recorded};
 use super::launcher::{Launcher, Spawned};
 use super::link::{self, LinkHandle};
@@ -80,6 +81,7 @@ impl AgentActor {
         clock: Clock,
         finder: Finder,
         work_dir: &Path,
+        fetcher: Fetcher,
         journal: Journal,
         ended: oneshot::Sender<Result<String, String>>,
     ) -> std::io::Result<Self> {
@@ -88,7 +90,7 @@ impl AgentActor {
             core,
             clock,
             finder,
-            launcher: Launcher::start(work_dir)?,
+            launcher: Launcher::start(work_dir, fetcher)?,
             journal,
             held: VecDeque::new(),
             checkpoints: Checkpoints::start(work_dir)?,

@@ -15,8 +15,10 @@ use tepui_core::agent::messages::{Input, Launch};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 
 use super::actor::{AgentActor, Tell};
+use super::fetcher::{Fetcher, Wanted};
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
@@ -33,15 +35,34 @@ pub(super) struct Spawned {
 }
 
 enum Job {
-    Launch(Box<Launch>, Addr<AgentActor>),
+    Launch(Box<Launch>, Fetching, Addr<AgentActor>),
+    /// Its sandbox has all that was to be fetched.
+    Start(Box<Launch>, Prepared, Addr<AgentActor>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
     LinkLatest(AgentId),
 }
 
+/// How a launch goes on after fetching.
+struct Fetching {
+    /// Ends the fetching when the other end is dropped.
+    stop: oneshot::Receiver<()>,
+    /// Takes the job that follows.
+    then: mpsc::Sender<Job>,
+}
+
+/// A sandbox that is ready for its container.
+struct Prepared {
+    owner: Option<Owner>,
+    output: sandbox::Output,
+}
+
 /// What is known of a container that has not ended.
 enum Container {
-    /// Ordered; no process yet.
-    Starting { killed: bool },
+    /// Ordered; no process yet. What is fetched for it is dropped with `fetching`.
+    Starting {
+        killed: bool,
+        fetching: Option<oneshot::Sender<()>>,
+    },
     /// Its process, the leader of its group.
     Running(u32),
 }
@@ -55,7 +76,7 @@ pub(super) struct Launcher {
 
 impl Launcher {
     /// Starts the thread; must be called within the runtime that is to wait for the processes.
-    pub(super) fn start(work_dir: &Path) -> std::io::Result<Self> {
+    pub(super) fn start(work_dir: &Path, fetcher: Fetcher) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
         let runtime = tokio::runtime::Handle::current();
         let work_dir = work_dir.to_owned();
@@ -64,7 +85,7 @@ impl Launcher {
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _entered = runtime.enter();
-                work(&orders, &work_dir);
+                work(&orders, &work_dir, &fetcher);
             })?;
         Ok(Launcher {
             jobs,
@@ -73,16 +94,18 @@ impl Launcher {
     }
 
     pub(super) fn launch(&self, launch: Launch, actor: Addr<AgentActor>) {
-        let starting = Container::Starting { killed: false };
+        let (fetching, stop) = oneshot::channel();
+        let then = self.jobs.clone();
+        let starting = Container::Starting {
+            killed: false,
+            fetching: Some(fetching),
+        };
         self.containers
             .borrow_mut()
             .insert(launch.container.clone(), starting);
         let container = launch.container.clone();
-        if self
-            .jobs
-            .send(Job::Launch(Box::new(launch), actor.clone()))
-            .is_err()
-        {
+        let job = Job::Launch(Box::new(launch), Fetching { stop, then }, actor.clone());
+        if self.jobs.send(job).is_err() {
             let result = Err("the launcher's thread has ended".to_owned());
             actor.do_send(Spawned { container, result });
         }
@@ -106,7 +129,10 @@ impl Launcher {
     /// Kills a container: its group, and whatever its processes have started.
     pub(super) fn kill(&self, container: &ContainerId) {
         match self.containers.borrow_mut().get_mut(container) {
-            Some(Container::Starting { killed }) => *killed = true,
+            Some(Container::Starting { killed, fetching }) => {
+                *killed = true;
+                fetching.take();
+            }
             Some(Container::Running(pid)) => process_tree::kill(*pid),
             None => {}
         }
@@ -145,7 +171,7 @@ impl Launcher {
             .containers
             .borrow_mut()
             .insert(container.clone(), Container::Running(pid));
-        if matches!(before, Some(Container::Starting { killed: true })) {
+        if matches!(before, Some(Container::Starting { killed: true, .. })) {
             process_tree::kill(pid);
         }
         let containers = self.containers.clone();
@@ -168,17 +194,15 @@ impl Launcher {
 }
 
 /// The launcher's thread: jobs in the order they came, until the actor is gone.
-fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path) {
+fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path, fetcher: &Fetcher) {
     for job in orders {
         match job {
-            Job::Launch(launch, actor) => {
-                let result = spawn(&launch);
-                let container = launch.container;
-                if let Err(error) = &result {
-                    tracing::warn!(%container, executor = %launch.executor, error, "not launched");
-                }
-                actor.do_send(Spawned { container, result });
-            }
+            Job::Launch(launch, fetching, actor) => match prepare(&launch) {
+                Ok(prepared) if launch.uris.is_empty() => start(&launch, prepared, &actor),
+                Ok(prepared) => fetch(fetcher, launch, prepared, fetching, actor),
+                Err(why) => report(&launch, Err(why), &actor),
+            },
+            Job::Start(launch, prepared, actor) => start(&launch, prepared, &actor),
             Job::Volumes(order, actor) => {
                 let result = volumes::update(&order);
                 let container = order.container;
@@ -193,7 +217,8 @@ fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path) {
     }
 }
 
-fn spawn(launch: &Launch) -> Result<(u32, Child), String> {
+/// Makes the sandbox, and shows volumes in it.
+fn prepare(launch: &Launch) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
     let output = sandbox::make(&directory, owner)
@@ -201,6 +226,56 @@ fn spawn(launch: &Launch) -> Result<(u32, Child), String> {
     for link in &launch.volumes {
         volumes::show(&directory, link)?;
     }
+    Ok(Prepared { owner, output })
+}
+
+/// Fetches what the container needs, which may take long; other launches go on meanwhile.
+fn fetch(
+    fetcher: &Fetcher,
+    launch: Box<Launch>,
+    prepared: Prepared,
+    Fetching { stop, then }: Fetching,
+    actor: Addr<AgentActor>,
+) {
+    let wanted = Wanted {
+        uris: launch.uris.clone(),
+        sandbox: launch.directory.clone(),
+        user: launch.user.clone(),
+        switch: prepared.owner.is_some(),
+    };
+    let own = fetcher.clone();
+    fetcher.spawn(async move {
+        let fetched = tokio::select! {
+            fetched = own.fetch(wanted) => fetched,
+            _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
+        };
+        if let Err(why) = fetched {
+            return report(&launch, Err(why), &actor);
+        }
+        if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
+            && let Job::Start(launch, _, actor) = job
+        {
+            let why = "the launcher's thread has ended".to_owned();
+            report(&launch, Err(why), &actor);
+        }
+    });
+}
+
+fn start(launch: &Launch, prepared: Prepared, actor: &Addr<AgentActor>) {
+    report(launch, spawn(launch, prepared), actor);
+}
+
+/// Tells the actor what became of a launch.
+fn report(launch: &Launch, result: Result<(u32, Child), String>, actor: &Addr<AgentActor>) {
+    let container = launch.container.clone();
+    if let Err(error) = &result {
+        tracing::warn!(%container, executor = %launch.executor, error, "not launched");
+    }
+    actor.do_send(Spawned { container, result });
+}
+
+fn spawn(launch: &Launch, prepared: Prepared) -> Result<(u32, Child), String> {
+    let Prepared { owner, output } = prepared;
     let mut command = Command::new(&launch.program);
     // The first argument is the program's own name.
     if let Some((name, arguments)) = launch.arguments.split_first() {
@@ -209,7 +284,7 @@ fn spawn(launch: &Launch) -> Result<(u32, Child), String> {
     command
         .env_clear()
         .envs(&launch.environment)
-        .current_dir(&directory)
+        .current_dir(&launch.directory)
         .stdin(Stdio::null())
         .stdout(output.stdout)
         .stderr(output.stderr)

@@ -5,6 +5,7 @@ mod actor;
 mod checkpoint;
 pub mod config;
 mod detect;
+mod fetcher;
 mod files;
 mod http;
 mod journal;
@@ -47,6 +48,7 @@ use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
+use fetcher::Fetcher;
 use journal::Journal;
 
 /// The file, below the work directory, that is locked while an agent uses it.
@@ -89,6 +91,9 @@ pub enum RunError {
     /// Reservations and volumes of an earlier run cannot be taken over.
     #[error(transparent)]
     Checkpoint(#[from] RecoverError),
+    /// The cache of the fetcher cannot be emptied.
+    #[error("cannot use --fetcher_cache_dir: {0}")]
+    Fetcher(std::io::Error),
     /// It had to end.
     #[error("{0}")]
     Fatal(String),
@@ -210,7 +215,9 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let journal = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
     let finder = Finder::start(&config.master, config.zk_session_timeout);
     let leader = finder.leader();
-    let agent = AgentActor::new(core, clock, finder, &work_dir, journal, ended)?;
+    let fetcher = Fetcher::start(config.fetcher(&work_dir)).map_err(RunError::Fetcher)?;
+    let fetches = fetcher.figures();
+    let agent = AgentActor::new(core, clock, finder, &work_dir, fetcher, journal, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
     take_up(&actor, left, config.recover);
@@ -230,6 +237,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
             work_dir: Arc::from(work_dir.as_path()),
             clock,
             memory: Memory::default(),
+            fetches,
             recovery,
         },
     )?;

@@ -198,9 +198,6 @@ pub(super) fn shutdown_grace(info: &ExecutorInfo, settings: &Settings) -> Durati
 
 /// What of a command or container this agent cannot do yet; refused rather than ignored.
 pub(super) fn unsupported(command: &CommandInfo, info: &ExecutorInfo) -> Option<String> {
-    if !command.uris.is_empty() {
-        return Some("fetching of 'CommandInfo.uris' is not supported yet".into());
-    }
     let variables = command
         .environment
         .iter()

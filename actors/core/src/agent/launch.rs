@@ -425,6 +425,7 @@ impl Agent {
             environment,
             user: self.settings.switch_user.then(own_user),
             volumes: self.first_links(info, &order.work)?,
+            uris: command.uris,
         })
     }
 

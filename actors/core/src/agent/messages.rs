@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
-use tepui_protocol::v1::executor;
+use tepui_protocol::v1::{command_info, executor};
 
 use super::volumes::{Volume, VolumeLink, VolumesUpdate};
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId};
@@ -121,6 +121,8 @@ pub struct Launch {
     pub user: Option<String>,
     /// Persistent volumes to be seen in the sandbox before the program starts.
     pub volumes: Vec<VolumeLink>,
+    /// What is to be fetched into the sandbox before the program starts.
+    pub uris: Vec<command_info::Uri>,
 }
 
 /// A volume whose directory is to be made.

@@ -24,6 +24,7 @@ use tepui_core::agent::messages::ConnectionId;
 use tepui_core::agent::model::Snapshot;
 
 use super::actor::AgentActor;
+use super::fetcher::Figures;
 use super::files::AgentFiles;
 use super::usage::Usage;
 use crate::clock::Clock;
@@ -106,6 +107,8 @@ pub(super) struct Shared {
     /// The agent as it published itself last.
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) usage: Arc<Usage>,
+    /// What was fetched.
+    pub(super) fetches: Arc<Figures>,
     /// Numbers executors' streams.
     pub(super) next: Arc<AtomicU64>,
     pub(super) flags: Arc<BTreeMap<String, String>>,

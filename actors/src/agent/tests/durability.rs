@@ -17,6 +17,7 @@ use tokio::sync::mpsc as events;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::super::actor::{AgentActor, ExecutorCall, Tell};
+use super::super::fetcher::Fetcher;
 use super::super::journal::{Durable, Job, Journal, Recorded};
 use super::super::settings;
 use super::{AGENT, FRAMEWORK, config};
@@ -136,7 +137,9 @@ impl Fixture {
         let finder = Finder::start(&config.master, config.zk_session_timeout);
         let (journal, jobs) = Journal::new();
         let (end, ended) = oneshot::channel();
-        let actor = AgentActor::new(core, clock, finder, work.path(), journal, end).unwrap();
+        let fetcher = Fetcher::start(config.fetcher(work.path())).unwrap();
+        let actor = AgentActor::new(core, clock, finder, work.path(), fetcher, journal, end);
+        let actor = actor.unwrap();
         Fixture {
             actor: actor.start(),
             jobs,
