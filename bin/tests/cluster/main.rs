@@ -16,6 +16,7 @@ mod apps;
 mod bad_input;
 mod checks;
 mod cli;
+mod compression;
 mod drain;
 mod endpoints;
 mod executors;

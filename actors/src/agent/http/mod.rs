@@ -27,6 +27,7 @@ use super::files::AgentFiles;
 use super::usage::Usage;
 use crate::clock::Clock;
 use crate::http::body::Memory;
+use crate::http::compress::compress;
 use crate::http::files::{self, Log};
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
@@ -158,21 +159,29 @@ async fn dispatch(
     payload: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
+    let response = route(&request, payload, &shared).await;
+    let mut response = compress(&request, response).await;
+    // Names of headers are written as Mesos writes them, for clients that compare them exactly.
+    response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+async fn route(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
     match TABLE.find(&decoded(request.path())) {
-        Some(Route::Containerizer) => containers::debug(&request, &shared),
-        Some(Route::Containers) => containers::containers(&request, &shared).await,
-        Some(Route::Executor) => executor::call(&request, payload, &shared).await,
-        Some(Route::Files(route)) => files::answer(route, &request, &shared.files()).await,
-        Some(Route::Flags) => reads::flags(&request, &shared),
+        Some(Route::Containerizer) => containers::debug(request, shared),
+        Some(Route::Containers) => containers::containers(request, shared).await,
+        Some(Route::Executor) => executor::call(request, payload, shared).await,
+        Some(Route::Files(route)) => files::answer(route, request, &shared.files()).await,
+        Some(Route::Flags) => reads::flags(request, shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
-        Some(Route::Logging) => toggle(&request),
-        Some(Route::Metrics) => reads::metrics(&request, &shared),
-        Some(Route::Operator) => operator::call(&request, payload, &shared).await,
-        Some(Route::Prometheus) => reads::prometheus(&shared),
-        Some(Route::State) => reads::state(&request, &shared).await,
-        Some(Route::Statistics) => containers::statistics(&request, &shared).await,
-        Some(Route::SystemStats) => system::stats(&request),
-        Some(Route::Version) => reads::version(&request),
+        Some(Route::Logging) => toggle(request),
+        Some(Route::Metrics) => reads::metrics(request, shared),
+        Some(Route::Operator) => operator::call(request, payload, shared).await,
+        Some(Route::Prometheus) => reads::prometheus(shared),
+        Some(Route::State) => reads::state(request, shared).await,
+        Some(Route::Statistics) => containers::statistics(request, shared).await,
+        Some(Route::SystemStats) => system::stats(request),
+        Some(Route::Version) => reads::version(request),
         None => not_found(),
     }
 }

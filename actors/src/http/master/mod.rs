@@ -194,7 +194,7 @@ pub async fn dispatch(request: HttpRequest, payload: Payload, face: Data<Face>) 
         Err(error) => bad_request(format!("Unable to decode query string: {error}")),
     };
     unread.answered();
-    let mut response = compress::compress(&request, response);
+    let mut response = compress::compress(&request, response).await;
     // Names of headers are written as Mesos writes them, for clients that compare them exactly.
     response.head_mut().set_camel_case_headers(true);
     response

@@ -41,7 +41,7 @@ pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpRespons
         Ok(_) => route(&request, &standby).await,
         Err(error) => bad_request(format!("Unable to decode query string: {error}")),
     };
-    let mut response = compress::compress(&request, response);
+    let mut response = compress::compress(&request, response).await;
     response.head_mut().set_camel_case_headers(true);
     response
 }

@@ -133,7 +133,7 @@ async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> H
         Ok(_room) => follow(&request, payload, face).await,
     };
     unread.answered();
-    let answer = headers::finish(&request, &face.info, is_elected, answer);
+    let answer = headers::finish(&request, &face.info, is_elected, answer).await;
     measured.answered(answer)
 }
 
