@@ -2,6 +2,7 @@
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
 mod changes;
+mod constraints;
 mod guard;
 mod link;
 mod lists;
@@ -15,6 +16,8 @@ mod registry;
 mod scheduler;
 mod standby;
 pub mod state;
+#[cfg(test)]
+mod testing;
 mod web;
 mod why;
 
@@ -124,6 +127,7 @@ enum Route {
     Quota,
     Weights,
     Change(Change),
+    Constraints,
     Teardown,
     Schedule,
     Status,
@@ -154,6 +158,10 @@ const ROUTES: Table<Route> = Table {
         (&["profiler", "stop"], Route::Profiler),
         (&["registrar(1)", "registry"], Route::Registry),
         (&["metrics", "prometheus"], Route::Prometheus),
+        (
+            &["allocator", "offer_constraints_debug"],
+            Route::Constraints,
+        ),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -229,6 +237,7 @@ async fn route(
         Some(Route::Quota) => quota::quota(request, payload, face).await,
         Some(Route::Weights) => quota::weights(request, payload, face).await,
         Some(Route::Change(change)) => changes::handle(change, request, payload, face).await,
+        Some(Route::Constraints) => constraints::debug(request, face).await,
         Some(Route::Teardown) => changes::teardown(request, payload, face).await,
         Some(Route::Schedule) => maintenance::schedule(request, payload, face).await,
         Some(Route::Status) => maintenance::status(request, face),

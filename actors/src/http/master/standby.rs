@@ -62,6 +62,8 @@ async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
         Some(Route::Processes) => system::processes(request, &pages::HELP),
         Some(Route::SystemStats) => system::stats(request),
         Some(Route::Profiler) => system::profiler(),
+        // Its allocator has been told of none.
+        Some(Route::Constraints) => json::answer(request, &serde_json::json!({ "frameworks": {} })),
         // It has read none.
         Some(Route::Registry) => json::answer(request, &serde_json::json!({})),
         Some(Route::Redirect) if goes_on(request.path()) => crate::http::not_found(),
