@@ -50,8 +50,10 @@ async fn serve(
     let content = media::content_type(request.headers())?;
     let body = body::read(request, payload, &face.memory).await?;
     let call: Call = content.decode_call(&body.bytes).map_err(bad_request)?;
-    scheduler_call::validate(&call, None)
-        .map_err(|error| bad_request(format!("Failed to validate scheduler::Call: {error}")))?;
+    scheduler_call::validate(&call, None).map_err(|error| {
+        face.metrics.refused.count(call.r#type());
+        bad_request(format!("Failed to validate scheduler::Call: {error}"))
+    })?;
     let accepted = match call.r#type() {
         Type::Subscribe | Type::ReconcileOperations => Some(media::accepted(request.headers())?),
         _ => None,
