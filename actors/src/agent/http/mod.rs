@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::http::body::Memory;
 use crate::http::compress::compress;
 use crate::http::files::{self, Log};
+use crate::http::form::Fields;
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::http::toggle::toggle;
@@ -159,7 +160,14 @@ async fn dispatch(
     payload: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
-    let response = route(&request, payload, &shared).await;
+    let response = match Fields::decode(request.query_string().as_bytes()) {
+        Ok(_) => route(&request, payload, &shared).await,
+        // Mesos hangs up without a word.
+        Err(error) => text(
+            StatusCode::BAD_REQUEST,
+            format!("Unable to decode query string: {error}"),
+        ),
+    };
     let mut response = compress(&request, response).await;
     // Names of headers are written as Mesos writes them, for clients that compare them exactly.
     response.head_mut().set_camel_case_headers(true);
