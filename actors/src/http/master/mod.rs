@@ -30,23 +30,24 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use actix::Addr;
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 use tepui_core::ids::IdSource;
 use tepui_core::master::messages::Answer;
-use tepui_core::master::model::Snapshot;
+use tepui_core::master::model::{Phase, Snapshot};
+use tepui_protocol::schema::Message;
 use tepui_protocol::v1;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::RecvError;
 
-use super::body::Memory;
+use super::body::{self, Body, Memory};
 use super::files::{self, Log};
 use super::form::Fields;
 use super::path::Table;
 use super::shared::SharedAnswers;
-use super::{compress, json, system, unread};
+use super::{compress, json, media, method_not_allowed, system, unread};
 use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
@@ -254,6 +255,27 @@ async fn route(
         Some(Route::Pages) => web::page(request, face),
         None => web::root(request),
     }
+}
+
+/// A call of one of the v1 APIs, and its body, whose share of memory is held as long as it is kept.
+///
+/// # Errors
+/// With Mesos's answers, in the order in which Mesos checks.
+async fn read_call<M: Message>(
+    request: &HttpRequest,
+    payload: actix_web::dev::Payload,
+    face: &Face,
+) -> Result<(M, Body), HttpResponse> {
+    if face.snapshot.load().phase == Phase::Recovering {
+        return Err(unavailable("Master has not finished recovery"));
+    }
+    if request.method() != Method::POST {
+        return Err(method_not_allowed("POST", request.method().as_str()));
+    }
+    let content = media::content_type(request.headers())?;
+    let body = body::read(request, payload, &face.memory).await?;
+    let call = content.decode_call(&body.bytes).map_err(bad_request)?;
+    Ok((call, body))
 }
 
 /// The HTTP form of what the master's core answers.
