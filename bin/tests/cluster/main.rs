@@ -30,5 +30,6 @@ mod operator_api;
 mod operators;
 mod removals;
 mod sharing;
+mod streams;
 mod tasks;
 mod why;

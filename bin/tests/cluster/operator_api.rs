@@ -229,29 +229,6 @@ fn one_stream_more_than_allowed_ends_the_oldest() {
 }
 
 #[test]
-fn very_many_idle_streams_do_no_harm() {
-    let cluster = Cluster::start(1);
-    let master = cluster.master.address;
-    let body = encode(Encoding::Json, &json!({"type": "SUBSCRIBE"}));
-    // Nobody reads them.
-    let idle: Vec<_> = (0..400)
-        .map(|_| {
-            let headers = headers(Encoding::Json);
-            http::send(master, "POST", "/api/v1", &headers, &body).expect("a connection")
-        })
-        .collect();
-    until("all streams", || {
-        (metric(master, SUBSCRIBERS) == idle.len() as f64).then_some(())
-    });
-    let mut framework = Framework::simple(master, "busy", &[]);
-    let offer = framework.offer();
-    framework.launch(&offer, &[task("t", &offer, "exit 0")]);
-    framework.await_state("t", "TASK_FINISHED");
-    framework.teardown();
-    assert_eq!(metric(master, SUBSCRIBERS), idle.len() as f64);
-}
-
-#[test]
 fn bad_calls_are_refused_and_do_no_harm() {
     let cluster = Cluster::start(0);
     let master = cluster.master.address;

@@ -52,8 +52,8 @@ use crate::http::body::{self, Memory};
 use crate::http::{pages, unread};
 use crate::metrics::marathon::MarathonMetrics;
 
-/// Event streams that may be open at a time; further ones are answered 503.
-pub const MAX_STREAMS: usize = 512;
+/// Event streams that may be open at a time; further ones are answered 503. Each takes some KB.
+pub const MAX_STREAMS: usize = 4096;
 
 /// Looks for a leader before a request is answered without one: for 2.75 s, as in Marathon.
 const LOOKS: u32 = 55;
