@@ -161,16 +161,26 @@ impl Loggers {
         if is_in_force { level } else { 0 }
     }
 
-    /// Logs more, for some time. Mesos: `Logging::set_level`.
+    /// Logs more, for some time.
+    ///
+    /// No number is refused, as in Mesos: those above 2 let through no more than 2 does, and those
+    /// that a negative one becomes no more than 0 does. Mesos: `Logging::set_level`.
     pub fn set_verbosity(&self, level: u32, time: Duration) {
-        let filter = match level {
+        let filter = match level.cast_signed() {
             0 => return self.return_root(),
             1 => LevelFilter::DEBUG,
-            _ => LevelFilter::TRACE,
+            2.. => LevelFilter::TRACE,
+            ..0 => self.lasting(),
         };
         self.set(ROOT, filter, Some(time));
         let mut state = self.0.state();
         state.verbosity = (level, state.root.change);
+    }
+
+    /// The level of ROOT but for changes for some time.
+    fn lasting(&self) -> LevelFilter {
+        let state = self.0.state();
+        state.root.lasting.unwrap_or(state.root.level)
     }
 
     /// Ends what was set for all loggers for some time.

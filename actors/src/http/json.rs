@@ -1,28 +1,20 @@
 //! JSON answers of the v0 reads, with JSONP.
 //! Knows nothing of what they tell.
 
-use std::io::{self, BufWriter};
+use std::io;
 
 use actix_web::body::MessageBody;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::Serialize;
 
-use super::background;
-use super::compress;
+use super::compress::{Coding, Packed};
 use super::form::Fields;
-use super::pieces::{PieceWriter, Pieces, PiecesBody};
-use super::shared::{SharedAnswers, SharedError};
+use super::pieces::PiecesBody;
+use super::shared::{self, SharedAnswers, SharedError};
 
 /// Content type of JSON answers.
 pub const JSON: &str = "application/json";
-
-/// Bytes that are compressed at a time.
-const PACKED_BYTES: usize = 64 * 1024;
 
 /// Content type of JSONP answers.
 pub const JAVASCRIPT: &str = "text/javascript";
@@ -56,18 +48,8 @@ pub async fn answer_shared<T: Content>(
     make: impl FnOnce() -> T + Send + 'static,
 ) -> HttpResponse {
     let function = jsonp(request);
-    if function.is_some() || !compress::wants_gzip(request) {
-        let written = shared.plain.get(move |body| make().write(body)).await;
-        return long(function, written);
-    }
-    let written = shared.gzip.get(move |body| pack(body, &make())).await;
-    let mut answer = long(None, written);
-    if answer.status() == StatusCode::OK {
-        let headers = answer.headers_mut();
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    }
-    answer
+    let shared = shared.of(wanted(request, &function));
+    long(function, shared.get(move |body| make().write(body)).await)
 }
 
 /// As [`answer_shared`], for a value that is different for each who asks.
@@ -75,21 +57,23 @@ pub async fn answer_long<T: Content>(
     request: &HttpRequest,
     make: impl FnOnce() -> T + Send + 'static,
 ) -> HttpResponse {
-    let written = background::spawn(move || {
-        let mut body = PieceWriter::default();
-        make().write(&mut body).map(|()| body.finish())
-    });
-    let written = written.await.map_err(SharedError::from);
-    let written = written.and_then(|written| written.map_err(SharedError::from));
-    long(jsonp(request), written)
+    let function = jsonp(request);
+    let wanted = wanted(request, &function);
+    let written = shared::written(wanted, move |body| make().write(body)).await;
+    long(function, written)
 }
 
-fn long(function: Option<String>, written: Result<Pieces, SharedError>) -> HttpResponse {
+/// The form to write an answer in. What is put into a call is compressed after that.
+fn wanted(request: &HttpRequest, function: &Option<String>) -> Option<Coding> {
+    Coding::wanted(request).filter(|_| function.is_none())
+}
+
+fn long(function: Option<String>, written: Result<Packed, SharedError>) -> HttpResponse {
     match (written, function) {
-        (Ok(body), None) => ok(JSON, PiecesBody::from(body)),
+        (Ok(body), None) => body.answer(JSON),
         (Ok(body), Some(function)) => {
             let call = Bytes::from(format!("{function}("));
-            let body = body.between(call, Bytes::from_static(b")"));
+            let body = body.pieces.between(call, Bytes::from_static(b")"));
             ok(JAVASCRIPT, PiecesBody::from(body))
         }
         (Err(error), _) => {
@@ -97,17 +81,6 @@ fn long(function: Option<String>, written: Result<Pieces, SharedError>) -> HttpR
             HttpResponse::InternalServerError().finish()
         }
     }
-}
-
-/// Writes in gzip's form, as fast as can be: an answer is read once.
-fn pack(body: &mut PieceWriter, content: &impl Content) -> Result<(), serde_json::Error> {
-    let encoder = GzEncoder::new(body, Compression::fast());
-    // The encoder takes long pieces faster than the many short ones of JSON.
-    let mut out = BufWriter::with_capacity(PACKED_BYTES, encoder);
-    content.write(&mut out)?;
-    let encoder = out.into_inner().map_err(|error| error.into_error());
-    let packed = encoder.and_then(GzEncoder::finish);
-    packed.map(drop).map_err(serde::ser::Error::custom)
 }
 
 /// The value of `name` in a query, unescaped.

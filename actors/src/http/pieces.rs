@@ -44,6 +44,13 @@ impl Pieces {
     }
 }
 
+impl From<Bytes> for Pieces {
+    /// One piece.
+    fn from(whole: Bytes) -> Self {
+        Pieces([whole].into())
+    }
+}
+
 /// Takes what is written and cuts it into pieces.
 #[derive(Debug, Default)]
 pub struct PieceWriter {

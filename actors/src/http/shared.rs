@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 
 use super::background;
-use super::pieces::{PieceWriter, Pieces};
+use super::compress::{Coding, Packed};
+use super::pieces::PieceWriter;
 use crate::metrics::Counter;
 
 /// Why an answer could not be written.
@@ -31,23 +32,46 @@ pub struct SharedAnswer {
     last: Mutex<Last>,
     /// Those who shared an answer.
     hits: Arc<Counter>,
+    /// How it is compressed, unless it is short.
+    coding: Option<Coding>,
 }
 
-/// An answer that is written once as it is and once in gzip's form, for whoever wants which.
-#[derive(Debug, Default)]
+/// An answer that is written once as it is and once in each compressed form, for whoever wants
+/// which.
+#[derive(Debug)]
 pub struct SharedAnswers {
-    /// As it is.
-    pub plain: SharedAnswer,
-    /// In gzip's form.
-    pub gzip: SharedAnswer,
+    plain: SharedAnswer,
+    gzip: SharedAnswer,
+    zstd: SharedAnswer,
+}
+
+impl Default for SharedAnswers {
+    fn default() -> Self {
+        SharedAnswers::counted(&Arc::default())
+    }
 }
 
 impl SharedAnswers {
     /// None yet; requests that got what was being written for others are counted.
     pub fn counted(hits: &Arc<Counter>) -> SharedAnswers {
+        let of = |coding| SharedAnswer {
+            hits: hits.clone(),
+            coding,
+            ..SharedAnswer::default()
+        };
         SharedAnswers {
-            plain: SharedAnswer::counted(hits.clone()),
-            gzip: SharedAnswer::counted(hits.clone()),
+            plain: of(None),
+            gzip: of(Some(Coding::Gzip)),
+            zstd: of(Some(Coding::Zstd)),
+        }
+    }
+
+    /// The answer in the form that is wanted.
+    pub fn of(&self, wanted: Option<Coding>) -> &SharedAnswer {
+        match wanted {
+            None => &self.plain,
+            Some(Coding::Gzip) => &self.gzip,
+            Some(Coding::Zstd) => &self.zstd,
         }
     }
 }
@@ -57,7 +81,7 @@ impl SharedAnswers {
 struct Last {
     begun: u64,
     /// Kept only while somebody waits who may have it.
-    pieces: Option<Pieces>,
+    packed: Option<Packed>,
 }
 
 /// Counts one who waits, until dropped.
@@ -77,14 +101,6 @@ impl Drop for Waiting<'_> {
 }
 
 impl SharedAnswer {
-    /// One that counts, in `hits`, those who share an answer.
-    pub fn counted(hits: Arc<Counter>) -> SharedAnswer {
-        SharedAnswer {
-            hits,
-            ..SharedAnswer::default()
-        }
-    }
-
     /// The answer that `write` writes, or one that was begun since this was called.
     ///
     /// # Errors
@@ -92,40 +108,51 @@ impl SharedAnswer {
     pub async fn get(
         &self,
         write: impl FnOnce(&mut PieceWriter) -> Result<(), serde_json::Error> + Send + 'static,
-    ) -> Result<Pieces, SharedError> {
+    ) -> Result<Packed, SharedError> {
         let arrived = self.step();
         let waiting = Waiting::new(&self.waiting);
         let mut last = self.last.lock().await;
         drop(waiting);
         if last.begun > arrived
-            && let Some(pieces) = self.of(&mut last)
+            && let Some(packed) = self.of(&mut last)
         {
             self.hits.add(1);
-            return Ok(pieces);
+            return Ok(packed);
         }
         last.begun = self.step();
-        last.pieces = None;
-        let written = background::spawn(move || {
-            let mut body = PieceWriter::default();
-            write(&mut body).map(|()| body.finish())
-        });
-        let pieces = written.await??;
-        last.pieces = Some(pieces.clone());
+        last.packed = None;
+        let packed = written(self.coding, write).await?;
+        last.packed = Some(packed.clone());
         self.of(&mut last);
-        Ok(pieces)
+        Ok(packed)
     }
 
     /// The last answer, which is forgotten when nobody waits for it any more.
-    fn of(&self, last: &mut Last) -> Option<Pieces> {
+    fn of(&self, last: &mut Last) -> Option<Packed> {
         match self.waiting.load(Ordering::Relaxed) {
-            0 => last.pieces.take(),
-            _ => last.pieces.clone(),
+            0 => last.packed.take(),
+            _ => last.packed.clone(),
         }
     }
 
     fn step(&self) -> u64 {
         self.steps.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// What `write` writes, in the form that is wanted; both are done off the thread that serves.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn written(
+    wanted: Option<Coding>,
+    write: impl FnOnce(&mut PieceWriter) -> Result<(), serde_json::Error> + Send + 'static,
+) -> Result<Packed, SharedError> {
+    let written = background::spawn(move || {
+        let mut body = PieceWriter::default();
+        write(&mut body).map(|()| Packed::new(body.finish(), wanted))
+    });
+    Ok(written.await??)
 }
 
 #[cfg(test)]
@@ -138,14 +165,17 @@ mod tests {
 
     use super::*;
 
-    fn bytes(pieces: &Pieces) -> Vec<u8> {
-        pieces.iter().flatten().copied().collect()
+    fn bytes(packed: &Packed) -> Vec<u8> {
+        packed.pieces.iter().flatten().copied().collect()
     }
 
     #[actix::test]
     async fn whoever_asks_while_one_is_written_shares_the_next() {
         let hits = Arc::new(Counter::default());
-        let answer = Arc::new(SharedAnswer::counted(hits.clone()));
+        let answer = Arc::new(SharedAnswer {
+            hits: hits.clone(),
+            ..SharedAnswer::default()
+        });
         let count = Arc::new(AtomicUsize::new(0));
         let (go, gone) = std::sync::mpsc::channel::<()>();
         let (begun, has_begun) = tokio::sync::oneshot::channel();
@@ -187,7 +217,23 @@ mod tests {
         }
         assert_eq!(count.load(Ordering::Relaxed), 2);
         assert_eq!(hits.get(), 4, "one of them wrote it");
-        assert!(answer.last.lock().await.pieces.is_none(), "nothing is kept");
+        assert!(answer.last.lock().await.packed.is_none(), "nothing is kept");
+    }
+
+    #[actix::test]
+    async fn each_form_is_written_for_those_who_want_it() {
+        let answers = SharedAnswers::default();
+        for wanted in [None, Some(Coding::Gzip), Some(Coding::Zstd)] {
+            for (length, form) in [(100, None), (5000, wanted)] {
+                let write = move |body: &mut PieceWriter| {
+                    let _ = body.write_all(&vec![b'x'; length]);
+                    Ok(())
+                };
+                let packed = answers.of(wanted).get(write).await.unwrap();
+                assert_eq!(packed.coding, form);
+                assert_eq!(packed.pieces.len() < length, form.is_some());
+            }
+        }
     }
 
     #[actix::test]

@@ -54,8 +54,12 @@ fn read_duration(time: &str) -> Result<Duration, String> {
     let is_of_number = |c: char| c.is_ascii_digit() || ".+-".contains(c);
     let end = time.find(|c| !is_of_number(c)).unwrap_or(time.len());
     let (number, unit) = time.split_at(end);
+    let is_unit = parse_duration(&format!("0{unit}")).is_some();
     Err(match number.parse::<f64>() {
         Err(_) => format!("Failed to convert '{number}' to number"),
+        Ok(_) if is_unit => "Argument out of the range that a Duration can represent due to \
+                             int64_t's size limit"
+            .to_owned(),
         Ok(_) => format!("Unknown duration unit '{unit}'"),
     })
 }
@@ -82,6 +86,8 @@ mod tests {
         assert_eq!(read_duration("abc"), Err(why));
         let why = "Unknown duration unit 'parsecs'".to_owned();
         assert_eq!(read_duration("5parsecs"), Err(why));
+        let why = read_duration("9999999weeks").expect_err("too long");
+        assert!(why.starts_with("Argument out of the range"), "{why}");
         for odd in [
             "",
             "-",

@@ -45,6 +45,9 @@ async fn more_is_logged_for_some_time() {
 #[tokio::test(start_paused = true)]
 async fn zero_ends_it_at_once() {
     let (loggers, _layer) = start();
+    loggers.set_verbosity(u32::MAX, Duration::from_secs(10));
+    assert_eq!(loggers.verbosity(), u32::MAX, "-1 as a call has it");
+    assert_eq!(root(&loggers), LevelFilter::INFO);
     loggers.set_verbosity(2, Duration::from_secs(10));
     loggers.set_verbosity(0, Duration::from_secs(1000));
     assert_eq!(

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tepui_core::master::counters::Counters;
 use tepui_core::master::model::{Framework, FrameworkState, Phase, Snapshot};
 use tepui_core::time::Now;
 use tepui_protocol::v1::TaskState;
+use tepui_protocol::v1::scheduler::call::Type;
 
 use super::marathon::process::{self, Process};
 use super::sink::{Exposition, Family, Published, Sink, counter, gauge};
@@ -26,10 +28,43 @@ pub struct MasterMetrics {
     pub registrar: Arc<RegistrarMetrics>,
     /// Requests that got an answer which was being written for another one already.
     pub cache_hits: Arc<Counter>,
+    /// Frameworks' calls that were refused for their form, which the master does not see.
+    pub refused: RefusedCalls,
     /// Streams of the operator API's events that are open.
     pub subscribers: Arc<AtomicUsize>,
     /// Whether frameworks are told one by one: `--publish_per_framework_metrics`.
     per_framework: bool,
+}
+
+/// Calls of the scheduler API that were refused for their form.
+#[derive(Debug, Default)]
+pub struct RefusedCalls {
+    acknowledgements: Counter,
+    operation_acknowledgements: Counter,
+    messages: Counter,
+}
+
+impl RefusedCalls {
+    /// Counts a call if it is of a kind that is counted. Mesos:
+    /// `Metrics::incrementInvalidSchedulerCalls`.
+    pub fn count(&self, kind: Type) {
+        match kind {
+            Type::Acknowledge => self.acknowledgements.add(1),
+            Type::AcknowledgeOperationStatus => self.operation_acknowledgements.add(1),
+            Type::Message => self.messages.add(1),
+            _ => {}
+        }
+    }
+
+    /// The master's counts of what was of no use, and these.
+    fn added_to(&self, counters: &Counters) -> Counters {
+        let mut all = counters.clone();
+        all.invalid_status_update_acknowledgements += self.acknowledgements.get();
+        all.invalid_operation_status_update_acknowledgements +=
+            self.operation_acknowledgements.get();
+        all.invalid_framework_to_executor_messages += self.messages.get();
+        all
+    }
 }
 
 /// What a master has, counted over a snapshot.
@@ -137,6 +172,7 @@ impl MasterMetrics {
             allocator: Arc::default(),
             registrar: Arc::new(RegistrarMetrics::new(fetch)),
             cache_hits: Arc::default(),
+            refused: RefusedCalls::default(),
             subscribers: Arc::default(),
             per_framework,
         }
@@ -158,7 +194,7 @@ impl MasterMetrics {
     }
 
     fn tell(&self, snapshot: &Snapshot, now: Now, out: &mut impl Sink) {
-        names::counters(&snapshot.counters, out);
+        names::counters(&self.refused.added_to(&snapshot.counters), out);
         operation_names::operations(&snapshot.counters, out);
         operation_names::ends(&snapshot.counters, out);
         names::gauges(&Gauges::count(snapshot, now), out);

@@ -11,8 +11,15 @@ pub(super) const NOTHING: &str = "-";
 /// Blanks between two columns.
 const GAP: usize = 2;
 
-/// The fewest characters that a column is narrowed to.
-const MIN_COLUMN_CHARS: usize = 8;
+/// Names of columns whose cells a user gives to other commands.
+const IDS: [&str; 5] = ["ID", "AGENT", "FRAMEWORK", "FOR", "TASK"];
+
+/// What stands for what was left out of a cell.
+const LEFT_OUT: char = '\u{2026}';
+
+/// The fewest characters that columns are narrowed to, in these steps: first those of texts, then
+/// those of ids, so that a narrow terminal costs ids last.
+const STEPS: [(bool, usize); 4] = [(false, 8), (true, 20), (false, 3), (true, 8)];
 
 /// The most characters of a command in a table.
 const MAX_TEXT_CHARS: usize = 40;
@@ -46,6 +53,8 @@ impl Table {
     }
 
     /// The same, where a line may have only so many characters: the widest columns are narrowed.
+    /// Of ids the middle is left out, as they begin and end in what tells them apart; of other
+    /// texts the end. No line is longer, however narrow the terminal is.
     pub(super) fn fitted(&self, indent: usize, columns: Option<usize>) -> String {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
@@ -53,19 +62,25 @@ impl Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let mut widths: Vec<usize> = (0..count).map(width).collect();
+        let names = self.rows.first().into_iter().flatten();
+        let are_ids: Vec<bool> = names.map(|name| IDS.contains(&name.as_str())).collect();
         if let Some(columns) = columns {
-            narrow(&mut widths, columns.saturating_sub(indent));
+            narrow(&mut widths, &are_ids, columns.saturating_sub(indent));
         }
         let mut text = String::new();
         for row in &self.rows {
             let mut line = " ".repeat(indent);
-            for (cell, width) in row.iter().zip(&widths) {
-                let cell = cut(cell, *width);
+            for ((cell, width), is_id) in row.iter().zip(&widths).zip(&are_ids) {
+                let cell = match is_id {
+                    true => without_middle(cell, *width),
+                    false => cut(cell, *width),
+                };
                 let blanks = width - cell.chars().count() + GAP;
                 line.push_str(&cell);
                 line.extend(std::iter::repeat_n(' ', blanks));
             }
-            text.push_str(line.trim_end());
+            let line = line.trim_end();
+            text.push_str(&columns.map_or(line.into(), |columns| cut(line, columns)));
             text.push('\n');
         }
         text
@@ -73,12 +88,18 @@ impl Table {
 }
 
 /// Takes from the widest columns until all of them fit, or none can be narrower.
-fn narrow(widths: &mut [usize], columns: usize) {
+fn narrow(widths: &mut [usize], are_ids: &[bool], columns: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > columns {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > MIN_COLUMN_CHARS => *widest -= 1,
-            _ => return,
+    let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
+    for (of_ids, least) in STEPS {
+        while excess > 0 {
+            let columns = widths.iter_mut().zip(are_ids);
+            let columns = columns.filter(|(_, is_id)| **is_id == of_ids);
+            match columns.map(|(width, _)| width).max() {
+                Some(widest) if *widest > least => *widest -= 1,
+                _ => break,
+            }
+            excess -= 1;
         }
     }
 }
@@ -88,8 +109,25 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if text.chars().count() <= width {
         return Cow::Borrowed(text);
     }
-    let beginning: String = text.chars().take(width.saturating_sub(3)).collect();
-    Cow::Owned(format!("{beginning}..."))
+    let kept = text.chars().take(width.saturating_sub(1));
+    Cow::Owned(kept.chain([LEFT_OUT].into_iter().take(width)).collect())
+}
+
+/// The beginning and the end of a text that is too long.
+fn without_middle(text: &str, width: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= width {
+        return Cow::Borrowed(text);
+    }
+    let end = width.saturating_sub(1) / 2;
+    let beginning = cut(text, width - end);
+    let end = text.chars().skip(length - end);
+    Cow::Owned(beginning.chars().chain(end).collect())
+}
+
+/// The beginning and the end of an id whose middle was left out in a table.
+pub(super) fn ends_of(id: &str) -> Option<(&str, &str)> {
+    id.split_once(LEFT_OUT)
 }
 
 /// Lines of a name and a value; values that say nothing are left out.
@@ -170,23 +208,38 @@ mod tests {
     #[test]
     fn wide_columns_are_narrowed_to_the_terminal() {
         let mut table = Table::new(&["ID", "NAME", "STATE"]);
-        table.row(vec!["a".repeat(30), "b".repeat(12), "c".repeat(5)]);
-        for columns in [50, 40, 30, 26] {
+        table.row(vec![
+            "0123456789abcdefghijklmno-S1".to_owned(),
+            "b".repeat(12),
+            "c".repeat(5),
+        ]);
+        let row = |columns| {
+            let text = table.fitted(0, Some(columns));
+            text.lines().nth(1).expect("a row").to_owned()
+        };
+        for (columns, expected) in [
+            (49, "0123456789abcdefghijklmno-S1  bbbbbbbbbbbb  ccccc"),
+            (48, "0123456789abcdefghijklmno-S1  bbbbbbbbbb…  ccccc"),
+            (45, "0123456789abcdefghijklmno-S1  bbbbbbb…  ccccc"),
+            (44, "0123456789abc…efghijklmno-S1  bbbbbbb…  ccccc"),
+            (37, "0123456789…hijklmno-S1  bbbbbbb…  ccccc"),
+            (30, "0123456789…jklmno-S1  bb…  cc…"),
+            (18, "0123…-S1  bb…  cc…"),
+            (5, "0123…"),
+            (1, "…"),
+        ] {
+            let expected_width = expected.chars().count();
+            assert_eq!(row(columns), expected, "{columns}");
+            assert_eq!(expected_width, columns, "{expected}");
+        }
+        for columns in 1..60 {
             let text = table.fitted(1, Some(columns));
             let widest = text.lines().map(|line| line.chars().count()).max();
-            assert_eq!(widest, Some(columns), "{text}");
-            assert!(
-                text.contains("...  ") && text.ends_with("ccccc\n"),
-                "{text}"
-            );
+            assert!(widest <= Some(columns), "{text}");
         }
-        let narrowest = table.fitted(0, Some(3));
-        assert!(
-            narrowest.contains("aaaaa...  bbbbb...  ccccc\n"),
-            "{narrowest}"
-        );
-        assert_eq!(table.fitted(0, Some(51)), table.text(0));
+        assert_eq!(table.fitted(0, Some(49)), table.text(0));
         assert_eq!(cut("äöüß", 4), "äöüß");
+        assert_eq!(ends_of("0123…-S1"), Some(("0123", "-S1")));
     }
 
     #[test]
@@ -222,7 +275,7 @@ mod tests {
             [amount(0.1), amount(2.0), amount(0.0)],
             ["0.1", "2", "0"].map(str::to_owned)
         );
-        assert_eq!(short(&"x".repeat(41)).len(), 40);
+        assert_eq!(short(&"x".repeat(41)).chars().count(), 40);
         assert_eq!(short("a b"), "a b");
     }
 }

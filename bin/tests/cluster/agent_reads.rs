@@ -228,6 +228,19 @@ fn figures_follow_what_a_task_does() {
 }
 
 #[test]
+fn broken_queries_are_refused() {
+    let cluster = Cluster::start(1);
+    let agent = cluster.agents[0].address;
+    for path in ["/state?x=%zz", "/slave(1)/state?%4=1", "/nope?%"] {
+        let answer = get(agent, path);
+        assert_eq!(answer.status, 400, "{path}");
+        let text = answer.text();
+        assert!(text.starts_with("Unable to decode query string: Malformed % escape"));
+    }
+    assert_eq!(get(agent, "/state?x=%20").status, 200);
+}
+
+#[test]
 fn logs_are_shown_where_flags_name_them() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let log = dir.path().join("log");

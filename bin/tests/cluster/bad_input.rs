@@ -70,6 +70,40 @@ fn announces_too_much(address: SocketAddr, path: &str) {
 }
 
 #[test]
+fn calls_that_are_refused_for_their_form_are_counted_as_mesos_counts_them() {
+    let cluster = Cluster::start(0);
+    let master = cluster.master.address;
+    let id = json!({"value": "x"});
+    let of = |key: &str| metric(master, &format!("master/invalid_{key}"));
+    for (call, key) in [
+        (
+            json!({"type": "ACKNOWLEDGE", "framework_id": id, "acknowledge":
+                {"agent_id": id, "task_id": id, "uuid": "AQI="}}),
+            "status_update_acknowledgements",
+        ),
+        (
+            json!({"type": "ACKNOWLEDGE_OPERATION_STATUS", "framework_id": id,
+                "acknowledge_operation_status": {"operation_id": id, "uuid": "AQI="}}),
+            "operation_status_update_acknowledgements",
+        ),
+        (
+            json!({"type": "MESSAGE", "framework_id": id}),
+            "framework_to_executor_messages",
+        ),
+    ] {
+        assert_eq!(of(key), 0.0);
+        let body = call.to_string();
+        let answer = http::request(master, "POST", PATH, &[JSON], body.as_bytes());
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert_eq!(of(key), 1.0, "{key}");
+    }
+    let others = json!({"type": "KILL", "framework_id": id}).to_string();
+    let answer = http::request(master, "POST", PATH, &[JSON], others.as_bytes());
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(of("framework_to_executor_messages"), 1.0);
+}
+
+#[test]
 fn half_a_request_holds_nothing_up() {
     let cluster = Cluster::start(1);
     let mut halves = Vec::new();

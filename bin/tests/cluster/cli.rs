@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, binary, until};
+use crate::support::cluster::{Cluster, binary, start_master, start_master_at, until};
 use crate::support::framework::{Framework, info, task};
 
 /// The command line of one user, who has a directory for settings.
@@ -426,7 +427,7 @@ fn the_state_and_what_happens_are_told() {
         "{there}"
     );
     let mut child = user
-        .command(&["events", "-f", "-o", "json"])
+        .command(&["events", "-f", "-o", "json", "--give-up-after", "1s"])
         .spawn()
         .expect("started");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -448,7 +449,40 @@ fn the_state_and_what_happens_are_told() {
     let ended = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(3), "{said}");
-    assert!(said.contains("run the command again"), "{said}");
+    assert!(said.contains("; connecting again\n"), "{said}");
+    assert!(
+        said.contains("no master was reached again within 1 s"),
+        "{said}"
+    );
+}
+
+#[test]
+fn events_are_followed_beyond_the_end_of_a_master() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut master = start_master(dir.path(), &[]);
+    let user = User::of(master.address);
+    let mut child = user.command(&["events", "-f"]).spawn().expect("started");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    assert_eq!(next(), "SUBSCRIBED         to an empty cluster");
+    let port = master.address.port();
+    master.signal(Signal::SIGKILL);
+    master.wait();
+    let again = start_master_at(port, dir.path(), &[]);
+    assert_eq!(next(), "SUBSCRIBED         to an empty cluster");
+    let framework = Framework::simple(again.address, "told", &[]);
+    assert!(next().starts_with("FRAMEWORK_ADDED"));
+    // Whoever reads no more ends it without a complaint.
+    drop(lines);
+    drop(framework);
+    let ended = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("; connecting again\ntepui: connected again; what"),
+        "{said}"
+    );
+    user.fails(&["events", "--give-up-after", "1s"], 2, &["--follow"]);
 }
 
 /// A master on standby, which sends everybody on to the one that leads.

@@ -42,6 +42,45 @@ fn await_drained(master: SocketAddr, agent: &Value) -> Value {
 }
 
 #[test]
+fn an_agent_tells_that_it_is_drained() {
+    let cluster = Cluster::start(1);
+    let master = cluster.master.address;
+    let mut framework = Framework::simple(master, "worker", &["PARTITION_AWARE"]);
+    let offer = framework.offer();
+    let stubborn = task("t", &offer, "trap '' TERM; while :; do sleep 1; done");
+    framework.launch(&offer, &[stubborn]);
+    framework.await_state("t", "TASK_RUNNING");
+    let told = || {
+        let answer = call(
+            cluster.agents[0].address,
+            "GET_AGENT",
+            "get_agent",
+            json!({}),
+        );
+        answer.json()["get_agent"].clone()
+    };
+    let before = told();
+    assert_eq!(before["agent_info"]["id"], offer["agent_id"]);
+    assert_eq!(before.get("drain_config"), None);
+    assert_eq!(before.get("estimated_drain_start_time"), None);
+
+    let payload = json!({"agent_id": offer["agent_id"], "max_grace_period": {"seconds": 5}});
+    done(&call(master, "DRAIN_AGENT", "drain_agent", payload));
+    let draining = until("the agent to know", || {
+        let told = told();
+        told.get("drain_config").is_some().then_some(told)
+    });
+    let config =
+        json!({"max_grace_period": {"nanoseconds": 5_000_000_000_u64}, "mark_gone": false});
+    assert_eq!(draining["drain_config"], config);
+    let since = &draining["estimated_drain_start_time"]["nanoseconds"];
+    assert!(since.as_u64().is_some_and(|since| since > 0), "{draining}");
+    framework.await_state("t", "TASK_KILLED");
+    let drained = await_drained(master, &offer["agent_id"]);
+    assert_eq!(drained["drain_info"]["config"], config);
+}
+
+#[test]
 fn a_drained_agent_ends_its_tasks_in_time_and_is_offered_when_it_is_reactivated() {
     let cluster = Cluster::start(1);
     let master = cluster.master.address;

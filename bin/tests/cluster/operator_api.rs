@@ -229,29 +229,6 @@ fn one_stream_more_than_allowed_ends_the_oldest() {
 }
 
 #[test]
-fn very_many_idle_streams_do_no_harm() {
-    let cluster = Cluster::start(1);
-    let master = cluster.master.address;
-    let body = encode(Encoding::Json, &json!({"type": "SUBSCRIBE"}));
-    // Nobody reads them.
-    let idle: Vec<_> = (0..400)
-        .map(|_| {
-            let headers = headers(Encoding::Json);
-            http::send(master, "POST", "/api/v1", &headers, &body).expect("a connection")
-        })
-        .collect();
-    until("all streams", || {
-        (metric(master, SUBSCRIBERS) == idle.len() as f64).then_some(())
-    });
-    let mut framework = Framework::simple(master, "busy", &[]);
-    let offer = framework.offer();
-    framework.launch(&offer, &[task("t", &offer, "exit 0")]);
-    framework.await_state("t", "TASK_FINISHED");
-    framework.teardown();
-    assert_eq!(metric(master, SUBSCRIBERS), idle.len() as f64);
-}
-
-#[test]
 fn bad_calls_are_refused_and_do_no_harm() {
     let cluster = Cluster::start(0);
     let master = cluster.master.address;
@@ -334,12 +311,35 @@ fn more_is_logged_for_a_while_by_master_and_agent() {
         );
         assert_eq!(level(to), "0\n");
     }
-    let set = json!({"type": "SET_LOGGING_LEVEL", "set_logging_level":
-        {"level": 1, "duration": {"nanoseconds": 200_000_000}}});
-    let answer = call(master.address, Encoding::Json, &set);
-    assert_eq!((answer.status, answer.text()), (200, String::new()));
-    until("the level to come back", || {
-        let shown = read(master.address, Encoding::Protobuf, "GET_LOGGING_LEVEL");
-        (shown["get_logging_level"]["level"] == 0).then_some(())
-    });
+}
+
+#[test]
+fn the_operator_api_takes_every_number_as_a_level_as_mesos_does() {
+    let cluster = Cluster::start(1);
+    for server in [cluster.master.address, cluster.agents[0].address] {
+        let set = |level: i64, nanoseconds: i64| {
+            let set = json!({"type": "SET_LOGGING_LEVEL", "set_logging_level":
+                {"level": level, "duration": {"nanoseconds": nanoseconds}}});
+            let answer = call(server, Encoding::Json, &set);
+            assert_eq!((answer.status, answer.text()), (200, String::new()));
+        };
+        let get = json!({"type": "GET_LOGGING_LEVEL"});
+        let level =
+            || call(server, Encoding::Json, &get).json()["get_logging_level"]["level"].clone();
+        for (given, shown) in [(17, 17), (-1, u32::MAX), (2, 2)] {
+            set(given, i64::MAX);
+            assert_eq!(level(), shown);
+        }
+        set(0, 1);
+        assert_eq!(level(), 0);
+        for time in [200_000_000, -1, i64::MIN] {
+            set(1, time);
+            until("the level to come back", || (level() == 0).then_some(()));
+        }
+        let path = "/logging/toggle?level=3&duration=99999999weeks";
+        let answer = http::request(server, "POST", path, &[], &[]);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().starts_with("Argument out of the range"));
+        assert_eq!(level(), 0);
+    }
 }

@@ -10,6 +10,7 @@ mod support;
 #[path = "../../../actors/tests/zookeeper/support/mod.rs"]
 mod zookeeper;
 
+mod cli;
 mod marathon;
 
 use std::path::Path;

@@ -1,6 +1,10 @@
 //! App managers that share a ZooKeeper, at an elected master: one is killed in the middle of a
 //! deployment, and the other one goes on.
 
+use std::io::{BufRead, BufReader};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+
 use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, until};
@@ -53,6 +57,106 @@ fn when_the_leading_app_manager_is_killed_another_one_ends_its_deployment() {
     first.start_again();
     let leads = first.get("/v2/leader")["leader"].clone();
     assert_eq!(leads, second.address().to_string());
+}
+
+/// A stream of events, read on a thread of its own.
+struct Events {
+    socket: TcpStream,
+    lines: Receiver<String>,
+}
+
+impl Events {
+    fn open(address: SocketAddr, path: &str) -> Events {
+        let accepted = [("Accept", "text/event-stream")];
+        let socket = http::send(address, "GET", path, &accepted, &[]).expect("connected");
+        let reader = BufReader::new(socket.try_clone().expect("a socket"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in reader.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Events { socket, lines }
+    }
+
+    /// Waits for a line that begins so.
+    fn find(&self, beginning: &str) -> String {
+        until(beginning, || {
+            let line = self.lines.try_recv().ok()?;
+            line.starts_with(beginning).then_some(line)
+        })
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+#[test]
+fn pages_of_one_that_does_not_lead_are_passed_the_events_of_the_leader() {
+    let runtime = tokio::runtime::Runtime::new().expect("runtime");
+    let ensemble = runtime.block_on(Ensemble::start(1));
+    let cluster = Cluster::start(1);
+    let master = cluster.master.address.to_string();
+    let zk = format!("zk://{}/marathon", ensemble.hosts());
+    let session = format!("--zk_session_timeout={}", SESSION.as_millis());
+    // Streams must not be among the few requests that are passed on at a time.
+    let few = ["--leader_proxy_max_open_connections=1", &session];
+    let start = || Marathon::start_at_zk(cluster.dir.path(), &master, &zk, &few);
+    let (mut first, second) = (start(), start());
+    let leads = second.get("/v2/leader")["leader"].clone();
+    assert_eq!(leads, first.address().to_string());
+    let streams = |marathon: &Marathon| {
+        let metrics = marathon.get("/metrics");
+        metrics["gauges"]["marathon.http.event-streams.active.gauge"]["value"].clone()
+    };
+
+    let others = http::send(second.address(), "GET", "/v2/events", &[], &[]).expect("connected");
+    let mut head = String::new();
+    BufReader::new(others).read_line(&mut head).expect("a line");
+    assert!(head.starts_with("HTTP/1.1 302 "), "{head}");
+
+    let pages = "/v2/events?passOn=true";
+    let own = Events::open(first.address(), pages);
+    own.find("HTTP/1.1 200");
+    let passed = [0, 1].map(|_| Events::open(second.address(), pages));
+    for events in &passed {
+        events.find("HTTP/1.1 200");
+        events.find("event: event_stream_attached");
+    }
+    until("all streams at the leader", || {
+        (streams(&first) == 3).then_some(())
+    });
+    let app = json!({"id": "/a", "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 8,
+        "portDefinitions": []});
+    second.change("POST", "/v2/apps", &app);
+    for events in [&own, &passed[0], &passed[1]] {
+        events.find("event: api_post_event");
+        events.find("event: deployment_success");
+    }
+    // The end of a reader is the end of its stream at the leader.
+    let [gone, stays] = passed;
+    drop(gone);
+    until("the end of one stream", || {
+        (streams(&first) == 2).then_some(())
+    });
+
+    // And the end of the leader is the end of what is passed on.
+    first.kill();
+    until("the end of the other one", || {
+        matches!(stays.lines.try_recv(), Err(TryRecvError::Disconnected)).then_some(())
+    });
+    until("another leader", || {
+        let answer = http::try_request(second.address(), "GET", "/v2/leader", &[], &[]).ok()?;
+        (answer.status == 200 && answer.json()["leader"] == second.address().to_string())
+            .then_some(())
+    });
+    let after = Events::open(second.address(), pages);
+    after.find("event: event_stream_attached");
 }
 
 #[test]

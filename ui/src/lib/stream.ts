@@ -70,7 +70,8 @@ export function listen(listener: Listener, open = (url: string) => new EventSour
   };
   const start = (): void => {
     listener.health('connecting');
-    source = open(address('v2/events'));
+    // Whoever does not lead passes the events on: a page may not read them from the leader itself.
+    source = open(address('v2/events?passOn=true'));
     source.onopen = () => {
       listener.health('live');
       // A new leader counts its events anew, so it cannot be known whether any were missed.

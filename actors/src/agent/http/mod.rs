@@ -29,7 +29,9 @@ use super::files::AgentFiles;
 use super::usage::Usage;
 use crate::clock::Clock;
 use crate::http::body::Memory;
+use crate::http::compress::compress;
 use crate::http::files::{self, Log};
+use crate::http::form::Fields;
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::http::toggle::toggle;
@@ -164,23 +166,38 @@ async fn dispatch(
     payload: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
+    let response = match Fields::decode(request.query_string().as_bytes()) {
+        Ok(_) => route(&request, payload, &shared).await,
+        // Mesos hangs up without a word.
+        Err(error) => text(
+            StatusCode::BAD_REQUEST,
+            format!("Unable to decode query string: {error}"),
+        ),
+    };
+    let mut response = compress(&request, response).await;
+    // Names of headers are written as Mesos writes them, for clients that compare them exactly.
+    response.head_mut().set_camel_case_headers(true);
+    response
+}
+
+async fn route(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
     match TABLE.find(&decoded(request.path())) {
-        Some(Route::Containerizer) => containers::debug(&request, &shared),
-        Some(Route::Containers) => containers::containers(&request, &shared).await,
-        Some(Route::Executor) => executor::call(&request, payload, &shared).await,
-        Some(Route::Files(route)) => files::answer(route, &request, &shared.files()).await,
-        Some(Route::Flags) => reads::flags(&request, &shared),
+        Some(Route::Containerizer) => containers::debug(request, shared),
+        Some(Route::Containers) => containers::containers(request, shared).await,
+        Some(Route::Executor) => executor::call(request, payload, shared).await,
+        Some(Route::Files(route)) => files::answer(route, request, &shared.files()).await,
+        Some(Route::Flags) => reads::flags(request, shared),
         Some(Route::Health) => HttpResponse::Ok().finish(),
-        Some(Route::Logging) => toggle(&request),
-        Some(Route::Metrics) => reads::metrics(&request, &shared),
-        Some(Route::Operator) => operator::call(&request, payload, &shared).await,
-        Some(Route::Pages) => pages::page(&request, &shared),
-        Some(Route::Prometheus) => reads::prometheus(&shared),
-        Some(Route::State) => reads::state(&request, &shared).await,
-        Some(Route::Statistics) => containers::statistics(&request, &shared).await,
-        Some(Route::SystemStats) => system::stats(&request),
-        Some(Route::Version) => reads::version(&request),
-        None => pages::root(&request),
+        Some(Route::Logging) => toggle(request),
+        Some(Route::Metrics) => reads::metrics(request, shared),
+        Some(Route::Operator) => operator::call(request, payload, shared).await,
+        Some(Route::Pages) => pages::page(request, shared),
+        Some(Route::Prometheus) => reads::prometheus(shared),
+        Some(Route::State) => reads::state(request, shared).await,
+        Some(Route::Statistics) => containers::statistics(request, shared).await,
+        Some(Route::SystemStats) => system::stats(request),
+        Some(Route::Version) => reads::version(request),
+        None => pages::root(request),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Reads of the agent's own state.
 //! Changes nothing.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::super::state;
-use super::{Shared, ended};
+use super::Shared;
 use crate::http::{json, metrics, version};
 use crate::metrics::agent::{self, AgentFigures};
 use crate::metrics::sink::Published;
@@ -21,11 +21,7 @@ pub(super) fn flags(request: &HttpRequest, shared: &Shared) -> HttpResponse {
 pub(super) async fn state(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let (snapshot, flags, pid) = (shared.snapshot(), shared.flags.clone(), shared.pid());
     // An agent may have a thousand tasks, and its worker has connections to serve meanwhile.
-    let written = web::block(move || state::agent(&snapshot, &flags, &pid)).await;
-    written.map_or_else(
-        |_pool_is_gone| ended(),
-        |state| json::answer(request, &state),
-    )
+    json::answer_long(request, move || state::agent(&snapshot, &flags, &pid)).await
 }
 
 pub(super) fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {

@@ -2,6 +2,7 @@
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
 mod changes;
+mod constraints;
 mod extended;
 mod guard;
 mod link;
@@ -16,6 +17,8 @@ mod registry;
 mod scheduler;
 mod standby;
 pub mod state;
+#[cfg(test)]
+mod testing;
 mod web;
 mod why;
 
@@ -29,23 +32,24 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use actix::Addr;
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 use tepui_core::ids::IdSource;
 use tepui_core::master::messages::Answer;
-use tepui_core::master::model::Snapshot;
+use tepui_core::master::model::{Phase, Snapshot};
+use tepui_protocol::schema::Message;
 use tepui_protocol::v1;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::error::RecvError;
 
-use super::body::Memory;
+use super::body::{self, Body, Memory};
 use super::files::{self, Log};
 use super::form::Fields;
 use super::path::Table;
 use super::shared::SharedAnswers;
-use super::{compress, json, system, unread};
+use super::{compress, json, media, method_not_allowed, system, unread};
 use crate::allocator::AllocatorActor;
 use crate::clock::Clock;
 use crate::master::MasterMailbox;
@@ -126,6 +130,7 @@ enum Route {
     Quota,
     Weights,
     Change(Change),
+    Constraints,
     Teardown,
     Schedule,
     Status,
@@ -156,6 +161,10 @@ const ROUTES: Table<Route> = Table {
         (&["profiler", "stop"], Route::Profiler),
         (&["registrar(1)", "registry"], Route::Registry),
         (&["metrics", "prometheus"], Route::Prometheus),
+        (
+            &["allocator", "offer_constraints_debug"],
+            Route::Constraints,
+        ),
     ],
     delegated: &[
         (&["api", "v1", "scheduler"], Route::Scheduler),
@@ -196,7 +205,7 @@ pub async fn dispatch(request: HttpRequest, payload: Payload, face: Data<Face>) 
         Err(error) => bad_request(format!("Unable to decode query string: {error}")),
     };
     unread.answered();
-    let mut response = compress::compress(&request, response);
+    let mut response = compress::compress(&request, response).await;
     // Names of headers are written as Mesos writes them, for clients that compare them exactly.
     response.head_mut().set_camel_case_headers(true);
     response
@@ -231,6 +240,7 @@ async fn route(
         Some(Route::Quota) => quota::quota(request, payload, face).await,
         Some(Route::Weights) => quota::weights(request, payload, face).await,
         Some(Route::Change(change)) => changes::handle(change, request, payload, face).await,
+        Some(Route::Constraints) => constraints::debug(request, face).await,
         Some(Route::Teardown) => changes::teardown(request, payload, face).await,
         Some(Route::Schedule) => maintenance::schedule(request, payload, face).await,
         Some(Route::Status) => maintenance::status(request, face),
@@ -247,6 +257,27 @@ async fn route(
         Some(Route::Pages) => web::page(request, face),
         None => web::root(request),
     }
+}
+
+/// A call of one of the v1 APIs, and its body, whose share of memory is held as long as it is kept.
+///
+/// # Errors
+/// With Mesos's answers, in the order in which Mesos checks.
+async fn read_call<M: Message>(
+    request: &HttpRequest,
+    payload: actix_web::dev::Payload,
+    face: &Face,
+) -> Result<(M, Body), HttpResponse> {
+    if face.snapshot.load().phase == Phase::Recovering {
+        return Err(unavailable("Master has not finished recovery"));
+    }
+    if request.method() != Method::POST {
+        return Err(method_not_allowed("POST", request.method().as_str()));
+    }
+    let content = media::content_type(request.headers())?;
+    let body = body::read(request, payload, &face.memory).await?;
+    let call = content.decode_call(&body.bytes).map_err(bad_request)?;
+    Ok((call, body))
 }
 
 /// The HTTP form of what the master's core answers.

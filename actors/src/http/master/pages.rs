@@ -29,6 +29,13 @@ const fn of_master(path: &'static str, summary: &'static str, description: &'sta
 
 const PAGES: &[Page] = &[
     page(
+        "allocator",
+        "/offer_constraints_debug",
+        "Shows which agents are not offered because of offer constraints.",
+        "For each framework: its suppressed roles, and for each of its roles the ids of the agents \
+         that its constraints exclude now.",
+    ),
+    page(
         "files",
         "/browse",
         "Lists a directory.",

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 
 use actix_web::dev::Payload;
-use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use tepui_core::master::call::is_accepted_at_once;
 use tepui_core::master::messages::StreamId;
-use tepui_core::master::model::Phase;
 use tepui_core::validation::scheduler_call;
 use tepui_protocol::v1::scheduler::Call;
 use tepui_protocol::v1::scheduler::call::{Subscribe, Type};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Face, answered, bad_request, unavailable};
+use super::{Face, answered, bad_request, read_call, unavailable};
+use crate::http::media;
 use crate::http::media::MediaType;
 use crate::http::serve::ConnectionCalls;
-use crate::http::{body, media, method_not_allowed};
 use crate::master::{CallPermits, ToMaster, proxy};
 
 /// Names the subscription a call belongs to.
@@ -41,17 +39,11 @@ async fn serve(
     payload: Payload,
     face: &Data<Face>,
 ) -> Result<HttpResponse, HttpResponse> {
-    if face.snapshot.load().phase == Phase::Recovering {
-        return Err(unavailable("Master has not finished recovery"));
-    }
-    if request.method() != Method::POST {
-        return Err(method_not_allowed("POST", request.method().as_str()));
-    }
-    let content = media::content_type(request.headers())?;
-    let body = body::read(request, payload, &face.memory).await?;
-    let call: Call = content.decode_call(&body.bytes).map_err(bad_request)?;
-    scheduler_call::validate(&call, None)
-        .map_err(|error| bad_request(format!("Failed to validate scheduler::Call: {error}")))?;
+    let (call, body): (Call, _) = read_call(request, payload, face).await?;
+    scheduler_call::validate(&call, None).map_err(|error| {
+        face.metrics.refused.count(call.r#type());
+        bad_request(format!("Failed to validate scheduler::Call: {error}"))
+    })?;
     let accepted = match call.r#type() {
         Type::Subscribe | Type::ReconcileOperations => Some(media::accepted(request.headers())?),
         _ => None,

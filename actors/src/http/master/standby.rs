@@ -41,7 +41,7 @@ pub async fn answer(request: HttpRequest, standby: Data<Standby>) -> HttpRespons
         Ok(_) => route(&request, &standby).await,
         Err(error) => bad_request(format!("Unable to decode query string: {error}")),
     };
-    let mut response = compress::compress(&request, response);
+    let mut response = compress::compress(&request, response).await;
     response.head_mut().set_camel_case_headers(true);
     response
 }
@@ -62,6 +62,8 @@ async fn route(request: &HttpRequest, standby: &Standby) -> HttpResponse {
         Some(Route::Processes) => system::processes(request, &pages::HELP),
         Some(Route::SystemStats) => system::stats(request),
         Some(Route::Profiler) => system::profiler(),
+        // Its allocator has been told of none.
+        Some(Route::Constraints) => json::answer(request, &serde_json::json!({ "frameworks": {} })),
         // It has read none.
         Some(Route::Registry) => json::answer(request, &serde_json::json!({})),
         Some(Route::Redirect) if goes_on(request.path()) => crate::http::not_found(),

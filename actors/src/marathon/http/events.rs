@@ -37,14 +37,19 @@ pub(super) fn route(call: &Call<'_>, rest: &[&str]) -> Answered {
         return Err(answers::not_allowed());
     }
     let Ok(room) = call.face.streams.clone().try_acquire_owned() else {
-        let text = "too many event streams are open; close some or listen later";
-        return Err(answers::message(StatusCode::SERVICE_UNAVAILABLE, text));
+        return Err(no_room());
     };
     let reader = Reader::new(call, room);
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream;charset=utf-8"))
         .force_close()
         .streaming(reader.stream()))
+}
+
+/// The answer when as many streams are open as may be.
+pub(super) fn no_room() -> HttpResponse {
+    let text = "too many event streams are open; close some or listen later";
+    answers::message(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 /// One client that listens.

@@ -13,7 +13,7 @@ use super::info::InfoSource;
 use crate::http::compress::{compress, listed};
 
 /// Adds the headers that every answer has, and compresses it if the client wants that.
-pub(super) fn finish(
+pub(super) async fn finish(
     request: &HttpRequest,
     info: &InfoSource,
     is_leader: bool,
@@ -49,7 +49,7 @@ pub(super) fn finish(
     // Names of headers are written in capitals as Marathon does, for clients that compare them.
     answer.head_mut().set_camel_case_headers(true);
     match info.compresses {
-        true => compress(request, answer),
+        true => compress(request, answer).await,
         false => answer,
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tepui_core::marathon::matching::MatchSettings;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Answered, Call, answers, change};
 use crate::marathon::process::path_of;
@@ -104,6 +105,13 @@ pub struct LoggerChange {
 pub trait ToLeader: Send + Sync {
     /// Passes a request on.
     fn answer(&self, request: HttpRequest, body: Payload) -> LocalBoxFuture<'static, HttpResponse>;
+
+    /// Passes a request for a stream of events on, which takes up `room` as long as it is read.
+    fn stream(
+        &self,
+        request: HttpRequest,
+        room: OwnedSemaphorePermit,
+    ) -> LocalBoxFuture<'static, HttpResponse>;
 }
 
 /// What this instance was started with.

@@ -52,8 +52,8 @@ use crate::http::body::{self, Memory};
 use crate::http::{pages, unread};
 use crate::metrics::marathon::MarathonMetrics;
 
-/// Event streams that may be open at a time; further ones are answered 503.
-pub const MAX_STREAMS: usize = 512;
+/// Event streams that may be open at a time; further ones are answered 503. Each takes some KB.
+pub const MAX_STREAMS: usize = 4096;
 
 /// Looks for a leader before a request is answered without one: for 2.75 s, as in Marathon.
 const LOOKS: u32 = 55;
@@ -65,6 +65,10 @@ const TOLD: pages::Face = pages::Face::Apps {
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Says in a query for events that they are to be passed on rather than read from the leader itself:
+/// a web page may not read them from elsewhere. Not in Marathon.
+const PASS_ON: &str = "passOn";
 
 /// What the handlers of all workers share.
 pub struct Face {
@@ -133,7 +137,7 @@ async fn respond(request: HttpRequest, payload: Payload, face: &Data<Face>) -> H
         Ok(_room) => follow(&request, payload, face).await,
     };
     unread.answered();
-    let answer = headers::finish(&request, &face.info, is_elected, answer);
+    let answer = headers::finish(&request, &face.info, is_elected, answer).await;
     measured.answered(answer)
 }
 
@@ -152,16 +156,23 @@ async fn until_led(info: &InfoSource) -> bool {
     info.leadership.is_elected()
 }
 
-/// Answers while another instance leads, or none: event streams are sent to the leader, all else is
-/// passed on to it.
+/// Answers while another instance leads, or none: event streams are sent to the leader, unless their
+/// reader cannot follow, and all else is passed on to it.
 async fn follow(request: &HttpRequest, payload: Payload, face: &Data<Face>) -> HttpResponse {
     let leader = face.info.leadership.leader();
-    if let Some(leader) = leader.filter(|_| request.path().starts_with("/v2/events")) {
+    let Some(leader) = leader.filter(|_| request.path().starts_with("/v2/events")) else {
+        return face.to_leader.answer(request.clone(), payload).await;
+    };
+    let query = Query::parse(request.query_string());
+    if !query.is_ok_and(|query| query.flag(PASS_ON, false)) {
         let whole = request.uri().path_and_query();
         let whole = whole.map_or("/v2/events", |whole| whole.as_str());
         return answers::found(&format!("{}://{leader}{whole}", face.info.scheme));
     }
-    face.to_leader.answer(request.clone(), payload).await
+    match face.streams.clone().try_acquire_owned() {
+        Ok(room) => face.to_leader.stream(request.clone(), room).await,
+        Err(_) => events::no_room(),
+    }
 }
 
 async fn lead(request: &HttpRequest, payload: Payload, face: &Data<Face>) -> Answered {

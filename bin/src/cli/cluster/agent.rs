@@ -14,20 +14,14 @@ use super::doubt::Yes;
 use super::find::{Candidate, one};
 use super::master::Master;
 use super::value::{ago, attributes, is_set, joined, list, resources, share, text};
-use super::{ABOUT, Common};
+use super::{Common, Noun};
 
 /// What `tepui agent` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List agents
     #[command(
         visible_alias = "ls",
@@ -63,13 +57,13 @@ Examples:
   tepui agent drain host-a.example --gone --yes    # and it never comes back";
 
 #[derive(Debug, ClapArgs)]
-struct AgentArg {
+pub struct AgentArg {
     /// Id of the agent or its beginning, or its hostname
     agent: String,
 }
 
 #[derive(Debug, ClapArgs)]
-struct DrainArgs {
+pub struct DrainArgs {
     #[command(flatten)]
     agent: AgentArg,
     /// Longest time that a task may take to end, whatever it was granted, as 90, 90s, 10m or 1h
@@ -83,7 +77,7 @@ struct DrainArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-struct GoneArgs {
+pub struct GoneArgs {
     #[command(flatten)]
     agent: AgentArg,
     #[command(flatten)]

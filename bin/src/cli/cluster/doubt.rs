@@ -9,7 +9,7 @@ use super::super::trouble::Trouble;
 
 /// The option that says yes beforehand.
 #[derive(Debug, Clone, ClapArgs)]
-pub(super) struct Yes {
+pub struct Yes {
     /// Do not ask whether it is meant; needed where nobody can be asked
     #[arg(short, long)]
     yes: bool,

@@ -1,10 +1,14 @@
 //! `tepui events`: what happens in the cluster, as the master's operator API streams it.
-//! Does not connect again: what was missed meanwhile would be missed in silence.
+//! Cannot tell what was missed while no master was reached; it says so, and what there is then.
+
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::Value;
+use tepui_actors::client::{ClientError, RecordStream};
 
-use super::super::output::{Output, print, print_plain, yaml};
+use super::super::marathon::span;
+use super::super::output::{Output, print, print_plain, say, yaml};
 use super::super::table::plain;
 use super::super::trouble::Trouble;
 use super::Common;
@@ -20,11 +24,22 @@ pub struct Args {
     /// Go on with what happens, until interrupted
     #[arg(short, long)]
     follow: bool,
+    /// Time to look for a master when the one that was followed is gone, as 90, 90s, 10m or 1h
+    #[arg(long, requires = "follow", value_name = "TIME", value_parser = span, default_value = "10m")]
+    give_up_after: Duration,
 }
+
+/// Time before the first attempt to connect again; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest time between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Begins with what there is: agents, frameworks, tasks. Each event is a line; as YAML it is a document.
 Signs of life are left out, unless all is wanted by -o wide.
+With -f another master is looked for when the one that leads is gone, and what there is then is told
+again; what happened meanwhile is not.
 
 Examples:
   tepui events
@@ -32,28 +47,89 @@ Examples:
   tepui events -f -o json | jq 'select(.type == \"TASK_UPDATED\")'
 
 Exit status: 0 when done, 1 when refused or failed, 2 when the command line is wrong, 3 when no master
-can be reached or the stream ends.";
+can be reached, or no more.";
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Trouble> {
-    let common = &args.common;
-    let mut events = common.master().await?.events().await?;
+    let mut events = open(&args.common).await?;
+    while let Some(lost) = tell(&args, &mut events).await? {
+        events = again(&args, &lost).await?;
+    }
+    Ok(())
+}
+
+async fn open(common: &Common) -> Result<RecordStream, Trouble> {
+    common.master().await?.events().await
+}
+
+/// Prints events; none when that is all, else why the stream that was to be followed has ended.
+async fn tell(args: &Args, events: &mut RecordStream) -> Result<Option<ClientError>, Trouble> {
     loop {
-        let record = events.next().await.map_err(no_answer)?;
+        let record = match events.next().await {
+            Ok(record) => record,
+            Err(error) if args.follow && is_lost(&error) => return Ok(Some(error)),
+            Err(error) => return Err(no_answer(error)),
+        };
         let event: Value = serde_json::from_slice(&record)
             .map_err(|error| Trouble::Failed(format!("an event cannot be read: {error}")))?;
         let is_sign_of_life = text(&event, "/type") == "HEARTBEAT";
-        if !is_sign_of_life || common.is_wide() {
-            match common.output() {
+        if !is_sign_of_life || args.common.is_wide() {
+            match args.common.output() {
                 Output::Table | Output::Wide => print(&told(&event))?,
                 Output::Json => print_plain(&format!("{event}\n"))?,
                 Output::Yaml => print_plain(&format!("---\n{}", yaml(&record)?))?,
             }
         }
         if !args.follow {
-            return Ok(());
+            return Ok(None);
         }
     }
+}
+
+/// Whether it is the connection that has failed, and not what came over it.
+fn is_lost(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Closed | ClientError::Silent(_) | ClientError::Unreachable { .. }
+    )
+}
+
+/// Connects again, to the master that leads then.
+async fn again(args: &Args, lost: &ClientError) -> Result<RecordStream, Trouble> {
+    say(&format!("{lost}; connecting again"));
+    let mut last = String::new();
+    let mut pause = FIRST_PAUSE;
+    let attempts = async {
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+            match open(&args.common).await {
+                // A master on standby that knows no other yet has nowhere to send anybody on to.
+                Err(trouble @ Trouble::Refused { status: 307, .. }) => last = shown(&trouble),
+                Err(trouble) if trouble.may_pass() => last = shown(&trouble),
+                opened => return opened,
+            }
+        }
+    };
+    match tokio::time::timeout(args.give_up_after, attempts).await {
+        Ok(opened) => {
+            let opened = opened?;
+            say("connected again; what happened meanwhile is not told, what there is now is");
+            Ok(opened)
+        }
+        Err(_elapsed) => {
+            let seconds = args.give_up_after.as_secs();
+            let why = format!("no master was reached again within {seconds} s");
+            Err(Trouble::Unreachable(match last.as_str() {
+                "" => why,
+                last => format!("{why}: {last}"),
+            }))
+        }
+    }
+}
+
+fn shown(trouble: &Trouble) -> String {
+    trouble.text().unwrap_or_default().to_owned()
 }
 
 /// An event as a line; the first one as a line for each thing that there is.

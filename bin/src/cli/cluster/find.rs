@@ -1,6 +1,7 @@
 //! Finds the one thing that a user means by the beginning of its id, or by its name.
 //! Asks no master.
 
+use super::super::table::ends_of;
 use super::super::trouble::Trouble;
 
 /// Candidates that are listed when a word may mean several things.
@@ -18,7 +19,8 @@ pub(super) struct Candidate<'a, T> {
 }
 
 /// The one of the candidates, which are of this kind, that is meant: the one with this id, else the
-/// one with this name, else the one whose id begins so.
+/// one with this name, else the one whose id begins so. An id whose middle was left out in a table
+/// means what begins and ends so.
 pub(super) fn one<'a, T>(
     kind: &str,
     wanted: &str,
@@ -28,11 +30,15 @@ pub(super) fn one<'a, T>(
         let text = format!("expected the beginning of an id of a {kind}, got nothing");
         return Err(Trouble::Usage(text));
     }
+    let (beginning, end) = ends_of(wanted).unwrap_or((wanted, ""));
     for rank in 0..3 {
         let is_meant = |it: &&Candidate<'a, T>| match rank {
             0 => it.id == wanted,
             1 => it.name == wanted,
-            _ => it.id.starts_with(wanted),
+            _ => {
+                let rest = it.id.strip_prefix(beginning);
+                rest.is_some_and(|rest| rest.ends_with(end))
+            }
         };
         let found: Vec<_> = all.iter().filter(is_meant).collect();
         match found.as_slice() {
@@ -81,6 +87,8 @@ mod tests {
             ("host-a", 1),
             ("n", 2),
             ("x", 3),
+            ("m\u{2026}0", 10),
+            ("n-S2\u{2026}", 2),
         ] {
             assert_eq!(one("agent", wanted, &all()).expect(wanted), &meant);
         }

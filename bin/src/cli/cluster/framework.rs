@@ -11,20 +11,14 @@ use super::doubt::Yes;
 use super::find::{Candidate, one};
 use super::master::Master;
 use super::value::{ago, is_set, joined, list, number, resources, scalar, text};
-use super::{ABOUT, Common, task};
+use super::{Common, Noun, task};
 
 /// What `tepui framework` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List frameworks
     #[command(visible_alias = "ls", after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -42,20 +36,20 @@ Examples:
   tepui framework list --completed -o wide";
 
 #[derive(Debug, ClapArgs)]
-struct ListArgs {
+pub struct ListArgs {
     /// Those that have ended, too
     #[arg(short, long)]
     completed: bool,
 }
 
 #[derive(Debug, ClapArgs)]
-struct FrameworkArg {
+pub struct FrameworkArg {
     /// Id of the framework or its beginning, or its name
     framework: String,
 }
 
 #[derive(Debug, ClapArgs)]
-struct TeardownArgs {
+pub struct TeardownArgs {
     #[command(flatten)]
     framework: FrameworkArg,
     #[command(flatten)]

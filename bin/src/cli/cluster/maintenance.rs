@@ -11,20 +11,14 @@ use super::super::trouble::Trouble;
 use super::doubt::Yes;
 use super::master::Master;
 use super::value::{list, text};
-use super::{ABOUT, Common};
+use super::{Common, Noun};
 
 /// What `tepui maintenance` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Show which machines are drained for maintenance, and which are down
     #[command(after_help = "Example:\n  tepui maintenance status")]
     Status,
@@ -62,7 +56,7 @@ Examples:
 const A_SCHEDULE: &str = r#"a schedule, as {"windows": [...]}"#;
 
 #[derive(Debug, ClapArgs)]
-struct Machines {
+pub struct Machines {
     /// Hostname or IP address of a machine
     #[arg(required = true, value_name = "MACHINE")]
     machines: Vec<String>,

@@ -18,7 +18,7 @@ mod version;
 mod weights;
 mod why;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 use serde_json::Value;
 
 pub use agent::Args as AgentArgs;
@@ -48,6 +48,16 @@ struct Common {
     place: MasterArg,
     #[command(flatten)]
     output: OutputArg,
+}
+
+/// What a command about the cluster is given that has commands of its own.
+#[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true, after_help = ABOUT)]
+pub struct Noun<C: Subcommand> {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: C,
 }
 
 /// The option that names the master.

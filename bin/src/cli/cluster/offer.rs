@@ -1,26 +1,20 @@
 //! `tepui offer`: lists what is offered to frameworks now.
 //! Accepts and declines nothing; only the frameworks can.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::table::{Table, amount};
 use super::super::trouble::Trouble;
+use super::Noun;
 use super::value::{list, number, text};
-use super::{ABOUT, Common};
 
 /// What `tepui offer` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List offers that are neither accepted nor declined yet
     #[command(
         visible_alias = "ls",

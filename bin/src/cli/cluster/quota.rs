@@ -8,20 +8,14 @@ use super::super::table::{NOTHING, Table};
 use super::super::trouble::Trouble;
 use super::master::Master;
 use super::value::{amounts, list, text};
-use super::{ABOUT, Common};
+use super::{Common, Noun};
 
 /// What `tepui quota` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Show the quota of a role, or of all roles that have one
     #[command(after_help = "Examples:\n  tepui quota get\n  tepui quota get web -o json")]
     Get {
@@ -45,7 +39,7 @@ Examples:
   tepui quota set batch --guarantees cpus:2 --limits 'cpus:16;mem:32768'";
 
 #[derive(Debug, ClapArgs)]
-struct SetArgs {
+pub struct SetArgs {
     /// Name of the role
     role: String,
     /// What is kept free for the role, as name:amount;name:amount

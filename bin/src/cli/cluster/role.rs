@@ -1,7 +1,7 @@
 //! `tepui role`: lists and shows roles, with what they have and what they may have.
 //! Changes nothing.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::table::{Table, amount, fields};
@@ -9,20 +9,14 @@ use super::super::trouble::Trouble;
 use super::find::{Candidate, one};
 use super::master::Master;
 use super::value::{amounts, joined, list, number, resources, scalar, text};
-use super::{ABOUT, Common, quota};
+use super::{Common, Noun, quota};
 
 /// What `tepui role` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List roles that have frameworks, quota, weights or resources
     #[command(
         visible_alias = "ls",

@@ -10,22 +10,16 @@ use super::super::trouble::Trouble;
 use super::find::{Candidate, one};
 use super::master::Master;
 use super::value::{age_ms, list, number, resources, scalar, text};
-use super::{ABOUT, Common, framework, why};
+use super::{Common, Noun, framework, why};
 
 mod logs;
 
 /// What `tepui task` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List tasks
     #[command(visible_alias = "ls", after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -56,7 +50,7 @@ Example:
   tepui task kill web.1";
 
 #[derive(Debug, ClapArgs)]
-struct ListArgs {
+pub struct ListArgs {
     /// Those that have ended, too
     #[arg(short, long)]
     completed: bool,
@@ -73,7 +67,7 @@ struct ListArgs {
 
 /// Names a task.
 #[derive(Debug, ClapArgs)]
-struct TaskArg {
+pub struct TaskArg {
     /// Id of the task or its beginning, or its name
     task: String,
     /// The framework that launched it, where several have such a task

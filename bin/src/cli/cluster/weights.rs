@@ -1,27 +1,21 @@
 //! `tepui weights`: shows and sets how large the shares of roles are.
 //! Judges no weight; the master does.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::super::table::{Table, amount};
 use super::super::trouble::Trouble;
 use super::master::Master;
 use super::value::{list, number, text};
-use super::{ABOUT, Common};
+use super::{Common, Noun};
 
 /// What `tepui weights` is given.
-#[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = ABOUT)]
-pub struct Args {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
+pub type Args = Noun<Command>;
 
+/// Its commands.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Show the weight of a role, or all that were set; the others are 1
     #[command(after_help = "Examples:\n  tepui weights get\n  tepui weights get web")]
     Get {

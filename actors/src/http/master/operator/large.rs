@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
-use actix_web::HttpResponse;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tepui_core::master::model::{Agent, Framework, Snapshot, Task};
 use tepui_core::master::operator::{self, Usage};
@@ -22,9 +22,10 @@ use tepui_protocol::{v1, wire};
 use super::super::Face;
 use super::super::extended::{Extended, Written, raw};
 use super::super::state::write;
+use crate::http::compress::Coding;
 use crate::http::media::MediaType;
-use crate::http::pieces::{PieceWriter, Pieces, PiecesBody};
-use crate::http::shared::SharedAnswer;
+use crate::http::pieces::{PieceWriter, Pieces};
+use crate::http::shared::SharedAnswers;
 use crate::master::subscribers::HEARTBEAT_INTERVAL;
 
 /// A part of the state.
@@ -54,12 +55,12 @@ pub(super) enum Large {
 /// One shared answer for each call and encoding.
 #[derive(Default)]
 pub(super) struct Answers {
-    json: [SharedAnswer; 5],
-    protobuf: [SharedAnswer; 5],
+    json: [SharedAnswers; 5],
+    protobuf: [SharedAnswers; 5],
 }
 
 impl Answers {
-    fn of(&self, large: Large, media: MediaType) -> &SharedAnswer {
+    fn of(&self, large: Large, media: MediaType) -> &SharedAnswers {
         let answers = match media {
             MediaType::JSON => &self.json,
             _ => &self.protobuf,
@@ -106,17 +107,20 @@ impl Large {
 }
 
 /// Answers with the whole state, or a part of it.
-pub(super) async fn answer(face: &Data<Face>, large: Large, media: MediaType) -> HttpResponse {
+pub(super) async fn answer(
+    request: &HttpRequest,
+    face: &Data<Face>,
+    large: Large,
+    media: MediaType,
+) -> HttpResponse {
     let of = face.clone();
     let write = move |out: &mut PieceWriter| {
         let view = View::new(of.snapshot.load_full());
         view.write_response(large, media, out)
     };
-    let answers = &face.operator.answers;
-    match answers.of(large, media).get(write).await {
-        Ok(body) => HttpResponse::Ok()
-            .insert_header(("Content-Type", media.name()))
-            .body(PiecesBody::from(body)),
+    let answers = face.operator.answers.of(large, media);
+    match answers.of(Coding::wanted(request)).get(write).await {
+        Ok(body) => body.answer(media.name()),
         Err(error) => {
             tracing::error!(%error, "answer was not written");
             HttpResponse::InternalServerError().finish()

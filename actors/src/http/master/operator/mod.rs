@@ -11,16 +11,15 @@ mod tests;
 use std::sync::atomic::AtomicU64;
 
 use actix_web::dev::Payload;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use tepui_core::master::model::Phase;
 use tepui_core::master::operator::{CallError, Read, Request};
 use tepui_protocol::v1::master::Call;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Face, answered, bad_request, unavailable};
-use crate::http::{body, media, method_not_allowed, text};
+use super::{Face, answered, bad_request, read_call, unavailable};
+use crate::http::{media, text};
 use crate::master::ToMaster;
 
 /// Streams that may be beginning at a time: each takes the whole state once. Others wait.
@@ -68,15 +67,7 @@ async fn serve(
     payload: Payload,
     face: &Data<Face>,
 ) -> Result<HttpResponse, HttpResponse> {
-    if face.snapshot.load().phase == Phase::Recovering {
-        return Err(unavailable("Master has not finished recovery"));
-    }
-    if request.method() != Method::POST {
-        return Err(method_not_allowed("POST", request.method().as_str()));
-    }
-    let content = media::content_type(request.headers())?;
-    let body = body::read(request, payload, &face.memory).await?;
-    let call: Call = content.decode_call(&body.bytes).map_err(bad_request)?;
+    let (call, _body) = read_call(request, payload, face).await?;
     let asked = asked(call).map_err(refuse)?;
     let media = media::accepted(request.headers())?;
     match asked {

@@ -29,7 +29,7 @@ pub(super) async fn answer(
     read: Read,
     media: MediaType,
 ) -> Result<HttpResponse, HttpResponse> {
-    let large = |large| large::answer(face, large, media);
+    let large = |large| large::answer(request, face, large, media);
     let snapshot = || face.snapshot.load();
     let response = match read {
         Read::State => return Ok(large(Large::State).await),

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tepui_core::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
-use tepui_core::master::messages::{Effect, Input, LinkId, StreamId};
+use tepui_core::master::messages::{Input, LinkId};
 use tepui_core::master::model::{Executor, Framework, Offer, Snapshot, Task};
-use tepui_core::master::{Master, MasterSettings};
 use tepui_core::memo::Memo;
 use tepui_core::quota::Quota;
-use tepui_core::resources::{Format, Limits, Quantities, Resources};
+use tepui_core::resources::{Limits, Quantities, Resources};
 use tepui_core::time::Now;
-use tepui_protocol::link::{AgentToMaster, Register};
 use tepui_protocol::v1::master::{Event, Response};
 use tepui_protocol::{json as v1_json, v1, wire};
 
+use super::super::testing::{read, with_framework};
 use super::large::{Large, Section, View, subscribed};
 use super::reads::roles;
 use crate::http::media::MediaType;
@@ -28,66 +27,6 @@ const ALL: [Large; 5] = [
     Large::One(Section::Frameworks),
     Large::One(Section::Agents),
 ];
-
-fn read<M: tepui_protocol::schema::Message>(value: &Value) -> M {
-    v1_json::from_slice(value.to_string().as_bytes()).unwrap()
-}
-
-/// A master with an agent and a framework of role `eng/web`.
-fn master() -> (Master, Vec<Effect>) {
-    let now = Now::default();
-    let info = v1::MasterInfo {
-        id: "M".to_owned(),
-        ..Default::default()
-    };
-    let mut master = Master::new(MasterSettings::default(), info, now);
-    let given = Resources::parse("cpus:4;mem:64;ports:[1-9]", "*").unwrap();
-    let register = Register {
-        info: v1::AgentInfo {
-            hostname: "host".to_owned(),
-            resources: given.to_v1(Format::PostRefinement),
-            ..Default::default()
-        }
-        .into(),
-        version: "1.12.0".to_owned(),
-        link_version: tepui_protocol::link::VERSION,
-        capabilities: vec!["MULTI_ROLE".to_owned(), "OF_THE_FUTURE".to_owned()],
-        checkpointed_resources: Vec::new(),
-        resource_version: vec![0; 16],
-    };
-    let link = LinkId(1);
-    let subscribe = json!({"framework_info": {"user": "root", "name": "f",
-        "roles": ["eng/web"], "capabilities": [{"type": "MULTI_ROLE"}]}});
-    let mut effects = Vec::new();
-    for input in [
-        Input::Recovered(Box::default()),
-        Input::LinkOpened {
-            link,
-            peer_ip: "127.0.0.1".to_owned(),
-        },
-        Input::FromAgent {
-            link,
-            message: Box::new(AgentToMaster::Register(Box::new(register))),
-        },
-        Input::Subscribe {
-            stream: StreamId("s".into()),
-            subscribe: Box::new(read(&subscribe)),
-            principal: None,
-        },
-    ] {
-        master.handle(now, input, &mut effects);
-    }
-    let token = effects.iter().find_map(|effect| match effect {
-        Effect::Apply(token, _) => Some(*token),
-        _ => None,
-    });
-    let stored = Input::Applied {
-        token: token.unwrap(),
-        result: Ok(true),
-    };
-    master.handle(now, stored, &mut effects);
-    (master, effects)
-}
 
 fn task(id: &str, state: v1::TaskState) -> Arc<Memo<Task>> {
     let info: v1::Task = read(&json!({
@@ -104,7 +43,7 @@ fn task(id: &str, state: v1::TaskState) -> Arc<Memo<Task>> {
 
 /// A snapshot in which there is something of everything.
 fn full() -> Snapshot {
-    let mut snapshot = master().0.snapshot();
+    let mut snapshot = with_framework().0.snapshot();
     let (agent_id, id) = (AgentId::from("M-S0"), FrameworkId::from("M-0000"));
     let running = task("running", v1::TaskState::TaskRunning);
     let offered = Resources::parse("cpus:1", "*")
@@ -242,7 +181,7 @@ fn tasks_are_listed_by_what_became_of_them() {
 
 #[test]
 fn lists_are_written_even_when_there_is_nothing() {
-    let (mut master, mut effects) = master();
+    let (mut master, mut effects) = with_framework();
     let closed = Input::LinkClosed { link: LinkId(1) };
     master.handle(Now::default(), closed, &mut effects);
     let mut snapshot = master.snapshot();

@@ -3,15 +3,12 @@
 
 use serde_json::{Value, json};
 use tepui_core::ids::{AgentId, FrameworkId, TaskId};
-use tepui_core::master::messages::{Effect, Input, LinkId};
 use tepui_core::master::model::{Snapshot, Task};
-use tepui_core::master::{Master, MasterSettings};
 use tepui_core::memo::Memo;
 use tepui_core::resources::{Format, Resources};
-use tepui_core::time::Now;
-use tepui_protocol::link::{AgentToMaster, Register};
 use tepui_protocol::v1;
 
+use super::super::testing::{master, register};
 use super::agent::agent;
 use super::resources::{ResourcesView, attributes, reserved, unreserved};
 use super::task;
@@ -75,51 +72,9 @@ pub(super) fn reserved_to_web(name: &str, amount: f64) -> v1::Resource {
 
 /// A master with an agent of 4 CPUs and 64 MB of disk, of which these are reserved.
 pub(super) fn master_of(made: Vec<v1::Resource>) -> Snapshot {
-    let now = Now::default();
-    let info = v1::MasterInfo {
-        id: "M".to_owned(),
-        ..Default::default()
-    };
-    let mut master = Master::new(MasterSettings::default(), info, now);
-    let given = Resources::parse("cpus:4;disk:64", "*").unwrap();
-    let register = Register {
-        info: v1::AgentInfo {
-            hostname: "host".to_owned(),
-            resources: given.to_v1(Format::PostRefinement),
-            ..Default::default()
-        }
-        .into(),
-        version: "1.12.0".to_owned(),
-        link_version: tepui_protocol::link::VERSION,
-        capabilities: Vec::new(),
-        checkpointed_resources: made.into_iter().map(Into::into).collect(),
-        resource_version: vec![0; 16],
-    };
-    let link = LinkId(1);
-    let mut effects = Vec::new();
-    for input in [
-        Input::Recovered(Box::default()),
-        Input::LinkOpened {
-            link,
-            peer_ip: "127.0.0.1".to_owned(),
-        },
-        Input::FromAgent {
-            link,
-            message: Box::new(AgentToMaster::Register(Box::new(register))),
-        },
-    ] {
-        master.handle(now, input, &mut effects);
-    }
-    let token = effects.iter().find_map(|effect| match effect {
-        Effect::Apply(token, _) => Some(*token),
-        _ => None,
-    });
-    let stored = Input::Applied {
-        token: token.unwrap(),
-        result: Ok(true),
-    };
-    master.handle(now, stored, &mut effects);
-    master.snapshot()
+    let mut agent = register("cpus:4;disk:64");
+    agent.checkpointed_resources = made.into_iter().map(Into::into).collect();
+    master(agent, Vec::new()).0.snapshot()
 }
 
 #[test]

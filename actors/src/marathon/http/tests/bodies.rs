@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde_json::json;
 
-use super::super::{respond, routes};
+use super::super::{MAX_STREAMS, respond, routes};
 use super::support::{Played, read};
 
 #[actix_web::test]
@@ -227,6 +227,18 @@ async fn an_instance_that_does_not_lead_asks_the_leader() {
     let reply = played.get("/v2/events?event_type=a").await;
     let location = "http://leader.example:8080/v2/events?event_type=a";
     assert_eq!((reply.status, reply.header("location")), (302, location));
+
+    let pages = "/v2/events?event_type=a&passOn=true";
+    let open = played.open(TestRequest::get().uri(pages)).await;
+    let streams = played.face.streams.clone();
+    assert_eq!(streams.available_permits(), MAX_STREAMS - 1);
+    let reply = read(open).await;
+    assert_eq!(reply.text(), "event: of the leader\n\n");
+    assert_eq!(streams.available_permits(), MAX_STREAMS);
+    let all = u32::try_from(MAX_STREAMS).expect("few");
+    let _taken = streams.acquire_many(all).await.expect("room");
+    assert_eq!(played.get(pages).await.status, 503);
+    assert_eq!(played.get("/v2/events").await.status, 302);
 }
 
 #[actix_web::test]

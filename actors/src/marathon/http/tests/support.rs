@@ -21,7 +21,7 @@ use tepui_core::marathon::manager::{
     Answer, Effect, Input, Manager, ManagerSettings, Snapshot, Stored, Token,
 };
 use tepui_core::marathon::matching::MatchSettings;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::super::{
     Abdication, Face, Guard, InfoSource, Leadership, LoggerChange, Loggers, MAX_STREAMS, ToLeader,
@@ -80,6 +80,18 @@ impl ToLeader for Of {
     fn answer(&self, request: HttpRequest, _: Payload) -> LocalBoxFuture<'static, HttpResponse> {
         let path = request.path().to_owned();
         Box::pin(async move { HttpResponse::Ok().body(format!("the leader says: {path}")) })
+    }
+
+    fn stream(
+        &self,
+        _: HttpRequest,
+        room: OwnedSemaphorePermit,
+    ) -> LocalBoxFuture<'static, HttpResponse> {
+        let events = futures_util::stream::once(async move {
+            let _ = &room;
+            std::io::Result::Ok(bytes::Bytes::from_static(b"event: of the leader\n\n"))
+        });
+        Box::pin(async move { HttpResponse::Ok().streaming(Box::pin(events)) })
     }
 }
 

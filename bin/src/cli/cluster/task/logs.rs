@@ -32,7 +32,7 @@ Examples:
 
 /// What `tepui task logs` is given.
 #[derive(Debug, ClapArgs)]
-pub(super) struct Args {
+pub struct Args {
     #[command(flatten)]
     task: TaskArg,
     /// Go on with what is written, until the task has ended or this is interrupted
