@@ -2,6 +2,7 @@
 //! `net::download`, which uses curl).
 //! Writes to no file.
 
+use std::cell::OnceCell;
 use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -27,7 +28,8 @@ const OK: u16 = 200;
 
 /// Gets resources.
 pub(crate) struct Client {
-    tls: TlsConfig,
+    /// Made when it is needed first: reading the system's certificates takes a while.
+    tls: OnceCell<TlsConfig>,
     stall_timeout: Duration,
 }
 
@@ -43,18 +45,7 @@ pub(crate) struct Download {
 impl Client {
     /// A client that gives up when a server sends nothing for `stall_timeout`.
     pub(crate) fn new(stall_timeout: Duration) -> Self {
-        let roots = rustls_native_certs::load_native_certs().certs;
-        Client::trusting(roots.iter().map(|root| root.as_ref()), stall_timeout)
-    }
-
-    fn trusting<'a>(roots: impl Iterator<Item = &'a [u8]>, stall_timeout: Duration) -> Self {
-        let roots: Vec<_> = roots
-            .map(|root| Certificate::from_der(root).to_owned())
-            .collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-            .build();
+        let tls = OnceCell::new();
         Client { tls, stall_timeout }
     }
 
@@ -101,7 +92,7 @@ impl Client {
         // As with curl, none is as long as it takes.
         let limit = Some(self.stall_timeout).filter(|limit| !limit.is_zero());
         let config = Config::builder()
-            .tls_config(self.tls.clone())
+            .tls_config(self.tls.get_or_init(trusting_the_system).clone())
             .proxy(proxy(url, variable)?)
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
@@ -162,6 +153,21 @@ impl Download {
             self.read
         )
     }
+}
+
+fn trusting_the_system() -> TlsConfig {
+    let roots = rustls_native_certs::load_native_certs().certs;
+    trusting(roots.iter().map(|root| root.as_ref()))
+}
+
+fn trusting<'a>(roots: impl Iterator<Item = &'a [u8]>) -> TlsConfig {
+    let roots: Vec<_> = roots
+        .map(|root| Certificate::from_der(root).to_owned())
+        .collect();
+    TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .build()
 }
 
 fn check_status<B>(answer: &Response<B>) -> Result<(), String> {

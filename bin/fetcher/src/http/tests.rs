@@ -14,7 +14,14 @@ use super::*;
 const STALL: Duration = Duration::from_millis(300);
 
 fn client() -> Client {
-    Client::trusting(std::iter::empty(), STALL)
+    client_of(trusting(std::iter::empty()), STALL)
+}
+
+fn client_of(tls: TlsConfig, stall_timeout: Duration) -> Client {
+    Client {
+        tls: OnceCell::from(tls),
+        stall_timeout,
+    }
 }
 
 /// Answers so many connections, each with the same text; gives what was asked.
@@ -172,7 +179,7 @@ fn tls_is_spoken_with_servers_whose_certificate_is_trusted() {
         }
     });
     let url = format!("https://localhost:{port}/");
-    let trusting = Client::trusting(std::iter::once(certificate.as_ref()), STALL * 10);
+    let trusting = client_of(trusting(std::iter::once(certificate.as_ref())), STALL * 10);
     assert_eq!(read(&trusting, &url), Ok("text".to_owned()));
     let why = read(&client(), &url).unwrap_err();
     assert!(why.to_ascii_lowercase().contains("certificate"), "{why}");
