@@ -2,7 +2,7 @@
 //! The journal's thread is played by the test.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use actix::{Actor, Addr};
 use tepui_core::agent::Agent;
@@ -17,7 +17,10 @@ use tokio::sync::mpsc as events;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::super::actor::{AgentActor, ExecutorCall, Tell};
+use super::super::config::ContainerizerConfig;
+use super::super::containerizer::MesosContainerizer;
 use super::super::journal::{Durable, Job, Journal, Recorded};
+use super::super::launcher::Launcher;
 use super::super::settings;
 use super::{AGENT, FRAMEWORK, config};
 use crate::clock::Clock;
@@ -136,7 +139,11 @@ impl Fixture {
         let finder = Finder::start(&config.master, config.zk_session_timeout);
         let (journal, jobs) = Journal::new();
         let (end, ended) = oneshot::channel();
-        let actor = AgentActor::new(core, clock, finder, work.path(), journal, end).unwrap();
+        let containers = ContainerizerConfig::default();
+        let containerizer = MesosContainerizer::open(&containers, work.path()).unwrap();
+        let launcher = Launcher::start(work.path(), Arc::new(containerizer)).unwrap();
+        let actor =
+            AgentActor::new(core, clock, finder, work.path(), journal, launcher, end).unwrap();
         Fixture {
             actor: actor.start(),
             jobs,
