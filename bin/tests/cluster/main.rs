@@ -21,6 +21,7 @@ mod endpoints;
 mod executors;
 mod failover;
 mod groups;
+mod isolation;
 mod marathon;
 mod marathon_crashes;
 mod metrics;
