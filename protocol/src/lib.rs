@@ -12,6 +12,7 @@ pub use generated::mesos::v1;
 pub use prost;
 
 pub mod checkpoint;
+pub mod fetch;
 pub mod journal;
 pub mod json;
 pub mod link;

@@ -55,6 +55,12 @@ pub fn put_varint(number: u32, value: u64, out: &mut Vec<u8>) {
     encode_varint(value, out);
 }
 
+/// Appends a field that holds a double.
+pub fn put_double(number: u32, value: f64, out: &mut Vec<u8>) {
+    encode_key(number, WireType::SixtyFourBit, out);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
 /// What stands before a message of `length` bytes that is written after it as a field.
 #[must_use]
 pub fn head_of(number: u32, length: usize) -> Vec<u8> {

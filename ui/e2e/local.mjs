@@ -4,12 +4,13 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const PROGRAM = process.env.TEPUI_PROGRAM ?? fileURLToPath(new URL('../../target/debug/tepui', import.meta.url));
+/** The program that is tested. */
+export const PROGRAM = process.env.TEPUI_PROGRAM ?? fileURLToPath(new URL('../../target/debug/tepui', import.meta.url));
 
 /** Time the cluster may take to start or to end, in milliseconds. */
 const PATIENCE_MS = 90_000;
 
-/** Starts a cluster; gives the addresses of its master and app manager, and how to end it. */
+/** Starts a cluster; gives the addresses of its master, agents and app manager, and how to end it. */
 export async function startCluster() {
   if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing; build it with 'cargo build -p tepui --bins'`);
   const ports = ['--port=0', '--agent-port=0', '--marathon-port=0'];
@@ -23,8 +24,9 @@ export async function startCluster() {
       const master = /^master +(http:\S+)$/m.exec(said)?.[1];
       const apps = /^apps +(http:\S+)$/m.exec(said)?.[1];
       if (!master || !apps) return;
+      const agents = [...said.matchAll(/^agent \d+ +(http:\S+)$/gm)].map((line) => line[1]);
       clearTimeout(timer);
-      resolve({ master, apps });
+      resolve({ master, apps, agents });
     };
     child.stdout.on('data', listen);
     child.stderr.on('data', listen);

@@ -2,7 +2,10 @@
 // Looks at no inside; what is tested is what a user sees.
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
+import { steps as clusterSteps } from './cluster.mjs';
 import { startCluster } from './local.mjs';
+import { steps as logSteps } from './logs.mjs';
+import { until } from './until.mjs';
 
 const GOOD = 'python3 -m http.server $PORT0';
 const steps = [];
@@ -283,6 +286,8 @@ step('20,000 apps and 100,000 instances stay usable', async ({ page, cluster, br
   await page.unroute('**/v2/apps/big');
 });
 
+steps.push(...logSteps, ...clusterSteps);
+
 step('colours can be chosen, and are kept', async ({ page, cluster }) => {
   await page.goto(`${cluster.apps}/ui/`);
   await page.getByRole('button', { name: 'Colours: system; change' }).click();
@@ -293,15 +298,6 @@ step('colours can be chosen, and are kept', async ({ page, cluster }) => {
   await page.getByRole('button', { name: 'Colours: dark; change' }).click();
 });
 
-/** Waits until something holds, without the page. */
-async function until(what, holds) {
-  const end = Date.now() + 60_000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
 const cluster = await startCluster();
 const browser = await openBrowser();
 let failure;
@@ -310,7 +306,7 @@ try {
     const began = Date.now();
     try {
       await run({ page: browser.page, cluster, browser, expected: browser.expected });
-      browser.check(cluster.apps, cluster.master);
+      browser.check(cluster.apps, cluster.master, ...cluster.agents);
     } catch (error) {
       await browser.page.screenshot({ path: 'screenshots/failure.png', fullPage: true }).catch(() => {});
       throw new Error(`"${name}" failed; ui/screenshots/failure.png shows the page`, { cause: error });

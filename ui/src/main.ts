@@ -21,6 +21,9 @@ async function start(target: HTMLElement): Promise<void> {
   if (face.face === 'cluster') {
     const { default: Cluster } = await import('./cluster/Cluster.svelte');
     mount(Cluster, { target, props: { face } });
+  } else if (face.face === 'agent') {
+    const { default: Agent } = await import('./agent/Agent.svelte');
+    mount(Agent, { target, props: { face } });
   } else {
     const { default: Apps } = await import('./apps/Apps.svelte');
     mount(Apps, { target, props: { version: face.version } });

@@ -133,6 +133,24 @@ describe('the editor', () => {
     type(field(page, 'CPUs'), '0.5');
     await until(() => page.textContent!.includes('The server takes this, and would: start.'));
     expect(asked.at(-1)?.body).toMatchObject({ id: '/a', cpus: 0.5 });
+    expect(asked.at(-1)?.path).toContain('placement=false');
+  });
+  it('tells where instances would go when asked', async () => {
+    const reason = { reason: 'InsufficientCpus', offers: 2, example: '<b>h1</b>: wanted 1 cpus', unblock: 'free 1 more cpus' };
+    const app = { id: '/a', hosts: [{ hostname: 'h1', agentId: 'S1', instances: 2 }], unplaced: 1, reasons: [reason] };
+    const plain = { steps: [{ actions: [{ action: 'StartApplication', app: '/a' }] }] };
+    serve({
+      ...table,
+      'POST /v2/apps?dryRun=true&placement=false': { body: plain },
+      'POST /v2/apps?dryRun=true': { body: { ...plain, placement: { apps: [app] } } },
+    });
+    const page = show(Editor, {});
+    await until(() => field(page, 'Id') !== null);
+    type(field(page, 'Id'), '/a');
+    await until(() => page.textContent!.includes('Where would it go?'));
+    click(page, 'Where would it go?');
+    await until(() => page.textContent!.includes('2 on h1; 1 instance would wait for other offers'));
+    expect(page.textContent).toContain('as on <b>h1</b>: wanted 1 cpus: free 1 more cpus.');
   });
   it('shows what the server refuses beside the field, and keeps what it has no field for', async () => {
     const details = [{ path: '/cmd', errors: ['is too short'] }];

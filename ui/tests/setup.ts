@@ -4,6 +4,7 @@ import { vi } from 'vitest';
 
 vi.stubGlobal('matchMedia', (query: string) => ({ matches: false, media: query, addEventListener: () => {}, removeEventListener: () => {} }));
 vi.stubGlobal('scrollTo', () => {});
+vi.stubGlobal('ResizeObserver', class { observe(): void {} disconnect(): void {} });
 Element.prototype.scrollIntoView = () => {};
 HTMLDialogElement.prototype.showModal = function (this: HTMLDialogElement) {
   this.open = true;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tepui_protocol::json::RawValue;
 
@@ -69,6 +69,61 @@ impl<T> DerefMut for Memo<T> {
     }
 }
 
+/// What was written of those parts of a value that seldom change, though the rest often does.
+/// Copies share it. A key says what it was written of: with another key it is forgotten.
+pub struct Still<K>(Mutex<Option<Arc<Parts<K>>>>);
+
+/// Written parts of a value, each once.
+pub struct Parts<K> {
+    key: K,
+    /// For the v0 reads, as an object.
+    pub v0: OnceLock<Written>,
+    /// For the v1 API, as an object.
+    pub v1: OnceLock<Written>,
+    /// For the v1 API, as the fields of a protobuf message.
+    pub protobuf: OnceLock<Box<[u8]>>,
+}
+
+impl<K> Still<K> {
+    /// What is remembered, which is nothing yet unless `is_key` is true of its key; `key` makes
+    /// the new one.
+    pub fn of(&self, is_key: impl FnOnce(&K) -> bool, key: impl FnOnce() -> K) -> Arc<Parts<K>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parts) = kept.as_ref()
+            && is_key(&parts.key)
+        {
+            return parts.clone();
+        }
+        let parts = Arc::new(Parts {
+            key: key(),
+            v0: OnceLock::new(),
+            v1: OnceLock::new(),
+            protobuf: OnceLock::new(),
+        });
+        *kept = Some(parts.clone());
+        parts
+    }
+}
+
+impl<K> Default for Still<K> {
+    fn default() -> Self {
+        Still(Mutex::new(None))
+    }
+}
+
+impl<K> Clone for Still<K> {
+    fn clone(&self) -> Self {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Still(Mutex::new(kept.clone()))
+    }
+}
+
+impl<K> fmt::Debug for Still<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Still")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -97,6 +152,18 @@ mod tests {
         assert_eq!(memo.written_v1(|_| unreachable!()).get(), "10");
         *memo = 2;
         assert_eq!(memo.written_v1(other).get(), "20");
+    }
+
+    #[test]
+    fn what_seldom_changes_is_shared_by_copies_until_its_key_is_another() {
+        let still = Still::default();
+        let of = |still: &Still<i32>, key: i32| still.of(|known| *known == key, || key);
+        let write = |key: i32| move || number(&key);
+        assert_eq!(of(&still, 1).v0.get_or_init(write(1)).get(), "1");
+        let copy = still.clone();
+        assert_eq!(of(&copy, 1).v0.get_or_init(write(9)).get(), "1");
+        assert_eq!(of(&still, 2).v0.get_or_init(write(2)).get(), "2");
+        assert_eq!(of(&copy, 1).v0.get_or_init(write(9)).get(), "1");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
 pub use super::containerizer::config::{ContainerizerConfig, LauncherKind};
+use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 use crate::election::Masters;
 
 /// Where Linux tells the id of its present boot.
@@ -49,8 +50,16 @@ pub struct AgentConfig {
     pub domain: Option<v1::DomainInfo>,
     /// Role of resources given without one.
     pub default_role: String,
-    /// Directory that holds `tepui-executor`.
+    /// Directory that holds `tepui-executor` and `tepui-fetcher`.
     pub launcher_dir: PathBuf,
+    /// Directory of relative paths among the URIs of tasks; empty when there is none.
+    pub frameworks_home: String,
+    /// Directory that holds the caches of fetchers.
+    pub fetcher_cache_dir: PathBuf,
+    /// Bytes of this agent's.
+    pub fetcher_cache_size: u64,
+    /// How long a server that something is fetched from may send nothing.
+    pub fetcher_stall_timeout: Duration,
     /// Time a launched executor has to subscribe.
     pub executor_registration_timeout: Duration,
     /// Time an executor has to end when told to.
@@ -75,4 +84,20 @@ pub struct AgentConfig {
     pub max_completed_executors_per_framework: usize,
     /// All flags as given or defaulted, for `/flags` and `/state`.
     pub flags: BTreeMap<String, String>,
+}
+
+impl AgentConfig {
+    /// What the fetcher of an agent with this work directory is started with.
+    pub(super) fn fetcher(&self, work_dir: &Path) -> FetcherSettings {
+        let program = self.launcher_dir.join(FETCHER_PROGRAM);
+        FetcherSettings {
+            // It is started from another directory.
+            program: std::path::absolute(&program).unwrap_or(program),
+            frameworks_home: self.frameworks_home.clone(),
+            stall_timeout: self.fetcher_stall_timeout,
+            cache_dir: self.fetcher_cache_dir.clone(),
+            cache_size: self.fetcher_cache_size,
+            work_dir: work_dir.to_owned(),
+        }
+    }
 }

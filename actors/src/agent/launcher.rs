@@ -15,12 +15,14 @@ use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Input, Launch};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
 use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
 use super::containerizer::{self, MesosContainerizer};
+use super::fetcher::{Fetcher, Wanted};
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
@@ -37,22 +39,40 @@ pub(super) struct Spawned {
 }
 
 enum Job {
-    Launch(Box<Launch>, Arc<AtomicBool>, Addr<AgentActor>),
+    Launch(Box<Launch>, Fetching, Addr<AgentActor>),
+    /// Its sandbox has all that was to be fetched.
+    Start(Box<Launch>, Prepared, Addr<AgentActor>),
     Update(ContainerId, Box<ContainerResources>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
     LinkLatest(AgentId),
+}
+
+/// How a launch goes on after fetching.
+struct Fetching {
+    /// Ends the fetching when the other end is dropped.
+    stop: oneshot::Receiver<()>,
+    /// Takes the job that follows.
+    then: mpsc::Sender<Job>,
+    /// Set once the container is to be killed.
+    killed: Arc<AtomicBool>,
 }
 
 /// A sandbox that is ready for its container.
 struct Prepared {
     owner: Option<Owner>,
     output: sandbox::Output,
+    /// Set once the container is to be killed.
+    killed: Arc<AtomicBool>,
 }
 
 /// What is known of a container that has not ended.
 enum Container {
-    /// Ordered; no process yet. Set once it is to be killed.
-    Starting(Arc<AtomicBool>),
+    /// Ordered; no process yet. What is fetched for it is dropped with `fetching`.
+    Starting {
+        /// Set once it is to be killed.
+        killed: Arc<AtomicBool>,
+        fetching: Option<oneshot::Sender<()>>,
+    },
     /// It has processes.
     Running {
         /// The first one, the leader of its group.
@@ -74,6 +94,7 @@ impl Launcher {
     /// Starts the thread; must be called within the runtime that is to wait for the processes.
     pub(super) fn start(
         work_dir: &Path,
+        fetcher: Fetcher,
         containerizer: Arc<MesosContainerizer>,
     ) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
@@ -85,7 +106,7 @@ impl Launcher {
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _entered = runtime.enter();
-                work(&orders, &work_dir, &its);
+                work(&orders, &work_dir, &fetcher, &its);
             })?;
         Ok(Launcher {
             jobs,
@@ -96,11 +117,18 @@ impl Launcher {
 
     pub(super) fn launch(&self, launch: Launch, actor: Addr<AgentActor>) {
         let killed = Arc::new(AtomicBool::new(false));
+        let (fetching, stop) = oneshot::channel();
+        let starting = Container::Starting {
+            killed: killed.clone(),
+            fetching: Some(fetching),
+        };
         let container = launch.container.clone();
         self.containers
             .borrow_mut()
-            .insert(container.clone(), Container::Starting(killed.clone()));
-        let job = Job::Launch(Box::new(launch), killed, actor.clone());
+            .insert(container.clone(), starting);
+        let then = self.jobs.clone();
+        let fetching = Fetching { stop, then, killed };
+        let job = Job::Launch(Box::new(launch), fetching, actor.clone());
         if self.jobs.send(job).is_err() {
             let result = Err("the launcher's thread has ended".to_owned());
             actor.do_send(Spawned { container, result });
@@ -131,8 +159,11 @@ impl Launcher {
 
     /// Kills a container, with whatever its processes have started.
     pub(super) fn kill(&self, container: &ContainerId) {
-        match self.containers.borrow().get(container) {
-            Some(Container::Starting(killed)) => killed.store(true, Ordering::Relaxed),
+        match self.containers.borrow_mut().get_mut(container) {
+            Some(Container::Starting { killed, fetching }) => {
+                killed.store(true, Ordering::Relaxed);
+                fetching.take();
+            }
             Some(Container::Running { pid, .. }) => self.containerizer.kill(container, *pid),
             None => {}
         }
@@ -180,7 +211,7 @@ impl Launcher {
             .containers
             .borrow_mut()
             .insert(container.clone(), running);
-        if let Some(Container::Starting(killed)) = before
+        if let Some(Container::Starting { killed, .. }) = before
             && killed.load(Ordering::Relaxed)
         {
             self.containerizer.kill(&container, pid);
@@ -237,14 +268,22 @@ impl Launcher {
 }
 
 /// The launcher's thread: jobs in the order they came, until the actor is gone.
-fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path, containerizer: &Arc<MesosContainerizer>) {
+fn work(
+    orders: &mpsc::Receiver<Job>,
+    work_dir: &Path,
+    fetcher: &Fetcher,
+    containerizer: &Arc<MesosContainerizer>,
+) {
     for job in orders {
         match job {
-            Job::Launch(launch, killed, actor) => match prepare(&launch) {
-                // What is to be fetched comes between.
-                Ok(prepared) => start(&launch, prepared, &killed, containerizer, actor),
-                Err(why) => report(&launch, Err(why), containerizer, actor),
+            Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
+                Ok(prepared) if launch.uris.is_empty() => {
+                    start(&launch, prepared, containerizer, actor);
+                }
+                Ok(prepared) => fetch(fetcher, launch, prepared, fetching, actor),
+                Err(why) => tell(&launch, Err(why), &actor),
             },
+            Job::Start(launch, prepared, actor) => start(&launch, prepared, containerizer, actor),
             Job::Update(container, resources) => containerizer.update(&container, &resources),
             Job::Volumes(order, actor) => {
                 let result = volumes::update(&order);
@@ -260,39 +299,8 @@ fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path, containerizer: &Arc<Mesos
     }
 }
 
-/// Tells the actor what became of a launch, once the container's program runs: a helper may still
-/// fail before that.
-fn report(
-    launch: &Launch,
-    result: Result<(Started, Isolated), String>,
-    containerizer: &Arc<MesosContainerizer>,
-    actor: Addr<AgentActor>,
-) {
-    let container = launch.container.clone();
-    let tell = move |container: ContainerId, result: Result<Box<(Started, Isolated)>, String>| {
-        if let Err(error) = &result {
-            tracing::warn!(%container, error, "not launched");
-        }
-        actor.do_send(Spawned { container, result });
-    };
-    let (mut started, isolated) = match result {
-        Ok(started) if started.0.has_helper() => started,
-        result => return tell(container, result.map(Box::new)),
-    };
-    let containerizer = containerizer.clone();
-    tokio::spawn(async move {
-        let confirmed = started.confirmed().await;
-        if confirmed.is_err() {
-            containerizer.destroy(&container, Some(started.pid)).await;
-            // It has ended; this is only what its parent owes it.
-            let _ = started.child.wait().await;
-        }
-        tell(container, confirmed.map(|()| Box::new((started, isolated))));
-    });
-}
-
 /// Makes the sandbox, and shows volumes in it.
-fn prepare(launch: &Launch) -> Result<Prepared, String> {
+fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
     let output = sandbox::make(&directory, owner)
@@ -300,22 +308,93 @@ fn prepare(launch: &Launch) -> Result<Prepared, String> {
     for link in &launch.volumes {
         volumes::show(&directory, link)?;
     }
-    Ok(Prepared { owner, output })
+    Ok(Prepared {
+        owner,
+        output,
+        killed: killed.clone(),
+    })
 }
 
-/// Starts the container in its sandbox.
+/// Fetches what the container needs, which may take long; other launches go on meanwhile.
+fn fetch(
+    fetcher: &Fetcher,
+    launch: Box<Launch>,
+    prepared: Prepared,
+    fetching: Fetching,
+    actor: Addr<AgentActor>,
+) {
+    let Fetching { stop, then, .. } = fetching;
+    let wanted = Wanted {
+        uris: launch.uris.clone(),
+        sandbox: launch.directory.clone(),
+        user: launch.user.clone(),
+        switch: prepared.owner.is_some(),
+    };
+    let own = fetcher.clone();
+    fetcher.spawn(async move {
+        let fetched = tokio::select! {
+            fetched = own.fetch(wanted) => fetched,
+            _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
+        };
+        if let Err(why) = fetched {
+            return tell(&launch, Err(why), &actor);
+        }
+        if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
+            && let Job::Start(launch, _, actor) = job
+        {
+            let why = "the launcher's thread has ended".to_owned();
+            tell(&launch, Err(why), &actor);
+        }
+    });
+}
+
+/// Starts the container in its sandbox. The actor is told once the container's program runs: a
+/// helper may still fail before that.
 fn start(
     launch: &Launch,
     prepared: Prepared,
-    killed: &AtomicBool,
     containerizer: &Arc<MesosContainerizer>,
     actor: Addr<AgentActor>,
 ) {
-    let Prepared { owner, output } = prepared;
+    let Prepared {
+        owner,
+        output,
+        killed,
+    } = prepared;
     let is_killed = || killed.load(Ordering::Relaxed);
-    let started = containerizer.start(launch, owner, output, &is_killed);
-    let started = started.map(|started| (started, containerizer::container(launch, owner)));
-    report(launch, started, containerizer, actor);
+    let isolated = containerizer::container(launch, owner);
+    let mut started = match containerizer.start(launch, owner, output, &is_killed) {
+        Ok(started) => started,
+        Err(why) => return tell(launch, Err(why), &actor),
+    };
+    if !started.has_helper() {
+        return tell(launch, Ok(Box::new((started, isolated))), &actor);
+    }
+    let (containerizer, launch) = (containerizer.clone(), launch.clone());
+    tokio::spawn(async move {
+        let confirmed = started.confirmed().await;
+        if confirmed.is_err() {
+            let pid = Some(started.pid);
+            containerizer.destroy(&launch.container, pid).await;
+            // It has ended; this is only what its parent owes it.
+            let _ = started.child.wait().await;
+        }
+        let result = confirmed.map(|()| Box::new((started, isolated)));
+        tell(&launch, result, &actor);
+    });
+}
+
+/// Tells the actor what became of a launch.
+fn tell(
+    launch: &Launch,
+    result: Result<Box<(Started, Isolated)>, String>,
+    actor: &Addr<AgentActor>,
+) {
+    let container = launch.container.clone();
+    if let Err(error) = &result {
+        tracing::warn!(%container, executor = %launch.executor, error, "not launched");
+    }
+    actor.do_send(Spawned { container, result });
 }
 
 /// Ids of a user to switch to; `None` when the agent runs as that user already.

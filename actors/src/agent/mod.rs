@@ -6,6 +6,7 @@ mod checkpoint;
 pub mod config;
 mod containerizer;
 mod detect;
+mod fetcher;
 mod files;
 mod http;
 mod journal;
@@ -52,6 +53,7 @@ pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
 use containerizer::MesosContainerizer;
 pub use containerizer::helper::run_as_helper;
+use fetcher::Fetcher;
 use journal::Journal;
 use launcher::Launcher;
 use usage::Usage;
@@ -99,6 +101,9 @@ pub enum RunError {
     /// Reservations and volumes of an earlier run cannot be taken over.
     #[error(transparent)]
     Checkpoint(#[from] RecoverError),
+    /// The cache of the fetcher cannot be emptied.
+    #[error("cannot use --fetcher_cache_dir: {0}")]
+    Fetcher(std::io::Error),
     /// It had to end.
     #[error("{0}")]
     Fatal(String),
@@ -226,7 +231,9 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let journal = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
     let finder = Finder::start(&config.master, config.zk_session_timeout);
     let leader = finder.leader();
-    let launcher = Launcher::start(&work_dir, containerizer.clone())?;
+    let fetcher = Fetcher::start(config.fetcher(&work_dir)).map_err(RunError::Fetcher)?;
+    let fetches = fetcher.figures();
+    let launcher = Launcher::start(&work_dir, fetcher, containerizer.clone())?;
     let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
@@ -247,6 +254,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
             work_dir: Arc::from(work_dir.as_path()),
             clock,
             memory: Memory::default(),
+            fetches,
             recovery,
         },
     )?;

@@ -43,6 +43,15 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         domain: host::domain(&values)?,
         default_role: values.parse("default_role", "a role", |role| Some(role.to_owned()))?,
         launcher_dir,
+        frameworks_home: values
+            .text("frameworks_home")
+            .unwrap_or_default()
+            .to_owned(),
+        fetcher_cache_dir: values.parse("fetcher_cache_dir", "a path", |text| {
+            std::path::absolute(text).ok()
+        })?,
+        fetcher_cache_size: values.bytes("fetcher_cache_size")?,
+        fetcher_stall_timeout: values.duration("fetcher_stall_timeout")?,
         executor_registration_timeout: values.duration("executor_registration_timeout")?,
         executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period")?,
         executor_environment_variables: executor_environment(&values)?,

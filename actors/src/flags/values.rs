@@ -156,6 +156,11 @@ impl Values {
         self.parse(name, "a duration", units::parse_duration)
     }
 
+    /// The value of a size that has a default.
+    pub(super) fn bytes(&self, name: &'static str) -> Result<u64, FlagError> {
+        self.parse(name, "a size", units::parse_bytes)
+    }
+
     /// The value of a number that has a default.
     pub(super) fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, FlagError> {
         self.parse(name, "a whole number that is not too large", |text| {

@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
+use super::background;
 use super::compress;
 use super::form::Fields;
 use super::pieces::{PieceWriter, Pieces, PiecesBody};
@@ -74,7 +75,7 @@ pub async fn answer_long<T: Content>(
     request: &HttpRequest,
     make: impl FnOnce() -> T + Send + 'static,
 ) -> HttpResponse {
-    let written = actix_web::rt::task::spawn_blocking(move || {
+    let written = background::spawn(move || {
         let mut body = PieceWriter::default();
         make().write(&mut body).map(|()| body.finish())
     });

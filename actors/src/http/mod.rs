@@ -1,6 +1,7 @@
 //! What the HTTP faces of master and agent share.
 //! Knows no state of either.
 
+pub mod background;
 pub mod body;
 pub mod compress;
 pub mod files;

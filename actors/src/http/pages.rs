@@ -3,8 +3,9 @@
 
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
@@ -49,6 +50,19 @@ pub enum Face {
         /// Its host and port as others reach it.
         leader: String,
     },
+    /// An agent.
+    Agent {
+        /// The version of the program.
+        version: &'static str,
+        /// Id of this agent; none before it has registered for the first time.
+        id: Option<String>,
+        /// Its name.
+        hostname: String,
+        /// Host and port of the master it is registered with, or was last.
+        master: Option<String>,
+        /// Whether it is registered now.
+        registered: bool,
+    },
 }
 
 /// Answers for a path below `/ui/`; none when there is no such file.
@@ -69,6 +83,18 @@ pub fn root(request: &HttpRequest) -> Option<HttpResponse> {
         "/" if is_read(request) => page(request, tepui_ui::find(tepui_ui::ROOT_INDEX)?),
         _ => None,
     }
+}
+
+/// The first page for `/`, for browsers alone: on a server that answers all others as Mesos's does.
+pub fn root_for_browsers(request: &HttpRequest) -> Option<HttpResponse> {
+    let is_browser = listed(request, &ACCEPT).any(|range| {
+        let kind = range.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("text/html")
+    });
+    let mut answer = root(request).filter(|_| is_browser)?;
+    let varies = HeaderValue::from_static("accept, accept-encoding");
+    answer.headers_mut().insert(VARY, varies);
+    Some(answer)
 }
 
 fn is_read(request: &HttpRequest) -> bool {
@@ -215,6 +241,45 @@ mod tests {
         let answer = answer(&request, face).expect("an answer");
         let body = to_bytes(answer.into_body()).await.expect("a body");
         assert_eq!(body, r#"{"face":"apps","version":"1.2.3"}"#);
+    }
+
+    #[actix_web::test]
+    async fn an_agent_that_has_no_id_yet_says_so() {
+        let face = || Face::Agent {
+            version: "1.2.3",
+            id: None,
+            hostname: "host".to_owned(),
+            master: None,
+            registered: false,
+        };
+        let request = TestRequest::get().uri("/ui/face.json").to_http_request();
+        let answer = answer(&request, face).expect("an answer");
+        let body = to_bytes(answer.into_body()).await.expect("a body");
+        let told: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let expected = serde_json::json!({
+            "face": "agent", "version": "1.2.3", "id": null, "hostname": "host", "master": null,
+            "registered": false,
+        });
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn only_browsers_are_shown_a_page_where_mesos_has_none() {
+        let asked = |accepted: &str| {
+            let request = TestRequest::get().uri("/");
+            let request = request.insert_header((ACCEPT, accepted)).to_http_request();
+            root_for_browsers(&request)
+        };
+        for accepted in [
+            "text/html,application/xml;q=0.9,*/*;q=0.8",
+            "a/b, TEXT/HTML;q=1",
+        ] {
+            let answer = asked(accepted).expect(accepted);
+            assert_eq!(header(&answer, VARY), "accept, accept-encoding");
+        }
+        for accepted in ["", "*/*", "application/json", "text/htmlx", "text/*"] {
+            assert!(asked(accepted).is_none(), "{accepted}");
+        }
     }
 
     #[test]

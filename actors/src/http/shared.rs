@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Mutex;
 
+use super::background;
 use super::pieces::{PieceWriter, Pieces};
 use crate::metrics::Counter;
 
@@ -104,7 +105,7 @@ impl SharedAnswer {
         }
         last.begun = self.step();
         last.pieces = None;
-        let written = actix_web::rt::task::spawn_blocking(move || {
+        let written = background::spawn(move || {
             let mut body = PieceWriter::default();
             write(&mut body).map(|()| body.finish())
         });

@@ -26,6 +26,21 @@ pub struct AgentFigures<'a> {
     pub now: Wall,
     /// How long it took to take up what an earlier run had left.
     pub recovery: Duration,
+    /// What its fetcher has done.
+    pub fetches: Fetches,
+}
+
+/// What an agent's fetcher has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetches {
+    /// Containers whose URIs were all fetched.
+    pub succeeded: u64,
+    /// Containers that failed because of one.
+    pub failed: u64,
+    /// Bytes the cache may hold.
+    pub total: u64,
+    /// Bytes it holds, or has set aside.
+    pub used: u64,
 }
 
 static LAUNCH_ERRORS: Family = counter(
@@ -100,6 +115,46 @@ static COUNTERS: &[Entry<Counters>] = &[
     }),
 ];
 
+static FETCHES: Family = counter(
+    "tepui_agent_task_fetches_total",
+    "Containers whose URIs were fetched, or not, by the outcome.",
+);
+static CACHE_TOTAL: Family = gauge(
+    "tepui_agent_fetcher_cache_size_bytes",
+    "Bytes that the fetcher's cache may hold.",
+);
+static CACHE_USED: Family = gauge(
+    "tepui_agent_fetcher_cache_used_bytes",
+    "Bytes that the fetcher's cache holds or has set aside.",
+);
+
+static FETCHER: &[Entry<Fetches>] = &[
+    (
+        "containerizer/fetcher/task_fetches_succeeded",
+        &FETCHES,
+        &[("outcome", "succeeded")],
+        |fetches| fetches.succeeded as f64,
+    ),
+    (
+        "containerizer/fetcher/task_fetches_failed",
+        &FETCHES,
+        &[("outcome", "failed")],
+        |fetches| fetches.failed as f64,
+    ),
+    (
+        "containerizer/fetcher/cache_size_total_bytes",
+        &CACHE_TOTAL,
+        &[],
+        |fetches| fetches.total as f64,
+    ),
+    (
+        "containerizer/fetcher/cache_size_used_bytes",
+        &CACHE_USED,
+        &[],
+        |fetches| fetches.used as f64,
+    ),
+];
+
 static UPTIME: Family = gauge(
     "tepui_agent_uptime_seconds",
     "Time since the agent started.",
@@ -159,6 +214,7 @@ impl AgentFigures<'_> {
         let key = format_args!("slave/frameworks_active");
         out.put(key, &FRAMEWORKS, &[], frameworks);
         put_all(COUNTERS, &snapshot.counters, out);
+        put_all(FETCHER, &self.fetches, out);
         for (state, count) in tasks(snapshot) {
             let key = format_args!("slave/tasks_{state}");
             out.put(key, &TASKS, &[("state", state)], count as f64);

@@ -134,6 +134,16 @@ fn an_app_lives_from_its_creation_to_its_removal() {
     let create = ["app", "create", "-", "--dry-run"];
     let dry = local.succeed(&create, &app("/shop/cart", 1));
     assert!(dry.out.contains("ScaleApplication  /shop/cart"), "{dry:?}");
+    let mut large = app("/shop/cart", 1);
+    large["cpus"] = json!(100_000);
+    let lacking = local.succeed(&create, &large);
+    let expected = "1 of /shop/cart would wait for other offers\n  InsufficientCpus in 1 offers";
+    assert!(lacking.out.contains(expected), "{lacking:?}");
+    let placed = dry.out.lines().find(|line| line.starts_with("1  "));
+    assert!(
+        placed.is_some_and(|line| line.ends_with("  /shop/cart")),
+        "{dry:?}"
+    );
     assert_eq!(local.json(&["app", "list"]), json!({"apps": []}));
 
     let create = ["app", "create", "-", "--wait", "--timeout", "60s"];
@@ -148,6 +158,13 @@ fn an_app_lives_from_its_creation_to_its_removal() {
     let first = local.tasks("/shop/cart");
     assert_eq!(first.len(), 1);
 
+    let scaled = local.json(&["app", "scale", "shop/cart", "2", "--dry-run"]);
+    let of_app = &scaled["placement"]["apps"][0];
+    assert_eq!(
+        (&of_app["launch"], &of_app["unplaced"]),
+        (&json!(1), &json!(0)),
+        "{scaled}"
+    );
     local.succeed(&["app", "scale", "shop/cart", "2", "--wait"], &Value::Null);
     assert_eq!(local.tasks("shop/cart").len(), 2);
     let listed = local.tepui(&["app", "list", "--label", "tier==front", "--id", "CART"]);

@@ -20,6 +20,7 @@ mod drain;
 mod endpoints;
 mod executors;
 mod failover;
+mod fetcher;
 mod groups;
 mod isolation;
 mod marathon;

@@ -105,6 +105,15 @@ fn what_became_of_a_task_is_told_as_long_as_it_is_remembered() {
     assert_eq!(failed["text"], "it failed; its sandbox tells more");
     assert_eq!(failed["message"], "Command exited with status 7");
     assert!(failed["since"].is_number());
+    let statuses = failed["statuses"].as_array().expect("statuses");
+    let states: Vec<&str> = statuses
+        .iter()
+        .filter_map(|it| it["state"].as_str())
+        .collect();
+    assert_eq!(states, ["TASK_STARTING", "TASK_RUNNING", "TASK_FAILED"]);
+    assert_eq!(statuses[2]["message"], failed["message"]);
+    assert_eq!(statuses[2]["source"], failed["source"]);
+    assert_eq!(statuses[2]["timestamp"], failed["since"]);
     let runs = ask(master, &query("runs"));
     assert_eq!(
         (&runs["text"], &runs["hostname"]),

@@ -271,4 +271,10 @@ fn operate(cluster: &Cluster, agent: &str) {
         let is_done = matches!(answer.status, 200 | 202);
         assert!(is_done, "{call}: {} {}", answer.status, answer.text());
     }
+    // The agent is told of these, and the answer does not wait for it.
+    let first = cluster.agents[0].address;
+    until("the reservation on the agent", || {
+        let state = http::request(first, "GET", "/state", &[], &[]).json();
+        state["reserved_resources"]["golden-a"]["disk"].as_f64()
+    });
 }

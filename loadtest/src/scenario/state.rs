@@ -13,6 +13,7 @@ use crate::framework::{Error, framework_info};
 use crate::ledger::Plan;
 use crate::prober::{Pace, Prober, Question};
 use crate::report::Run;
+use crate::sampler::Sampler;
 use crate::subscribers::Subscribers;
 
 /// Readers read what is large while tasks run and others are launched one by one.
@@ -37,6 +38,9 @@ pub struct State {
     /// Streams of the operator API's events that are open meanwhile, and read.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub subscribers: u64,
+    /// Launch nothing meanwhile, so that nothing changes: what reading alone costs.
+    #[arg(long)]
+    pub idle: bool,
     /// For how long, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
@@ -70,6 +74,9 @@ pub async fn run(clock: Clock, arguments: &State) -> Result<Run, Error> {
 
 async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     let mut run = Run::new("state");
+    if arguments.idle {
+        run.parameter("idle", "yes");
+    }
     run.parameter("agents", arguments.agents)
         .parameter("tasks", arguments.tasks)
         .parameter("readers", arguments.readers)
@@ -94,12 +101,17 @@ async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     let subscribing = call(&stage.target.master, media, "SUBSCRIBE")?;
     let subscribers = Subscribers::open(&subscribing, arguments.subscribers).await?;
     let count = usize::try_from(arguments.readers)?;
+    let cpu_before = sampler.as_ref().map(Sampler::cpu).transpose()?;
     let readers = Prober::start(stage.clock, &reading, Pace::Continuous, count)?;
     let health = stage.probe("/health")?;
     let metrics = stage.probe("/metrics/snapshot")?;
     // One task at a time for as long as wanted: what a user who launches something feels.
-    let deadline = stage.clock.now() + Duration::from_secs(arguments.seconds);
+    let length = Duration::from_secs(arguments.seconds);
+    let deadline = stage.clock.now() + length;
     let mut outcome = None;
+    if arguments.idle {
+        tokio::time::sleep(length).await;
+    }
     while stage.clock.now() < deadline {
         let plan = Plan {
             tasks: 20,
@@ -118,6 +130,11 @@ async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     if count > 0 {
         run.measure("size of the answer", found.largest as f64 / 1e6, "MB");
         tell_probe(&mut run, "read", &found);
+        if let (Some(sampler), Some(before)) = (&sampler, cpu_before) {
+            let spent = sampler.cpu()?.saturating_sub(before).as_secs_f64();
+            let per_read = spent * 1000.0 / found.times.len().max(1) as f64;
+            run.measure("master cpu per read", per_read, "ms");
+        }
     }
     if let Some(latencies) = outcome {
         run.latency("ACCEPT to TASK_RUNNING meanwhile", &latencies.to_running);

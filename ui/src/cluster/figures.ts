@@ -34,10 +34,12 @@ export function amounts(metrics: Metrics, resource: Resource): Amounts {
 /** Tasks that are alive, by state, and those that have ended since this master leads. */
 export const TASK_STATES = {
   now: ['staging', 'starting', 'running', 'killing', 'unreachable'],
-  ended: ['finished', 'failed', 'killed', 'lost', 'error', 'dropped', 'gone'],
+  ended: ['finished', 'failed', 'killed', 'lost', 'error', 'dropped', 'gone', 'gone_by_operator'],
 } as const;
 
 export const AGENT_STATES = ['active', 'inactive', 'disconnected', 'unreachable'] as const;
+
+export const FRAMEWORK_STATES = ['active', 'inactive'] as const;
 
 /** A figure by state, such as of `tasks` or `slaves`. */
 export function byState(metrics: Metrics, family: string, states: readonly string[]): { state: string; amount: number }[] {

@@ -11,10 +11,10 @@ export function masterUrl(info: Info | undefined): string | undefined {
   return /^[^/@\s]+:\d+$/.test(master) ? `http://${master}/` : undefined;
 }
 
-/** A link to the sandbox of a task; none while it is not known where. */
-export function sandboxLink(info: Info | undefined, agent: string | undefined, task: string): string | undefined {
+/** A link to the sandbox of a task, or at once to the log `file` in it; none while it is not known where. */
+export function sandboxLink(info: Info | undefined, agent: string | undefined, task: string, file = ''): string | undefined {
   const master = masterUrl(info);
   if (master === undefined || !agent || !info?.frameworkId) return undefined;
   const parts = [agent, info.frameworkId, task].map(encodeURIComponent).join('/');
-  return `${master}#/sandbox/${parts}`;
+  return `${master}#/sandbox/${parts}${file === '' ? '' : `?open=${encodeURIComponent(file)}`}`;
 }

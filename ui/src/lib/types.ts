@@ -81,6 +81,17 @@ export interface Step {
   actions: Action[];
 }
 
+/** Where new instances would go. */
+export interface Placement {
+  note?: string;
+  apps: {
+    id: string;
+    hosts: { hostname: string; agentId: string; instances: number }[];
+    unplaced: number;
+    reasons?: { reason: string; offers: number; example: string; unblock: string }[];
+  }[];
+}
+
 export interface Deployment {
   id: string;
   version: string;
@@ -148,4 +159,7 @@ export interface StreamEvent {
   [name: string]: unknown;
 }
 
-export type Face = { face: 'apps'; version: string } | { face: 'cluster'; version: string; id: string; leader: string };
+export type Face =
+  | { face: 'apps'; version: string }
+  | { face: 'cluster'; version: string; id: string; leader: string }
+  | { face: 'agent'; version: string; id: string | null; hostname: string; master: string | null; registered: boolean };

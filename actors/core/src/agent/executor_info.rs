@@ -202,9 +202,6 @@ pub(super) fn unsupported(
     info: &ExecutorInfo,
     isolation: Isolation,
 ) -> Option<String> {
-    if !command.uris.is_empty() {
-        return Some("fetching of 'CommandInfo.uris' is not supported yet".into());
-    }
     let variables = command
         .environment
         .iter()

@@ -147,14 +147,23 @@ impl Agent {
             });
             self.update(now, framework, status, out);
         }
-        // One that has not subscribed yet is told when it does.
-        let useless = self.executor(framework, executor).is_some_and(|known| {
-            matches!(known.state, ExecutorState::Running(_))
-                && !known.ever_sent
-                && known.queued.is_empty()
-        });
-        if useless {
-            self.begin_shutdown(now, framework, executor, out);
+        let Some(known) = self.executor_mut(framework, executor) else {
+            return;
+        };
+        if known.ever_sent || !known.queued.is_empty() {
+            return;
+        }
+        match known.state {
+            ExecutorState::Running(_) => self.begin_shutdown(now, framework, executor, out),
+            // Fetching may take long, and it is for nothing now; Mesos goes on with it.
+            ExecutorState::Registering if known.may_be_fetching() => {
+                known.state = ExecutorState::Terminating(None);
+                out.push(Effect::Kill(known.container.clone()));
+            }
+            // Any other that has not subscribed yet is told when it does.
+            ExecutorState::Registering
+            | ExecutorState::Terminating(_)
+            | ExecutorState::Terminated => {}
         }
     }
 }

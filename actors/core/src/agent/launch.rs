@@ -429,6 +429,7 @@ impl Agent {
             volumes: self.first_links(info, &order.work)?,
             resources: ContainerResources::at_launch(info, order.work.tasks()),
             info: info.container.clone(),
+            uris: command.uris,
         })
     }
 

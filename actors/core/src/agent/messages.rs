@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
-use tepui_protocol::v1::{self, executor};
+use tepui_protocol::v1::{self, command_info, executor};
 
 use super::container_resources::ContainerResources;
 use super::volumes::{Volume, VolumeLink, VolumesUpdate};
@@ -144,6 +144,8 @@ pub struct Launch {
     pub resources: ContainerResources,
     /// What the framework asks of the container besides.
     pub info: Option<Box<v1::ContainerInfo>>,
+    /// What is to be fetched into the sandbox before the program starts.
+    pub uris: Vec<command_info::Uri>,
 }
 
 /// A volume whose directory is to be made.

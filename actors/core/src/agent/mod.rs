@@ -7,6 +7,7 @@ mod counters;
 mod drain;
 mod executor_info;
 mod executors;
+pub mod fetcher;
 pub mod journal;
 mod kill;
 mod launch;

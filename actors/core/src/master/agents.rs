@@ -20,6 +20,7 @@ use super::{Master, to_agent, to_allocator};
 use crate::allocator::messages::{AgentFacts, Command};
 use crate::ids::{AgentId, ExecutorId, FrameworkId};
 use crate::maintenance::MachineKey;
+use crate::memo::Still;
 use crate::registry::Operation;
 use crate::resources::Resources;
 use crate::time::Now;
@@ -298,6 +299,7 @@ impl Master {
             registered_time: now.wall,
             reregistered_time: None,
             arrived: now.mono,
+            still: Still::default(),
         }
     }
 

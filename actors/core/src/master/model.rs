@@ -15,7 +15,7 @@ pub use super::task_record::Task;
 use crate::allocator::messages::Generation;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OperationId, Role, TaskId};
 use crate::maintenance::{MachineKey, Maintenance};
-use crate::memo::Memo;
+use crate::memo::{Memo, Parts, Still};
 use crate::quota::Quota;
 use crate::registry::Deactivation;
 use crate::resources::Resources;
@@ -111,9 +111,35 @@ pub struct Agent {
     pub reregistered_time: Option<Wall>,
     /// When it last registered or re-registered.
     pub arrived: Mono,
+    /// What was written of all but its state, what is used and what is offered.
+    pub still: Still<AgentKey>,
+}
+
+/// What changes when anything does that [`Agent::still`] tells of.
+#[derive(Debug)]
+pub struct AgentKey {
+    /// Another description may come with each re-registration.
+    info: Arc<v1::AgentInfo>,
+    total: Resources,
+    reregistered_time: Option<Wall>,
 }
 
 impl Agent {
+    /// What was written of its description, its version, its capabilities, its address, its
+    /// resources and the times of its registrations.
+    pub fn still(&self) -> Arc<Parts<AgentKey>> {
+        let is_key = |key: &AgentKey| {
+            Arc::ptr_eq(&key.info, &self.info)
+                && key.reregistered_time == self.reregistered_time
+                && (key.total.is_same_copy(&self.total) || key.total == self.total)
+        };
+        self.still.of(is_key, || AgentKey {
+            info: self.info.clone(),
+            total: self.total.clone(),
+            reregistered_time: self.reregistered_time,
+        })
+    }
+
     /// Its link, while it is connected.
     pub fn link(&self) -> Option<LinkId> {
         match self.state {

@@ -146,8 +146,7 @@ impl Task {
         // A negative number is extended to 64 bits.
         wire::put_varint(STATE, i64::from(self.state) as u64, out);
         for entry in &self.resources {
-            let resource = entry.to_v1(Format::PostRefinement);
-            wire::put_bytes(RESOURCES, &wire::encode(&resource), out);
+            entry.put_protobuf(RESOURCES, Format::PostRefinement, out);
         }
         for (_, status) in &self.statuses {
             wire::put_bytes(STATUSES, status.bytes(), out);

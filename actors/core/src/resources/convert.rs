@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tepui_protocol::v1;
+use tepui_protocol::{v1, wire};
 use v1::Resource;
 use v1::resource::ReservationInfo;
 use v1::resource::reservation_info::Type as ReservationType;
@@ -57,6 +57,43 @@ pub(super) fn entry_to_v1(entry: &Entry, format: Format) -> Resource {
     write_amount(&mut resource, &entry.amount);
     write_reservations(&mut resource, entry.reservations(), format);
     resource
+}
+
+/// Numbers of the fields of a resource.
+mod number {
+    pub(super) const NAME: u32 = 1;
+    pub(super) const TYPE: u32 = 2;
+    pub(super) const SCALAR: u32 = 3;
+    pub(super) const ALLOCATION: u32 = 11;
+    /// Within a scalar.
+    pub(super) const VALUE: u32 = 1;
+    /// Within an allocation.
+    pub(super) const ROLE: u32 = 1;
+}
+
+/// Appends one entry as a field of that number: the bytes of [`entry_to_v1`], which is made only
+/// for what is not as plain as what tasks have of most resources.
+pub(super) fn put_entry(entry: &Entry, field: u32, format: Format, out: &mut Vec<u8>) {
+    let (Amount::Scalar(milli), None) = (&entry.amount, &entry.extra) else {
+        let resource = entry_to_v1(entry, format);
+        return wire::put_bytes(field, &wire::encode(&resource), out);
+    };
+    if format != Format::PostRefinement {
+        let resource = entry_to_v1(entry, format);
+        return wire::put_bytes(field, &wire::encode(&resource), out);
+    }
+    let mut inner = Vec::with_capacity(64);
+    let mut part = Vec::with_capacity(32);
+    wire::put_bytes(number::NAME, entry.name().as_bytes(), &mut inner);
+    wire::put_varint(number::TYPE, ValueType::Scalar as u64, &mut inner);
+    wire::put_double(number::VALUE, from_milli(*milli), &mut part);
+    wire::put_bytes(number::SCALAR, &part, &mut inner);
+    if let Some(role) = &entry.allocation {
+        part.clear();
+        wire::put_bytes(number::ROLE, role.as_bytes(), &mut part);
+        wire::put_bytes(number::ALLOCATION, &part, &mut inner);
+    }
+    wire::put_bytes(field, &inner, out);
 }
 
 fn amount_from_v1(resource: &Resource) -> Amount {

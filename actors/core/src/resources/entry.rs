@@ -7,7 +7,7 @@ use tepui_protocol::v1;
 use v1::resource::disk_info::source::Type as SourceType;
 use v1::resource::{DiskInfo, disk_info};
 
-use super::convert::{entry_from_v1, entry_to_v1};
+use super::convert::{entry_from_v1, entry_to_v1, put_entry};
 use super::roles::is_ancestor;
 use super::validate::validate;
 use super::value::Amount;
@@ -190,6 +190,11 @@ impl Entry {
     /// Writes the v1 form.
     pub fn to_v1(&self, format: Format) -> v1::Resource {
         entry_to_v1(self, format)
+    }
+
+    /// Appends the v1 form as a protobuf field of that number.
+    pub fn put_protobuf(&self, field: u32, format: Format, out: &mut Vec<u8>) {
+        put_entry(self, field, format, out);
     }
 
     /// The resource's name.

@@ -4,6 +4,7 @@
 mod containers;
 mod executor;
 mod operator;
+mod pages;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use tepui_core::agent::messages::ConnectionId;
 use tepui_core::agent::model::Snapshot;
 
 use super::actor::AgentActor;
+use super::fetcher::Figures;
 use super::files::AgentFiles;
 use super::usage::Usage;
 use crate::clock::Clock;
@@ -31,7 +33,7 @@ use crate::http::files::{self, Log};
 use crate::http::path::Table;
 use crate::http::serve::{self, Limits, OnlyHttp};
 use crate::http::toggle::toggle;
-use crate::http::{not_found, system, text};
+use crate::http::{system, text};
 
 /// Threads that serve requests; executors' calls are small and few.
 const WORKERS: usize = 1;
@@ -64,6 +66,7 @@ enum Route {
     Logging,
     Metrics,
     Operator,
+    Pages,
     Prometheus,
     State,
     Statistics,
@@ -82,6 +85,7 @@ const TABLE: Table<Route> = Table {
         (&["metrics", "prometheus"], Route::Prometheus),
         (&["metrics", "snapshot"], Route::Metrics),
         (&["system", "stats.json"], Route::SystemStats),
+        (&["ui"], Route::Pages),
         (&["version"], Route::Version),
     ],
     delegated: &[
@@ -103,6 +107,8 @@ pub(super) struct Shared {
     /// The agent as it published itself last.
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) usage: Arc<Usage>,
+    /// What was fetched.
+    pub(super) fetches: Arc<Figures>,
     /// Numbers executors' streams.
     pub(super) next: Arc<AtomicU64>,
     pub(super) flags: Arc<BTreeMap<String, String>>,
@@ -168,12 +174,13 @@ async fn dispatch(
         Some(Route::Logging) => toggle(&request),
         Some(Route::Metrics) => reads::metrics(&request, &shared),
         Some(Route::Operator) => operator::call(&request, payload, &shared).await,
+        Some(Route::Pages) => pages::page(&request, &shared),
         Some(Route::Prometheus) => reads::prometheus(&shared),
         Some(Route::State) => reads::state(&request, &shared).await,
         Some(Route::Statistics) => containers::statistics(&request, &shared).await,
         Some(Route::SystemStats) => system::stats(&request),
         Some(Route::Version) => reads::version(&request),
-        None => not_found(),
+        None => pages::root(&request),
     }
 }
 

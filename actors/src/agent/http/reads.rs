@@ -48,5 +48,6 @@ fn with_figures<T>(shared: &Shared, tell: impl FnOnce(&AgentFigures<'_>) -> T) -
         used: &state::used(&snapshot),
         now: shared.clock.now().wall,
         recovery: shared.recovery,
+        fetches: shared.fetches.read(),
     })
 }

@@ -19,6 +19,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::super::actor::{AgentActor, ExecutorCall, Tell};
 use super::super::config::ContainerizerConfig;
 use super::super::containerizer::MesosContainerizer;
+use super::super::fetcher::Fetcher;
 use super::super::journal::{Durable, Job, Journal, Recorded};
 use super::super::launcher::Launcher;
 use super::super::settings;
@@ -139,9 +140,10 @@ impl Fixture {
         let finder = Finder::start(&config.master, config.zk_session_timeout);
         let (journal, jobs) = Journal::new();
         let (end, ended) = oneshot::channel();
+        let fetcher = Fetcher::start(config.fetcher(work.path())).unwrap();
         let containers = ContainerizerConfig::default();
         let containerizer = MesosContainerizer::open(&containers, work.path()).unwrap();
-        let launcher = Launcher::start(work.path(), Arc::new(containerizer)).unwrap();
+        let launcher = Launcher::start(work.path(), fetcher, Arc::new(containerizer)).unwrap();
         let actor =
             AgentActor::new(core, clock, finder, work.path(), journal, launcher, end).unwrap();
         Fixture {

@@ -51,6 +51,33 @@ async fn the_agent_tells_what_it_is() {
 }
 
 #[actix_web::test]
+async fn browsers_are_shown_the_pages_of_the_agent() {
+    let fixture = Fixture::start().await;
+    let told = fixture.json("/ui/face.json").await;
+    assert_eq!(told["face"], "agent");
+    assert_eq!(told["id"], AGENT);
+    assert_eq!(told["registered"], true);
+    let state = fixture.json("/state").await;
+    assert_eq!(told["hostname"], state["hostname"]);
+    let master = told["master"].as_str().unwrap();
+    assert!(master.contains(':'), "{master}");
+    for (path, accepted) in [("/", "text/html,*/*;q=0.8"), ("/ui/", "*/*")] {
+        let asked = fixture.client.get(fixture.url(path));
+        let answer = asked.header("accept", accepted).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let policy = &answer.headers()["content-security-policy"];
+        assert!(policy.to_str().unwrap().contains("connect-src 'self'"));
+        assert!(answer.text().await.unwrap().contains("<div id=\"app\">"));
+    }
+    let asked = fixture.client.get(fixture.url("/slave(1)"));
+    let answer = asked.header("accept", "text/html").send().await.unwrap();
+    assert_eq!(answer.status(), 404, "the agent's own routes have no page");
+    let answer = fixture.client.get(fixture.url("/ui/nothing.js")).send();
+    assert_eq!(answer.await.unwrap().status(), 404);
+    fixture.stop().await;
+}
+
+#[actix_web::test]
 async fn files_of_sandboxes_can_be_read_and_no_others() {
     let mut fixture = Fixture::start().await;
     fixture

@@ -64,11 +64,14 @@ flags! {
             "Time executors have to come back after a restart of the agent; at most 15secs.";
         executor_shutdown_grace_period: Duration, Some("5secs"), Yes,
             "Time an executor has to end when it is told to.";
-        fetcher_cache_dir: Text, Some("/tmp/mesos/fetch"), No, "Fetcher cache parent directory.";
-        fetcher_cache_size: Bytes, Some("2GB"), No, "Fetcher cache size.";
-        fetcher_stall_timeout: Duration, Some("1mins"), No,
-            "Abort a download slower than 1 byte/s for this long.";
-        frameworks_home: Text, Some(""), No, "Prefix of relative executor URIs.";
+        fetcher_cache_dir: Text, Some("/tmp/mesos/fetch"), Yes,
+            "Directory in which every agent keeps the cache of its fetcher in one of its own, which \
+             is emptied when the agent starts.";
+        fetcher_cache_size: Bytes, Some("2GB"), Yes, "Size of the fetcher's cache.";
+        fetcher_stall_timeout: Duration, Some("1mins"), Yes,
+            "Time after which a download is given up when no byte comes.";
+        frameworks_home: Text, Some(""), Yes,
+            "Directory of URIs that are relative paths.";
         hadoop_home: Text, None, No, "Hadoop client location for hdfs URIs.";
         http_command_executor: Bool, Some("false"),
             Inert("the built-in executor always speaks the HTTP API"),

@@ -2,6 +2,7 @@
 //! Decides nothing: handlers check the form of a request, the master's core the rest.
 
 mod changes;
+mod extended;
 mod guard;
 mod link;
 mod lists;
@@ -20,6 +21,7 @@ mod why;
 
 pub use link::Links;
 pub use operator::OperatorShared;
+pub(crate) use standby::host_and_port;
 pub use standby::{Standby, answer as answer_standby};
 
 use std::net::SocketAddr;

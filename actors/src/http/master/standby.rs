@@ -139,7 +139,7 @@ pub(super) fn goes_on(path: &str) -> bool {
 }
 
 /// Where a master is reached, by the name it gives itself.
-pub(super) fn host_and_port(master: &v1::MasterInfo) -> String {
+pub(crate) fn host_and_port(master: &v1::MasterInfo) -> String {
     let host = match &master.hostname {
         Some(name) if name.contains(':') => format!("[{name}]"),
         Some(name) => name.clone(),

@@ -10,7 +10,7 @@ use tepui_core::allocator::reasons::{Explanation, Reason};
 use tepui_core::ids::{AgentId, FrameworkId, Role};
 use tepui_core::master::model::{Framework, Snapshot, Task};
 use tepui_core::time::Now;
-use tepui_protocol::v1::TaskState;
+use tepui_protocol::v1::{self, TaskState};
 
 use super::{Face, bad_request, unavailable};
 use crate::allocator::Explain;
@@ -91,6 +91,36 @@ struct OfTask<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     text: String,
+    /// What it went through as far as that is remembered, the oldest first.
+    statuses: Vec<OfStatus>,
+}
+
+#[derive(Serialize)]
+struct OfStatus {
+    state: &'static str,
+    /// When it was told, in seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<f64>,
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthy: Option<bool>,
+}
+
+impl OfStatus {
+    fn new(status: v1::TaskStatus) -> Self {
+        OfStatus {
+            state: status.state().as_str_name(),
+            timestamp: status.timestamp,
+            source: status.source().as_str_name(),
+            reason: status.reason.map(|_| status.reason().as_str_name()),
+            healthy: status.healthy,
+            message: status.message,
+        }
+    }
 }
 
 pub(super) async fn handle(request: &HttpRequest, face: &Face) -> HttpResponse {
@@ -293,6 +323,7 @@ fn describe<'a>(snapshot: &'a Snapshot, framework: &'a Framework, task: &'a Task
             state,
             last.is_some_and(|it| it.healthy == Some(false)),
         ),
+        statuses: task.statuses().map(OfStatus::new).collect(),
     }
 }
 

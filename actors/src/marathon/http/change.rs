@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
 use serde::Serialize;
 use tepui_core::marathon::definition::Rejection;
-use tepui_core::marathon::manager::{Answer, Caller, Request};
+use tepui_core::marathon::manager::{Answer, Caller, DryRun, Placement, Request};
 use tepui_protocol::marathon::{DeploymentStep, PathId, Timestamp};
 
 use super::app_info::Shown;
@@ -16,6 +16,9 @@ use super::{Answered, Call, answers};
 #[derive(Serialize)]
 struct Steps<'a> {
     steps: &'a [DeploymentStep],
+    /// Where instances would go. Not in Marathon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<Placement>,
 }
 
 /// Also the version that belongs to it, as Marathon answers most changes.
@@ -49,15 +52,19 @@ impl Call<'_> {
         }
     }
 
-    /// Asks for a change, or with `?dryRun=true` for its plan.
+    /// Asks for a change, or with `?dryRun=true` for its plan; with `&placement=false` without where
+    /// instances would go.
     pub(super) async fn ask(&self, request: Request, said: Said) -> Answered {
         let request = match self.is_dry() {
             true if self.has_no_plan(&request)? => return no_steps(),
-            true => Request::DryRun(Box::new(request)),
+            true => Request::DryRun {
+                request: Box::new(request),
+                places: self.query.flag("placement", true),
+            },
             false => request,
         };
         match self.face.handle.ask(request).await {
-            Ok(answer) => self.answer(answer, said),
+            Ok(answer) => self.answer(answer, said).await,
             Err(unavailable) => {
                 let text = unavailable.to_string();
                 Err(answers::message(StatusCode::SERVICE_UNAVAILABLE, text))
@@ -88,7 +95,7 @@ impl Call<'_> {
         }
     }
 
-    fn answer(&self, answer: Answer, said: Said) -> Answered {
+    async fn answer(&self, answer: Answer, said: Said) -> Answered {
         match answer {
             Answer::Created { app, deployment } => {
                 let mut body = Vec::new();
@@ -124,7 +131,7 @@ impl Call<'_> {
                 put_deployment(&mut answer, &id);
                 Ok(answer)
             }
-            Answer::Plan(plan) => answers::ok(&Steps { steps: &plan.steps }),
+            Answer::Plan(run) => self.tell_plan(*run).await,
             Answer::Killed(instances) => killed(self, &instances, said == Said::Task),
             Answer::Done => Ok(HttpResponse::build(match said {
                 Said::Nothing(status) => status,
@@ -133,6 +140,28 @@ impl Call<'_> {
             .finish()),
             Answer::Refused(rejection) => Err(answers::refuse(&rejection)),
         }
+    }
+
+    /// Instances are placed on another thread: there may be thousands of them, and of offers.
+    async fn tell_plan(&self, run: DryRun) -> Answered {
+        let now = self.face.clock.now();
+        let placement = match run.placing {
+            None => None,
+            Some(placing) => {
+                let placed = actix_web::web::block(move || placing.place(now)).await;
+                Some(placed.map_err(|error| {
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    answers::message(
+                        status,
+                        format!("cannot tell where instances would go: {error}"),
+                    )
+                })?)
+            }
+        };
+        answers::ok(&Steps {
+            steps: &run.plan.steps,
+            placement,
+        })
     }
 
     /// Marathon names what was made by its id, which the server makes a URL of its own.
@@ -155,5 +184,8 @@ fn put_deployment(answer: &mut HttpResponse, id: &str) {
 
 /// The plan of what starts no deployment.
 pub(super) fn no_steps() -> Answered {
-    answers::ok(&Steps { steps: &[] })
+    answers::ok(&Steps {
+        steps: &[],
+        placement: None,
+    })
 }

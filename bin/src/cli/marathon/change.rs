@@ -6,7 +6,7 @@ use tepui_actors::client::{Answer, Method};
 
 use super::follow::{self, Wait};
 use super::manager::{Manager, parse};
-use super::shapes::{Plan, Started, Step};
+use super::shapes::{Placement, Plan, Started, Step};
 use super::table::Table;
 use super::trouble::Trouble;
 use super::{Common, print_answer, say};
@@ -17,7 +17,7 @@ pub(super) struct Options {
     /// Cancel deployments that are in the way
     #[arg(long)]
     pub force: bool,
-    /// Only show the steps of the deployment that it would take
+    /// Only show the steps of the deployment that it would take, and where instances would go
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
     pub dry_run: bool,
     #[command(flatten)]
@@ -67,7 +67,8 @@ impl Change<'_> {
         let answer = self.answer(manager).await?;
         print_answer(common.output(), &answer.body, || {
             let plan: Plan = parse(&answer.body)?;
-            Ok(steps(&plan.steps, None))
+            let places = plan.placement.as_ref().map(places).unwrap_or_default();
+            Ok(steps(&plan.steps, None) + &places)
         })
     }
 }
@@ -107,6 +108,44 @@ pub(super) fn deployment_of(answer: &Answer) -> Option<String> {
         let first = started.deployments.into_iter().next();
         started.deployment_id.or(first.map(|first| first.id))
     })
+}
+
+/// Where instances would go, and what those lack that would go nowhere.
+fn places(placement: &Placement) -> String {
+    let mut table = Table::new(&["INSTANCES", "HOST", "AGENT", "APP"]);
+    let mut lacks = String::new();
+    for app in &placement.apps {
+        for host in &app.hosts {
+            table.row(vec![
+                host.instances.to_string(),
+                host.hostname.clone(),
+                host.agent_id.clone(),
+                app.id.clone(),
+            ]);
+        }
+        if app.unplaced > 0 {
+            let (count, id) = (app.unplaced, &app.id);
+            lacks.push_str(&format!("{count} of {id} would wait for other offers\n"));
+        }
+        for lack in &app.reasons {
+            let (reason, offers) = (&lack.reason, lack.offers);
+            let (example, unblock) = (&lack.example, &lack.unblock);
+            lacks.push_str(&format!(
+                "  {reason} in {offers} offers, as on {example}; {unblock}\n"
+            ));
+        }
+    }
+    let mut text = match table.is_empty() {
+        true => String::new(),
+        false => format!("\n{}", table.text(0)),
+    };
+    let notes = placement.note.iter().map(|note| format!("{note}\n"));
+    let rest: String = notes.chain([lacks]).collect();
+    if !rest.is_empty() {
+        text.push('\n');
+        text.push_str(&rest);
+    }
+    text
 }
 
 /// The steps of a plan; `current` counts from 1.

@@ -135,6 +135,45 @@ pub(super) struct Step {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
+    #[serde(default)]
+    pub placement: Option<Placement>,
+}
+
+/// Where new instances would go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Placement {
+    pub note: Option<String>,
+    pub apps: Vec<AppPlacement>,
+}
+
+/// Where those of one app would go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct AppPlacement {
+    pub id: String,
+    pub hosts: Vec<HostPlacement>,
+    pub unplaced: u32,
+    pub reasons: Vec<Lack>,
+}
+
+/// Instances on one agent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct HostPlacement {
+    pub hostname: String,
+    pub agent_id: String,
+    pub instances: u32,
+}
+
+/// Why offers would carry no further instance.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Lack {
+    pub reason: String,
+    pub offers: u32,
+    pub example: String,
+    pub unblock: String,
 }
 
 /// Something done with one app or pod.

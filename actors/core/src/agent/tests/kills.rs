@@ -51,6 +51,46 @@ fn a_queued_task_never_reaches_its_executor() {
     assert_eq!(agent.effect(), Effect::Kill(container));
 }
 
+/// A task whose command has something fetched.
+fn fetching_task(id: &str) -> v1::TaskInfo {
+    let mut task = command_task(id, "true");
+    task.command.as_mut().unwrap().uris = vec![v1::command_info::Uri {
+        value: "http://x/y".into(),
+        ..Default::default()
+    }];
+    task
+}
+
+#[test]
+fn a_task_killed_while_its_uris_are_fetched_ends_its_container() {
+    let mut agent = Fixture::registered();
+    agent.run(fetching_task("t1"));
+    let launch = agent.launch();
+    assert_eq!(launch.uris[0].value, "http://x/y");
+    agent.master_says(kill("t1"));
+    let update = agent.update();
+    assert_eq!(update.status.state(), TaskState::TaskKilled);
+    let container = launch.container;
+    assert_eq!(agent.effect(), Effect::Kill(container.clone()));
+    // Whoever fetches says that it was ended, which is news to nobody.
+    let result = Err("fetching was ended".to_owned());
+    agent.input(Input::Launched { container, result });
+    agent.acknowledge(&update);
+    agent.nothing();
+}
+
+#[test]
+fn a_task_killed_after_its_uris_were_fetched_is_not_killed_at_once() {
+    let mut agent = Fixture::registered();
+    agent.run(fetching_task("t1"));
+    let container = agent.launch().container;
+    let result = Ok(77);
+    agent.input(Input::Launched { container, result });
+    agent.master_says(kill("t1"));
+    assert_eq!(agent.update().status.state(), TaskState::TaskKilled);
+    agent.nothing();
+}
+
 #[test]
 fn an_executor_with_other_tasks_stays() {
     let mut agent = Fixture::registered();

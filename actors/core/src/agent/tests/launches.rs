@@ -283,12 +283,15 @@ fn launches_for_an_earlier_agent_id_are_ignored() {
 
 #[test]
 fn what_is_not_supported_fails_the_launch_clearly() {
-    let uri = v1::command_info::Uri {
-        value: "http://x/y".into(),
+    let secret = v1::environment::Variable {
+        name: "KEY".into(),
+        secret: Some(v1::Secret::default()),
         ..Default::default()
     };
-    let mut with_uri = command_task("t1", "true");
-    with_uri.command.as_mut().unwrap().uris.push(uri);
+    let mut with_secret = command_task("t1", "true");
+    with_secret.command.as_mut().unwrap().environment = Some(v1::Environment {
+        variables: vec![secret],
+    });
     let docker = v1::ContainerInfo {
         r#type: v1::container_info::Type::Docker as i32,
         ..Default::default()
@@ -297,7 +300,7 @@ fn what_is_not_supported_fails_the_launch_clearly() {
         container: Some(Box::new(docker)),
         ..command_task("t2", "true")
     };
-    for (task, text) in [(with_uri, "CommandInfo.uris"), (in_docker, "DOCKER")] {
+    for (task, text) in [(with_secret, "'KEY' is a secret"), (in_docker, "DOCKER")] {
         let mut agent = Fixture::registered();
         agent.run(task);
         let update = agent.update();

@@ -83,6 +83,11 @@ impl Engine {
         self.connected = false;
     }
 
+    /// Whether the master can be asked for anything.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// The agent is lost. What became of its tasks is asked of Mesos, which answers for each.
     pub fn agent_lost(&mut self, agent: &AgentId, out: &mut Vec<Effect>) {
         let instances = self.agents.get(agent).into_iter().flatten();

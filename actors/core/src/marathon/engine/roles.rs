@@ -7,6 +7,7 @@ use std::time::Duration;
 use tepui_protocol::marathon::PathId;
 
 use super::{Effect, Engine, Timer};
+use crate::ids::Role;
 use crate::time::{Mono, Now};
 
 /// A revival is repeated so often, in case it came too early or was lost.
@@ -34,6 +35,8 @@ enum Asked {
 pub(super) struct RoleState {
     /// Apps with something to launch now.
     apps: BTreeSet<PathId>,
+    /// Offers are wanted until then although nothing waits.
+    looked_at: Option<Mono>,
     asked: Asked,
     /// Whether something came to wait since the last revival.
     is_fresh: bool,
@@ -68,6 +71,21 @@ impl RoleState {
 }
 
 impl Engine {
+    /// Asks for offers of a role until a time, although nothing may wait for them; false when there
+    /// is no connection. They come later when too many revivals were made lately.
+    pub fn look(&mut self, role: &Role, until: Mono, now: Now, out: &mut Vec<Effect>) -> bool {
+        if !self.connected {
+            return false;
+        }
+        let state = self.roles.entry(role.clone()).or_default();
+        let is_looked_at = state.looked_at.is_some_and(|until| now.mono < until);
+        state.is_fresh |= !is_looked_at;
+        state.looked_at = Some(until);
+        self.timers.add(until, Timer::Revive(role.clone()));
+        self.update_roles(now, out);
+        true
+    }
+
     /// Nothing of `app` waits for offers of any role but `stays`.
     pub(super) fn leave_roles(&mut self, app: &PathId, stays: Option<&str>) {
         for (role, state) in &mut self.roles {
@@ -93,13 +111,15 @@ impl Engine {
         let has_token = self.tokens.left() > 0;
         let interval = self.settings.min_revive_offers_interval;
         for (name, role) in &mut self.roles {
-            if !role.apps.is_empty() && !has_token {
+            role.looked_at = role.looked_at.filter(|until| now.mono < *until);
+            let is_looked_at = role.looked_at.is_some();
+            if !role.apps.is_empty() && !has_token && !is_looked_at {
                 // Offers are not suppressed: what is declined meanwhile comes back soon, and by then
                 // tokens may have been given back.
                 self.timers.add(self.tokens.refill_at(), Timer::Tokens);
                 continue;
             }
-            if role.apps.is_empty() {
+            if role.apps.is_empty() && !is_looked_at {
                 if role.asked != Asked::Suppress && self.settings.suppress_offers {
                     role.asked = Asked::Suppress;
                     out.push(Effect::Suppress(name.clone()));

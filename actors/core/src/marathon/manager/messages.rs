@@ -8,6 +8,7 @@ use serde_json::Value;
 use tepui_protocol::marathon::{App, DeploymentPlan, PathId, ReadinessCheckResult, Timestamp};
 use tepui_protocol::v1;
 
+use super::placing::Placing;
 use super::records::Change;
 use crate::ids::{AgentId, OfferId, Role, TaskId};
 use crate::marathon::definition::Rejection;
@@ -163,8 +164,13 @@ pub enum Request {
         /// Cancel deployments in the way.
         force: bool,
     },
-    /// Any of the requests above, without doing it: the plan is answered.
-    DryRun(Box<Request>),
+    /// Any other request, without doing it: the plan is answered.
+    DryRun {
+        /// What is not to be done.
+        request: Box<Request>,
+        /// Whether to look where instances would go, too; that may take a second.
+        places: bool,
+    },
     /// Tasks are killed.
     KillTasks {
         /// Their instances; those that are gone are passed over.
@@ -190,8 +196,17 @@ pub enum Request {
     },
 }
 
+/// What a change would do.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    /// The steps.
+    pub plan: DeploymentPlan,
+    /// For where instances would go, if that was asked for.
+    pub placing: Option<Placing>,
+}
+
 /// An answer to a request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Answer {
     /// An app was made by POST.
     Created {
@@ -210,7 +225,7 @@ pub enum Answer {
         created: Option<PathId>,
     },
     /// What a deployment would do.
-    Plan(DeploymentPlan),
+    Plan(Box<DryRun>),
     /// Instances that are being killed.
     Killed(Vec<Arc<Instance>>),
     /// Done; there is nothing to say.
@@ -221,7 +236,7 @@ pub enum Answer {
 
 /// Something to do, in this order: none may be done before those that precede it have reached the
 /// store.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Effect {
     /// Write all of this or nothing of it.
     Store(Vec<Change>),

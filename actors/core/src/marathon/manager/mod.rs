@@ -3,8 +3,10 @@
 
 mod figures;
 mod history;
+mod look;
 mod messages;
 mod offers;
+mod placing;
 mod records;
 mod requests;
 mod restore;
@@ -22,6 +24,7 @@ use tepui_protocol::marathon::{PathId, Timestamp};
 use tepui_protocol::v1;
 
 use self::history::History;
+use self::look::Look;
 use self::offers::Placements;
 use crate::ids::{AgentId, IdSource, Role, TaskId};
 use crate::marathon::constraint::RulesCache;
@@ -31,8 +34,9 @@ use crate::marathon::instance::IpAddress;
 use crate::time::{Mono, Now};
 
 pub use figures::Figures;
-pub use messages::{Answer, Caller, Effect, Event, Input, ManagerEvent, ManagerEventKind};
+pub use messages::{Answer, Caller, DryRun, Effect, Event, Input, ManagerEvent, ManagerEventKind};
 pub use messages::{Request, Token};
+pub use placing::{AppPlacement, HostPlacement, Lack, Placement, Placing};
 pub use records::{Change, RootBase, RootStep, Stored};
 pub use restore::RestoreError;
 pub use settings::ManagerSettings;
@@ -49,6 +53,7 @@ pub struct Manager {
     views: OrdMap<PathId, AppView>,
     failures: OrdMap<PathId, Arc<TaskFailure>>,
     placements: Placements,
+    look: Look,
     rules: RulesCache,
     random: IdSource,
     framework_id: Option<String>,
@@ -66,8 +71,9 @@ impl Manager {
         let mut wanted = std::mem::take(&mut self.wanted);
         match input {
             Input::Request(token, request) => {
-                let answer = self.request(now, request, out);
-                out.push(Effect::Reply(token, answer));
+                if let Some(answer) = self.request(now, token, request, out) {
+                    out.push(Effect::Reply(token, answer));
+                }
             }
             Input::Connected {
                 framework_id,
@@ -110,7 +116,10 @@ impl Manager {
                 self.engine
                     .readiness_result(&instance, result, now, &mut wanted);
             }
-            Input::Timer => self.engine.timer(now, &mut wanted),
+            Input::Timer => {
+                self.engine.timer(now, &mut wanted);
+                self.end_look(now, out);
+            }
         }
         self.perform(&mut wanted, out);
         self.wanted = wanted;
@@ -118,7 +127,8 @@ impl Manager {
 
     /// When [`Input::Timer`] is due.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.engine.next_deadline()
+        let look = self.look.deadline();
+        self.engine.next_deadline().into_iter().chain(look).min()
     }
 
     /// The framework's id, once Mesos has given one.

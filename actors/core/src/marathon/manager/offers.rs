@@ -60,8 +60,7 @@ impl Manager {
         }
     }
 
-    /// Launches what fits on one offer: one instance of each waiting app in turn, until nothing more
-    /// fits.
+    /// Launches what fits on one offer.
     fn use_offer(
         &mut self,
         now: Now,
@@ -70,12 +69,26 @@ impl Manager {
         tokens: &mut u32,
         out: &mut Vec<Effect>,
     ) -> Vec<v1::TaskInfo> {
-        let mut launched = Vec::new();
         let offer = Arc::new(offer);
         let Ok(mut open) = OpenOffer::read(&offer) else {
             self.figures.offers_unprocessable += 1;
-            return launched;
+            return Vec::new();
         };
+        let launched = self.fill(now, &offer, &mut open, (waiting, tokens), out);
+        self.look.note(now, open);
+        launched
+    }
+
+    /// One instance of each waiting app in turn, until nothing more fits.
+    fn fill(
+        &mut self,
+        now: Now,
+        offer: &Arc<v1::Offer>,
+        open: &mut OpenOffer,
+        (waiting, tokens): (&mut [Waiting], &mut u32),
+        out: &mut Vec<Effect>,
+    ) -> Vec<v1::TaskInfo> {
+        let mut launched = Vec::new();
         let most = self.settings.max_instances_per_offer;
         // All are asked once, and then those that took something; an offer that is full asks nobody,
         // since thousands of apps may wait and thousands of offers may come.
@@ -89,14 +102,14 @@ impl Manager {
                 let Some(app) = waiting.get_mut(at).filter(|app| app.launch > 0) else {
                     continue;
                 };
-                match self.launch(now, &mut open, app, out) {
+                match self.launch(now, open, app, out) {
                     Ok(task) => {
                         launched.push(task);
                         app.launch -= 1;
                         *tokens -= 1;
                         again.push(at);
                     }
-                    Err(Some(refusal)) => self.note_unused(now, &app.app.id, &offer, &refusal),
+                    Err(Some(refusal)) => self.note_unused(now, &app.app.id, offer, &refusal),
                     Err(None) => {}
                 }
             }
@@ -191,7 +204,7 @@ struct Placement {
 
 impl Placements {
     /// How the instances of an app are spread; none when its constraints do not ask.
-    fn spread(&self, app: &PathId) -> Option<&Spread> {
+    pub(super) fn spread(&self, app: &PathId) -> Option<&Spread> {
         self.apps.get(app).map(|placement| &placement.spread)
     }
 

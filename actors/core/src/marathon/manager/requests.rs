@@ -7,7 +7,7 @@ use imbl::ordmap::DiffItem;
 use serde_json::Value;
 use tepui_protocol::marathon::{App, DeploymentPlan, PathId, Timestamp};
 
-use super::messages::{Answer, Caller, Effect, ManagerEventKind, Request};
+use super::messages::{Answer, Caller, DryRun, Effect, ManagerEventKind, Request, Token};
 use super::translate::store;
 use super::{AppView, Manager};
 use crate::marathon::definition::{Rejection, refuse_unsupported, version_wanted};
@@ -49,10 +49,26 @@ impl Proposal {
 }
 
 impl Manager {
-    /// Does what a request asks, or refuses it and changes nothing.
-    pub(super) fn request(&mut self, now: Now, request: Request, out: &mut Vec<Effect>) -> Answer {
+    /// Does what a request asks, or refuses it and changes nothing; without an answer, one follows.
+    pub(super) fn request(
+        &mut self,
+        now: Now,
+        token: Token,
+        request: Request,
+        out: &mut Vec<Effect>,
+    ) -> Option<Answer> {
         let result = match request {
-            Request::DryRun(request) => self.dry_run(now, *request),
+            Request::DryRun { request, places } => match self.dry_run(now, *request) {
+                Ok((plan, root)) if places => {
+                    self.show_places(now, token, plan, &root, out);
+                    return None;
+                }
+                Ok((plan, _)) => Ok(Answer::Plan(Box::new(DryRun {
+                    plan,
+                    placing: None,
+                }))),
+                Err(refused) => Err(refused),
+            },
             Request::KillTasks {
                 instances,
                 scale: false,
@@ -66,7 +82,7 @@ impl Manager {
                 .propose(now, change)
                 .and_then(|proposal| self.carry_out(now, proposal, out)),
         };
-        result.unwrap_or_else(Answer::Refused)
+        Some(result.unwrap_or_else(Answer::Refused))
     }
 
     /// What a request would make of the root group.
@@ -133,7 +149,7 @@ impl Manager {
                 instances, force, ..
             } => self.propose_scaling(&instances, version, force)?,
             Request::CancelDeployment { id, .. } => self.propose_revert(&id, version)?,
-            Request::PatchGroup { .. } | Request::ResetDelay { .. } | Request::DryRun(_) => {
+            Request::PatchGroup { .. } | Request::ResetDelay { .. } | Request::DryRun { .. } => {
                 return Err(no_plan());
             }
         };
@@ -216,21 +232,27 @@ impl Manager {
         Ok(())
     }
 
-    fn dry_run(&self, now: Now, request: Request) -> Result<Answer, Rejection> {
+    /// The plan of a change, and the root group it leads to.
+    fn dry_run(
+        &self,
+        now: Now,
+        request: Request,
+    ) -> Result<(DeploymentPlan, RootGroup), Rejection> {
         if let Request::PatchGroup { id, body } = &request {
             let version = self.root.next_version(now);
             let settings = &self.settings.definition;
-            self.root.patch_group(id, body, settings, version)?;
-            return Ok(Answer::Plan(DeploymentPlan {
+            let root = self.root.patch_group(id, body, settings, version)?;
+            let plan = DeploymentPlan {
                 id: String::new(),
                 steps: Vec::new(),
                 version,
-            }));
+            };
+            return Ok((plan, root));
         }
         let proposal = self.propose(now, request)?;
         let version = proposal.root.version();
         let plan = plan(&self.root, &proposal.root, String::new(), version);
-        Ok(Answer::Plan(plan))
+        Ok((plan, proposal.root))
     }
 
     /// Begins the deployment to a proposed root group, and stores both in one.

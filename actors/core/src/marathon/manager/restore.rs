@@ -9,6 +9,7 @@ use tepui_protocol::marathon::{App, PathId};
 
 use super::figures::Figures;
 use super::history::History;
+use super::look::Look;
 use super::messages::Effect;
 use super::offers::{MAX_COMPILED, Placements};
 use super::records::{Change, Stored};
@@ -80,6 +81,7 @@ impl Manager {
             views: OrdMap::new(),
             failures: failures.collect(),
             placements: Placements::default(),
+            look: Look::default(),
             rules: RulesCache::new(MAX_COMPILED),
             random,
             framework_id: stored.framework_id,

@@ -18,7 +18,7 @@ pub use events::OperatorEvent;
 pub use reads::{Read, SetLoggingLevel};
 pub use requests::CallError;
 pub use roles::roles;
-pub use views::{Usage, agent, executors, framework};
+pub use views::{Usage, agent_now, agent_still, executors, framework};
 
 pub(super) use resources::Change;
 

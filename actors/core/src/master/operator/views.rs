@@ -16,19 +16,46 @@ use crate::resources::{Format, Resources};
 use crate::time::Wall;
 
 /// An agent with what is offered of it. Mesos: `createAgentResponse`.
-pub fn agent<'a>(agent: &Agent, offered: impl Iterator<Item = &'a Resources>) -> get_agents::Agent {
-    let deactivation = agent.deactivation.as_ref();
+pub(super) fn agent<'a>(
+    agent: &Agent,
+    offered: impl Iterator<Item = &'a Resources>,
+) -> get_agents::Agent {
+    let now = agent_now(agent, offered);
+    get_agents::Agent {
+        active: now.active,
+        allocated_resources: now.allocated_resources,
+        offered_resources: now.offered_resources,
+        deactivated: now.deactivated,
+        drain_info: now.drain_info,
+        estimated_drain_start_time: now.estimated_drain_start_time,
+        ..agent_still(agent)
+    }
+}
+
+/// What seldom changes of an agent: see [`Agent::still`].
+pub fn agent_still(agent: &Agent) -> get_agents::Agent {
     get_agents::Agent {
         agent_info: AgentInfo::clone(&agent.info),
-        active: agent.is_active(),
         version: agent.version.clone(),
         pid: Some(agent.pid.clone()),
         registered_time: Some(time_info(agent.registered_time)),
         reregistered_time: agent.reregistered_time.map(time_info),
         total_resources: agent.total.to_v1(Format::Endpoint),
+        capabilities: capabilities(&agent.capabilities),
+        ..get_agents::Agent::default()
+    }
+}
+
+/// The rest.
+pub fn agent_now<'a>(
+    agent: &Agent,
+    offered: impl Iterator<Item = &'a Resources>,
+) -> get_agents::Agent {
+    let deactivation = agent.deactivation.as_ref();
+    get_agents::Agent {
+        active: agent.is_active(),
         allocated_resources: sum(agent.used.values()).to_v1(Format::Endpoint),
         offered_resources: sum(offered).to_v1(Format::Endpoint),
-        capabilities: capabilities(&agent.capabilities),
         deactivated: Some(deactivation.is_some()),
         drain_info: deactivation.and_then(|it| it.drain),
         estimated_drain_start_time: agent.drain_started.map(time_info),

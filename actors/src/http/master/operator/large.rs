@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
 use tepui_core::master::model::{Agent, Framework, Snapshot, Task};
 use tepui_core::master::operator::{self, Usage};
 use tepui_core::memo::Memo;
@@ -14,13 +14,14 @@ use tepui_core::resources::Resources;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::schema::Message;
 use tepui_protocol::v1::master::response::{
-    GetAgents, GetExecutors, GetFrameworks, GetState, GetTasks, Type,
+    GetAgents, GetExecutors, GetFrameworks, GetState, GetTasks, Type, get_agents,
 };
 use tepui_protocol::v1::master::{Event, Response, event};
-use tepui_protocol::wire;
+use tepui_protocol::{v1, wire};
 
 use super::super::Face;
-use super::super::state::{Seq, write};
+use super::super::extended::{Extended, Written, raw};
+use super::super::state::write;
 use crate::http::media::MediaType;
 use crate::http::pieces::{PieceWriter, Pieces, PiecesBody};
 use crate::http::shared::SharedAnswer;
@@ -172,7 +173,13 @@ impl View {
         out: &mut PieceWriter,
     ) -> Result<(), serde_json::Error> {
         if media == MediaType::JSON {
-            return serde_json::to_writer(out, &JsonResponse { large, view: self });
+            let mut answer = Extended::new(out)?;
+            answer.field("type", &large.kind().as_str_name())?;
+            answer.with(large.name(), |out| match large {
+                Large::State => self.write_state(out),
+                Large::One(section) => self.write(section, out),
+            })?;
+            return answer.end();
         }
         put_number::<Response>("type", large.kind() as u64, out);
         nest::<Response>(large.name(), out, |out| match large {
@@ -188,7 +195,16 @@ impl View {
         out: &mut PieceWriter,
     ) -> Result<(), serde_json::Error> {
         if media == MediaType::JSON {
-            return serde_json::to_writer(out, &JsonSubscribed(self));
+            let mut event = Extended::new(out)?;
+            event.field("type", &event::Type::Subscribed.as_str_name())?;
+            event.with("subscribed", |out| {
+                let mut subscribed = Extended::new(out)?;
+                subscribed.with("get_state", |out| self.write_state(out))?;
+                let interval = HEARTBEAT_INTERVAL.as_secs_f64();
+                subscribed.field("heartbeat_interval_seconds", &interval)?;
+                subscribed.end()
+            })?;
+            return event.end();
         }
         put_number::<Event>("type", event::Type::Subscribed as u64, out);
         nest::<Event>("subscribed", out, |out| {
@@ -235,14 +251,56 @@ impl View {
                 put_all::<GetFrameworks, _>("completed_frameworks", completed, out);
             }
             Section::Agents => {
-                let agents = snapshot.agents.values();
-                let agents = agents.map(|agent| operator::agent(agent, self.offered(agent)));
-                put_all::<GetAgents, _>("agents", agents, out);
+                let numbers = AgentNumbers::new();
+                for agent in snapshot.agents.values() {
+                    self.put_agent(agent, &numbers, out);
+                }
                 let recovered = snapshot.recovered_agents.values();
                 let recovered = recovered.map(|info| (**info).clone());
                 put_all::<GetAgents, _>("recovered_agents", recovered, out);
             }
         }
+    }
+}
+
+/// Numbers of fields that are needed again and again.
+struct AgentNumbers {
+    agents: u32,
+    /// Required fields that tell what seldom changes: they are in every message.
+    still: [u32; 2],
+    /// The one that tells what often does.
+    active: u32,
+}
+
+impl AgentNumbers {
+    fn new() -> Self {
+        AgentNumbers {
+            agents: number_of::<GetAgents>("agents"),
+            still: ["agent_info", "version"].map(number_of::<get_agents::Agent>),
+            active: number_of::<get_agents::Agent>("active"),
+        }
+    }
+}
+
+impl View {
+    /// As [`View::write_agent`].
+    fn put_agent(&self, agent: &Memo<Agent>, numbers: &AgentNumbers, out: &mut PieceWriter) {
+        let still = agent.still();
+        let still = still.protobuf.get_or_init(|| {
+            let whole = wire::encode(&operator::agent_still(agent));
+            let fields = wire::raw_fields(&whole);
+            let still = fields.filter(|(number, _)| *number != numbers.active);
+            still.flat_map(|(_, field)| field).copied().collect()
+        });
+        let whole = wire::encode(&operator::agent_now(agent, self.offered(agent)));
+        let now: Vec<&[u8]> = wire::raw_fields(&whole)
+            .filter(|(number, _)| !numbers.still.contains(number))
+            .map(|(_, field)| field)
+            .collect();
+        let length = still.len() + now.iter().map(|field| field.len()).sum::<usize>();
+        put(out, &wire::head_of(numbers.agents, length));
+        put(out, still);
+        now.iter().for_each(|field| put(out, field));
     }
 }
 
@@ -301,122 +359,102 @@ fn number_of<M: Message>(name: &str) -> u32 {
     named.next().map_or(0, |field| field.number)
 }
 
-struct JsonResponse<'a> {
-    large: Large,
-    view: &'a View,
-}
-
-impl Serialize for JsonResponse<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", self.large.kind().as_str_name())?;
-        let name = self.large.name();
-        match self.large {
-            Large::State => map.serialize_entry(name, &JsonState(self.view))?,
-            Large::One(section) => map.serialize_entry(
-                name,
-                &JsonSection {
-                    section,
-                    view: self.view,
-                },
-            )?,
+/// JSON. Mesos writes lists of these messages even when they are empty.
+impl View {
+    fn write_state(&self, out: &mut PieceWriter) -> Written {
+        let mut state = Extended::new(out)?;
+        for section in SECTIONS {
+            state.with(section.name(), |out| self.write(section, out))?;
         }
-        map.end()
+        state.end()
     }
-}
 
-struct JsonSubscribed<'a>(&'a View);
-
-impl Serialize for JsonSubscribed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(serde::Serialize)]
-        struct Subscribed<'a> {
-            get_state: JsonState<'a>,
-            heartbeat_interval_seconds: f64,
-        }
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", event::Type::Subscribed.as_str_name())?;
-        let subscribed = Subscribed {
-            get_state: JsonState(self.0),
-            heartbeat_interval_seconds: HEARTBEAT_INTERVAL.as_secs_f64(),
-        };
-        map.serialize_entry("subscribed", &subscribed)?;
-        map.end()
-    }
-}
-
-struct JsonState<'a>(&'a View);
-
-impl Serialize for JsonState<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let part = |section| JsonSection {
-            section,
-            view: self.0,
-        };
-        serializer.collect_map(SECTIONS.map(|section| (section.name(), part(section))))
-    }
-}
-
-/// Mesos writes lists of these messages even when they are empty.
-struct JsonSection<'a> {
-    section: Section,
-    view: &'a View,
-}
-
-impl Serialize for JsonSection<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (view, snapshot) = (self.view, &*self.view.snapshot);
-        let mut map = serializer.serialize_map(None)?;
-        match self.section {
+    fn write(&self, section: Section, out: &mut PieceWriter) -> Written {
+        let snapshot = &*self.snapshot;
+        let mut part = Extended::new(out)?;
+        match section {
             Section::Tasks => {
-                let tasks = || view.frameworks().flat_map(|one| one.tasks.values());
-                map.serialize_entry("tasks", &Seq(|| tasks().map(|one| task(one))))?;
-                let unreachable = || {
-                    view.frameworks()
-                        .flat_map(|one| one.unreachable_tasks.values())
-                };
-                let name = "unreachable_tasks";
-                map.serialize_entry(name, &Seq(|| unreachable().map(|one| task(one))))?;
-                let completed = || view.frameworks().flat_map(|one| &one.completed_tasks);
-                let name = "completed_tasks";
-                map.serialize_entry(name, &Seq(|| completed().map(|one| task(one))))?;
+                let tasks = self.frameworks().flat_map(|one| one.tasks.values());
+                part.list("tasks", tasks, write_task)?;
+                let unreachable = self.frameworks();
+                let unreachable = unreachable.flat_map(|one| one.unreachable_tasks.values());
+                part.list("unreachable_tasks", unreachable, write_task)?;
+                let completed = self.frameworks().flat_map(|one| &one.completed_tasks);
+                part.list("completed_tasks", completed, write_task)?;
             }
             Section::Executors => {
-                let executors = || view.frameworks().flat_map(operator::executors);
-                map.serialize_entry("executors", &Seq(executors))?;
+                let executors = self.frameworks().flat_map(operator::executors);
+                part.list("executors", executors, write_one)?;
             }
             Section::Frameworks => {
-                let shown = |one: &Arc<Framework>| operator::framework(one, snapshot, view.usage());
-                let running = || snapshot.frameworks.values().map(shown);
-                map.serialize_entry("frameworks", &Seq(running))?;
-                let completed = || snapshot.completed_frameworks.iter().map(shown);
-                map.serialize_entry("completed_frameworks", &Seq(completed))?;
+                let shown = |one: &Arc<Framework>| operator::framework(one, snapshot, self.usage());
+                let running = snapshot.frameworks.values().map(shown);
+                part.list("frameworks", running, write_one)?;
+                let completed = snapshot.completed_frameworks.iter().map(shown);
+                part.list("completed_frameworks", completed, write_one)?;
             }
             Section::Agents => {
-                let agents = || snapshot.agents.values().map(|one| agent(one, view));
-                map.serialize_entry("agents", &Seq(agents))?;
-                let recovered = || snapshot.recovered_agents.values().map(|info| &**info);
-                map.serialize_entry("recovered_agents", &Seq(recovered))?;
+                let agents = snapshot.agents.values();
+                part.list("agents", agents, |one, out| self.write_agent(one, out))?;
+                let recovered = snapshot.recovered_agents.values();
+                part.list("recovered_agents", recovered, |info, out| {
+                    serde_json::to_writer(out, &**info)
+                })?;
             }
         }
-        map.end()
+        part.end()
     }
+
+    /// What seldom changes of an agent is remembered apart from what often does. Its offers are
+    /// listed in it, and an offer never changes.
+    ///
+    /// Mesos's JSON says of every agent that it checkpoints, though the v1 message has no field
+    /// for it.
+    fn write_agent(&self, agent: &Memo<Agent>, out: &mut PieceWriter) -> Written {
+        #[derive(Serialize)]
+        struct Now {
+            active: bool,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            allocated_resources: Vec<v1::Resource>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            offered_resources: Vec<v1::Resource>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            deactivated: Option<bool>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            drain_info: Option<v1::DrainInfo>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            estimated_drain_start_time: Option<v1::TimeInfo>,
+        }
+        let still = agent.still();
+        let still = still.v1.get_or_init(|| {
+            let shown = write(&operator::agent_still(agent));
+            let shown = shown.get().replacen("\"active\":false,", "", 1);
+            let begin = "\"agent_info\":{";
+            let more = format!("{begin}\"checkpoint\":true,");
+            let shown = shown.replacen(begin, &more, 1);
+            RawValue::from_string(shown).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        });
+        let mut shown = Extended::of_written(out, still)?;
+        shown.fields_written(agent.written_v1(|agent| {
+            let now = operator::agent_now(agent, self.offered(agent));
+            write(&Now {
+                active: now.active,
+                allocated_resources: now.allocated_resources,
+                offered_resources: now.offered_resources,
+                deactivated: now.deactivated,
+                drain_info: now.drain_info,
+                estimated_drain_start_time: now.estimated_drain_start_time,
+            })
+        }))?;
+        shown.end()
+    }
+}
+
+fn write_one(one: impl Serialize, out: &mut PieceWriter) -> Written {
+    serde_json::to_writer(out, &one)
 }
 
 /// A task as JSON, which is written anew only when the task has changed.
-fn task(task: &Memo<Task>) -> &RawValue {
-    task.written_v1(|task| write(&task.to_v1()))
-}
-
-/// An agent as JSON, which is written anew only when the agent has changed: its offers are listed
-/// in it, and an offer never changes.
-///
-/// Mesos's JSON says of every agent that it checkpoints, though the v1 message has no field for it.
-fn agent<'a>(agent: &'a Memo<Agent>, view: &View) -> &'a RawValue {
-    agent.written_v1(|agent| {
-        let shown = write(&operator::agent(agent, view.offered(agent)));
-        let begin = "\"agent_info\":{";
-        let more = format!("{begin}\"checkpoint\":true,");
-        RawValue::from_string(shown.get().replacen(begin, &more, 1)).unwrap_or(shown)
-    })
+fn write_task(task: &Arc<Memo<Task>>, out: &mut PieceWriter) -> Written {
+    raw(out, task.written_v1(|task| write(&task.to_v1())).get())
 }

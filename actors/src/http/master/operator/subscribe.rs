@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::super::{Face, unavailable};
 use super::large::subscribed;
+use crate::http::background;
 use crate::http::media::MediaType;
 use crate::master::ToMaster;
 use crate::master::subscribers::{self, Seat};
@@ -30,7 +31,7 @@ pub(super) async fn begin(
     face.master.send(ToMaster::Subscribe { seat, reply });
     let opened = opened.await.map_err(|_| ended())?;
     let snapshot = opened.snapshot.clone();
-    let first = actix_web::rt::task::spawn_blocking(move || subscribed(snapshot, media)).await;
+    let first = background::spawn(move || subscribed(snapshot, media)).await;
     drop(turn);
     let first = first.map_err(|error| {
         tracing::error!(%error, "state was not written");

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use tepui_core::master::model::{Framework, Snapshot};
 
 use super::Seq;
-use super::framework::FrameworkView;
+use super::framework::{FrameworkView, Used};
 
 /// What `/frameworks` tells.
 pub struct Frameworks {
@@ -28,6 +28,7 @@ impl Serialize for Frameworks {
             unregistered_frameworks: [(); 0],
         }
         let snapshot = &*self.snapshot;
+        let used = Used::of(snapshot);
         let accepts = |framework: &&Arc<Framework>| {
             let id = framework.id.as_str();
             self.id.as_ref().is_none_or(|wanted| wanted == id)
@@ -35,11 +36,11 @@ impl Serialize for Frameworks {
         Lists {
             frameworks: Seq(|| {
                 let registered = snapshot.frameworks.values().filter(accepts);
-                registered.map(|one| FrameworkView::new(one, snapshot))
+                registered.map(|one| FrameworkView::new(one, &used, snapshot))
             }),
             completed_frameworks: Seq(|| {
                 let completed = snapshot.completed_frameworks.iter().filter(accepts);
-                completed.map(|one| FrameworkView::new(one, snapshot))
+                completed.map(|one| FrameworkView::new(one, &used, snapshot))
             }),
             unregistered_frameworks: [],
         }

@@ -2,7 +2,6 @@
 //! Holds no copy of the state; each part is built as it is written.
 
 mod agent;
-mod extended;
 mod framework;
 mod frameworks;
 #[cfg(test)]
@@ -17,21 +16,24 @@ mod tasks;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::to_raw_value;
-use tepui_core::master::model::Snapshot;
+use tepui_core::master::model::{Framework, Snapshot};
 use tepui_core::memo::Written;
 use tepui_core::resources::Resources;
 use tepui_protocol::json::RawValue;
 use tepui_protocol::v1;
 
+use super::extended::{self, Extended};
+use crate::http::json::Content;
 use crate::http::version::{Version, version};
 use crate::master::config::MasterConfig;
 use agent::{RecoveredView, agent};
-use framework::FrameworkView;
+use framework::{FrameworkView, Used};
 pub use frameworks::Frameworks;
 pub use roles::Roles;
 pub use slaves::Slaves;
@@ -48,99 +50,98 @@ pub struct State {
     pub address: SocketAddr,
 }
 
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Content for State {
+    /// Mesos: `ReadOnlyHandler::state`.
+    fn write(&self, out: &mut impl Write) -> extended::Written {
+        let snapshot = &*self.snapshot;
+        let used = Used::of(snapshot);
+        let mut whole = Extended::of(out, &self.head())?;
+        whole.list("slaves", snapshot.agents.values(), |one, out| {
+            agent(out, one, snapshot)?.end()
+        })?;
+        let recovered = snapshot.recovered_agents.iter();
+        whole.list("recovered_slaves", recovered, |(id, info), out| {
+            serde_json::to_writer(out, &RecoveredView::new(id.as_str(), info))
+        })?;
+        let mut frameworks = |name, frameworks: &mut dyn Iterator<Item = &Arc<Framework>>| {
+            whole.list(name, frameworks, |one, out| {
+                serde_json::to_writer(out, &FrameworkView::new(one, &used, snapshot))
+            })
+        };
+        frameworks("frameworks", &mut snapshot.frameworks.values())?;
+        frameworks(
+            "completed_frameworks",
+            &mut snapshot.completed_frameworks.iter(),
+        )?;
+        // Always empty in Mesos too.
+        whole.field("orphan_tasks", &[(); 0])?;
+        whole.field("unregistered_frameworks", &[(); 0])?;
+        whole.end()
+    }
+}
+
+impl State {
+    /// What stands before the lists.
+    fn head(&self) -> impl Serialize {
         let snapshot = &*self.snapshot;
         let agents = snapshot.agents.values();
         let activated = agents.filter(|agent| agent.is_active()).count();
         let master = &snapshot.master;
-        let pid = master
-            .pid
-            .clone()
-            .unwrap_or_else(|| format!("master@{}", self.address));
+        let pid = master.pid.clone();
+        let pid = pid.unwrap_or_else(|| format!("master@{}", self.address));
         let hostname = master.hostname.as_deref().unwrap_or(&self.config.hostname);
-        let view = StateView {
+        Head {
             version: version(),
             start_time: snapshot.start_time.as_secs_f64(),
             elected_time: snapshot.elected_time.as_secs_f64(),
             id: &master.id,
-            pid: &pid,
             hostname,
             capabilities: capabilities(master),
             activated_slaves: activated as f64,
             deactivated_slaves: (snapshot.agents.len() - activated) as f64,
             unreachable_slaves: snapshot.unreachable_agents.len() as f64,
-            leader: &pid,
+            leader: pid.clone(),
             leader_info: LeaderView {
                 id: &master.id,
-                pid: &pid,
+                pid: pid.clone(),
                 port: master.port,
                 hostname,
                 domain: master.domain.as_ref(),
             },
+            pid,
             domain: master.domain.as_ref(),
             cluster: self.config.cluster.as_deref(),
             flags: &self.config.flags,
-            slaves: Seq(|| snapshot.agents.values().map(|one| agent(one, snapshot))),
-            recovered_slaves: Seq(|| {
-                snapshot
-                    .recovered_agents
-                    .iter()
-                    .map(|(id, info)| RecoveredView::new(id.as_str(), info))
-            }),
-            frameworks: Seq(|| {
-                snapshot
-                    .frameworks
-                    .values()
-                    .map(|framework| FrameworkView::new(framework, snapshot))
-            }),
-            completed_frameworks: Seq(|| {
-                snapshot
-                    .completed_frameworks
-                    .iter()
-                    .map(|framework| FrameworkView::new(framework, snapshot))
-            }),
-            orphan_tasks: [],
-            unregistered_frameworks: [],
-        };
-        view.serialize(serializer)
+        }
     }
 }
 
 #[derive(Serialize)]
-#[serde(bound = "Seq<A>: Serialize, Seq<R>: Serialize, Seq<F>: Serialize, Seq<C>: Serialize")]
-struct StateView<'a, A, R, F, C> {
+struct Head<'a> {
     #[serde(flatten)]
     version: Version,
     start_time: f64,
     elected_time: f64,
     id: &'a str,
-    pid: &'a str,
+    pid: String,
     hostname: &'a str,
     capabilities: Vec<&'static str>,
     activated_slaves: f64,
     deactivated_slaves: f64,
     unreachable_slaves: f64,
-    leader: &'a str,
+    leader: String,
     leader_info: LeaderView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<&'a v1::DomainInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'a str>,
     flags: &'a BTreeMap<String, String>,
-    slaves: Seq<A>,
-    recovered_slaves: Seq<R>,
-    frameworks: Seq<F>,
-    completed_frameworks: Seq<C>,
-    // Always empty in Mesos too.
-    orphan_tasks: [(); 0],
-    unregistered_frameworks: [(); 0],
 }
 
 #[derive(Serialize)]
 struct LeaderView<'a> {
     id: &'a str,
-    pid: &'a str,
+    pid: String,
     port: u32,
     hostname: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,8 +10,8 @@ use tepui_core::memo::Memo;
 use tepui_core::resources::{Entry, Format, Resources};
 use tepui_protocol::v1;
 
+use super::super::extended::{Extended, Written};
 use super::agent::{RecoveredView, agent};
-use super::extended::{Extended, Written};
 use crate::http::json::Content;
 
 /// What `/slaves` tells.
@@ -27,7 +27,7 @@ impl Content for Slaves {
     fn write(&self, out: &mut impl Write) -> Written {
         let snapshot = &*self.snapshot;
         let accepts = |id: &str| self.id.as_ref().is_none_or(|wanted| wanted == id);
-        let mut whole = Extended::of(out, &serde_json::json!({}))?;
+        let mut whole = Extended::new(out)?;
         let agents = snapshot.agents.values();
         let agents = agents.filter(|agent| accepts(agent.id.as_str()));
         whole.list("slaves", agents, |agent, out| {
@@ -44,7 +44,7 @@ impl Content for Slaves {
 
 fn write_agent(one: &Memo<Agent>, snapshot: &Snapshot, out: &mut impl Write) -> Written {
     let offers = one.offers.iter().filter_map(|id| snapshot.offers.get(id));
-    let mut shown = Extended::of_written(out, agent(one, snapshot))?;
+    let mut shown = agent(out, one, snapshot)?;
     shown.field("reserved_resources_full", &reserved(&one.total))?;
     let unreserved = one.total.iter().filter(|entry| !entry.is_reserved());
     shown.field("unreserved_resources_full", &full(unreserved))?;

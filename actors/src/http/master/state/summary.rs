@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use tepui_core::master::model::{Framework, Snapshot, Task};
-use tepui_core::resources::Resources;
 use tepui_protocol::v1::TaskState;
 
+use super::super::extended::Extended;
 use super::Seq;
 use super::agent::agent;
-use super::extended::Extended;
-use super::framework::SummaryView;
+use super::framework::{SummaryView, Used};
 use super::resources::ResourcesView;
 use crate::http::json::Content;
 use crate::master::config::MasterConfig;
@@ -30,7 +29,7 @@ impl Content for Summary {
     /// Mesos: `ReadOnlyHandler::stateSummary`.
     fn write(&self, out: &mut impl Write) -> Result<(), serde_json::Error> {
         let snapshot = &*self.snapshot;
-        let used = used_by_framework(snapshot);
+        let used = Used::of(snapshot);
         let tally = Tally::of(snapshot);
         let none = OnAgent::default();
         let hostname = snapshot.master.hostname.as_deref();
@@ -45,15 +44,14 @@ impl Content for Summary {
             let ids = ids
                 .filter_map(|at| tally.frameworks.get(*at))
                 .map(|of| of.id);
-            let mut shown = Extended::of_written(out, agent(one, snapshot))?;
+            let mut shown = agent(out, one, snapshot)?;
             shown.fields(&tasks.counts)?;
             shown.field("framework_ids", &ids.collect::<Vec<_>>())?;
             shown.end()
         })?;
         let frameworks = snapshot.frameworks.values().zip(&tally.frameworks);
         whole.list("frameworks", frameworks, |(framework, tasks), out| {
-            let used = used.get(framework.id.as_str());
-            let used = ResourcesView::of_all(used.into_iter().flatten().copied());
+            let used = ResourcesView::of_all(used.by(framework));
             let summary = SummaryView::new(framework, used, snapshot);
             let mut shown = Extended::of(out, &summary)?;
             shown.fields(&tasks.counts)?;
@@ -69,17 +67,6 @@ struct Head<'a> {
     hostname: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'a str>,
-}
-
-/// What each framework's tasks and executors use, agent by agent: far fewer sums than tasks.
-fn used_by_framework(snapshot: &Snapshot) -> HashMap<&str, Vec<&Resources>> {
-    let mut all: HashMap<&str, Vec<&Resources>> = HashMap::new();
-    for agent in snapshot.agents.values() {
-        for (framework, used) in &agent.used {
-            all.entry(framework.as_str()).or_default().push(used);
-        }
-    }
-    all
 }
 
 /// The states that are counted, in the order in which Mesos shows them.

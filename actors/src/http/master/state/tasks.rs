@@ -65,19 +65,33 @@ impl TaskList {
         let running = self.snapshot.frameworks.values();
         let frameworks = running.chain(self.snapshot.completed_frameworks.iter());
         let wanted = frameworks.filter(|one| accepts(&page.framework, one.id.as_str()));
-        let mut tasks: Vec<(Option<f64>, &Memo<Task>)> = wanted
+        let mut tasks: Vec<Aged<'_>> = wanted
             .flat_map(|framework| of(framework))
             .filter(|task| accepts(&page.task, task.id.as_str()))
-            .map(|task| (task.first_status_time(), task))
+            .enumerate()
+            .map(|(place, task)| (task.first_status_time(), place, task))
             .collect();
-        tasks.sort_by(|(a, _), (b, _)| match page.ascending {
-            true => compare(*a, *b),
-            false => compare(*b, *a),
-        });
-        let tasks = tasks.into_iter().map(|(_, task)| task);
-        tasks.skip(page.offset).take(page.limit).collect()
+        let order = |(a, at, _): &Aged<'_>, (b, bt, _): &Aged<'_>| {
+            let by_age = match page.ascending {
+                true => compare(*a, *b),
+                false => compare(*b, *a),
+            };
+            by_age.then(at.cmp(bt))
+        };
+        // A page of a few does not need all the others sorted.
+        let end = page.offset.saturating_add(page.limit);
+        if end < tasks.len() {
+            tasks.select_nth_unstable_by(end, order);
+            tasks.truncate(end);
+        }
+        tasks.sort_unstable_by(order);
+        let tasks = tasks.into_iter().map(|(_, _, task)| task);
+        tasks.skip(page.offset).collect()
     }
 }
+
+/// A task with the time of its first status and its place among those of equal age.
+type Aged<'a> = (Option<f64>, usize, &'a Memo<Task>);
 
 fn compare(a: Option<f64>, b: Option<f64>) -> std::cmp::Ordering {
     match (a, b) {

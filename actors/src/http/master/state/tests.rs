@@ -139,7 +139,9 @@ fn reservations_and_volumes_made_at_run_time_are_shown() {
     }));
     let snapshot = master_of(vec![reserved_to_web("cpus", 1.5), volume]);
     let one = snapshot.agents.values().next().unwrap();
-    let shown = shown(agent(one, &snapshot));
+    let mut bytes = Vec::new();
+    agent(&mut bytes, one, &snapshot).unwrap().end().unwrap();
+    let shown: Value = serde_json::from_slice(&bytes).unwrap();
     let amounts =
         |cpus: f64, disk: f64| json!({"cpus": cpus, "gpus": 0.0, "mem": 0.0, "disk": disk});
     assert_eq!(shown["resources"], amounts(4.0, 64.0));

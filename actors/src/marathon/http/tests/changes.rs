@@ -68,6 +68,44 @@ async fn every_change_can_be_asked_for_its_plan() {
 }
 
 #[actix_web::test]
+async fn a_plan_tells_where_instances_would_go() {
+    let played = Played::start();
+    played.connect().await;
+    let app = json!({"id": "/a", "cmd": "run", "cpus": 1, "instances": 3, "portDefinitions": []});
+    let asking = played.json("POST", "/v2/apps?dryRun=true", &app);
+    // Offers that come before it asks are of no use to it.
+    let offering = async {
+        loop {
+            let launched = played.offer("a1", "cpus:2.5;mem:500").await;
+            assert!(launched.is_empty(), "a dry run launches: {launched:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let reply = tokio::select! {
+        reply = asking => reply,
+        _ = offering => panic!("offers do not end"),
+    };
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let mut placement = reply.json()["placement"].clone();
+    let as_of = placement.as_object_mut().and_then(|it| it.remove("asOf"));
+    assert!(as_of.is_some_and(|at| at.is_string()));
+    let host = json!({"hostname": "host-a1", "agentId": "a1", "instances": 2});
+    let reason = json!({"reason": "InsufficientCpus", "offers": 1,
+        "example": "host-a1: wanted 1 cpus, offered 0.5",
+        "unblock": "free 0.5 more cpus on the agent, or ask for at most 0.5"});
+    let of_app = json!({"id": "/a", "launch": 3, "replace": 0, "hosts": [host], "unplaced": 1,
+        "reasons": [reason]});
+    assert_eq!(placement, json!({"offers": 1, "apps": [of_app]}));
+    let path = "/v2/apps?dryRun=true&placement=false";
+    let steps = played.json("POST", path, &app).await.json();
+    assert!(
+        steps.get("placement").is_none() && !steps["steps"].is_null(),
+        "{steps}"
+    );
+    assert_eq!(played.get("/v2/apps").await.json(), json!({"apps": []}));
+}
+
+#[actix_web::test]
 async fn plans_of_what_is_not_there_are_refused() {
     let played = Played::start();
     for path in [

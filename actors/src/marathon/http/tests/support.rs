@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tepui_core::ids::IdSource;
 use tepui_core::marathon::manager::{
-    Effect, Input, Manager, ManagerSettings, Snapshot, Stored, Token,
+    Answer, Effect, Input, Manager, ManagerSettings, Snapshot, Stored, Token,
 };
 use tepui_core::marathon::matching::MatchSettings;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -142,6 +143,7 @@ impl Played {
             snapshot: snapshot.clone(),
             hub: hub.clone(),
             next: 0,
+            replies: HashMap::new(),
         };
         actix_web::rt::spawn(world.run(asked, told));
         let process = Arc::new(Process::default());
@@ -247,6 +249,7 @@ struct World {
     snapshot: Arc<ArcSwap<Snapshot>>,
     hub: EventHub,
     next: u64,
+    replies: HashMap<Token, oneshot::Sender<Answer>>,
 }
 
 impl World {
@@ -256,17 +259,23 @@ impl World {
         mut told: mpsc::UnboundedReceiver<(Input, oneshot::Sender<Vec<Effect>>)>,
     ) {
         loop {
+            let deadline = self.manager.next_deadline();
+            let now = self.clock.now().mono;
+            let due = deadline.map_or(Duration::ZERO, |at| at.since(now));
             tokio::select! {
                 Some(asked) = asked.recv() => {
                     self.next += 1;
                     let token = Token(self.next);
-                    let mut replies = HashMap::from([(token, asked.reply)]);
-                    self.take(Input::Request(token, asked.request), &mut replies);
+                    self.replies.insert(token, asked.reply);
+                    self.take(Input::Request(token, asked.request));
                 }
                 Some((input, reply)) = told.recv() => {
-                    let effects = self.take(input, &mut HashMap::new());
+                    let effects = self.take(input);
                     // A test that has ended does not want it.
                     let _ = reply.send(effects);
+                }
+                () = tokio::time::sleep(due), if deadline.is_some() => {
+                    self.take(Input::Timer);
                 }
                 else => return,
             }
@@ -274,11 +283,7 @@ impl World {
     }
 
     /// Everything is stored at once; what was asked is answered once it can be read.
-    fn take(
-        &mut self,
-        input: Input,
-        replies: &mut HashMap<Token, oneshot::Sender<tepui_core::marathon::manager::Answer>>,
-    ) -> Vec<Effect> {
+    fn take(&mut self, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         let now = self.clock.now();
         self.manager.input(now, input, &mut out);
@@ -290,7 +295,7 @@ impl World {
                     self.hub.publish(event.name(), text);
                 }
                 Effect::Reply(token, answer) => {
-                    if let Some(reply) = replies.remove(token) {
+                    if let Some(reply) = self.replies.remove(token) {
                         // Clients may go away before they are answered.
                         let _ = reply.send(answer.clone());
                     }

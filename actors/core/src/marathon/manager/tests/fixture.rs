@@ -105,6 +105,8 @@ pub struct Fixture {
     pub events: Vec<Event>,
     pub declined: Vec<(String, f64)>,
     pub roles: Vec<Vec<String>>,
+    /// Roles in the order in which they were revived, and suppressed with a `-` before them.
+    pub asked: Vec<String>,
     answers: BTreeMap<Token, Answer>,
     next_token: u64,
     next_offer: u64,
@@ -137,6 +139,7 @@ impl Fixture {
             events: Vec::new(),
             declined: Vec::new(),
             roles: Vec::new(),
+            asked: Vec::new(),
             answers: BTreeMap::new(),
             next_token: 0,
             next_offer: 0,
@@ -211,9 +214,9 @@ impl Fixture {
                     let roles = roles.iter().map(ToString::to_string);
                     self.roles.push(roles.collect());
                 }
+                Effect::Revive(role) => self.asked.push(role.to_string()),
+                Effect::Suppress(role) => self.asked.push(format!("-{role}")),
                 Effect::Acknowledge { .. }
-                | Effect::Revive(_)
-                | Effect::Suppress(_)
                 | Effect::StartProbing { .. }
                 | Effect::StopProbing(_)
                 | Effect::StartReadiness { .. }
@@ -265,10 +268,20 @@ impl Fixture {
     }
 
     pub fn ask(&mut self, request: Request) -> Answer {
+        let token = self.send(request);
+        self.answered(token).expect("an answer")
+    }
+
+    /// Asks something that may be answered later.
+    pub fn send(&mut self, request: Request) -> Token {
         self.next_token += 1;
         let token = Token(self.next_token);
         self.input(Input::Request(token, request));
-        self.answers.remove(&token).expect("an answer")
+        token
+    }
+
+    pub fn answered(&mut self, token: Token) -> Option<Answer> {
+        self.answers.remove(&token)
     }
 
     pub fn create(&mut self, body: Value) -> Answer {
@@ -293,8 +306,11 @@ impl Fixture {
 
     /// An offer of an agent with plenty of everything.
     pub fn offer(&mut self, agent: &str) {
+        self.offer_of(agent, "cpus:100;mem:100000;ports:[31000-32000]");
+    }
+
+    pub fn offer_of(&mut self, agent: &str, resources: &str) {
         self.next_offer += 1;
-        let resources = "cpus:100;mem:100000;ports:[31000-32000]";
         let mut resources = Resources::parse(resources, "*").expect("resources");
         resources.allocate(&Role::from("*"));
         let offer = v1::Offer {

@@ -1,13 +1,14 @@
 //! The manager with its parts together: requests, offers, news, restarts.
 //! The parts themselves are tested in their rooms.
 
+mod dry_runs;
 mod figures;
 mod fixture;
 
 use std::time::Duration;
 
 use serde_json::json;
-use tepui_protocol::marathon::{ActionKind, PathId, Timestamp};
+use tepui_protocol::marathon::{PathId, Timestamp};
 
 use self::fixture::{Fixture, deployment, refusal};
 use super::{Answer, Input, ManagerSettings, Request};
@@ -188,46 +189,8 @@ fn a_deployment_is_taken_back_or_stopped() {
     assert_eq!(app.cmd.as_deref(), Some("run"));
     assert_eq!(test.running_of("/a").len(), 2);
     let stopped = deployment(&test.change("/a", json!({"instances": 50})));
-    assert_eq!(test.ask(cancel(&stopped, true)), Answer::Done);
+    assert!(matches!(test.ask(cancel(&stopped, true)), Answer::Done));
     assert!(test.view().deployments.is_empty());
-}
-
-#[test]
-fn a_dry_run_shows_the_plan_and_changes_nothing() {
-    let mut test = Fixture::new();
-    test.create(json!({"id": "/a", "cmd": "run"}));
-    test.pass(2);
-    let before = test.view().root.version();
-    let disk = format!("{:?}", test.disk);
-    let answer = test.ask(Request::DryRun(Box::new(Request::DeleteGroup {
-        id: PathId::root(),
-        force: false,
-    })));
-    let Answer::Plan(plan) = answer else {
-        panic!("{answer:?}");
-    };
-    let actions: Vec<_> = plan.steps.iter().flat_map(|step| &step.actions).collect();
-    assert_eq!(actions.len(), 1);
-    assert_eq!(actions[0].action, ActionKind::StopApplication);
-    assert_eq!(test.view().root.version(), before);
-    assert_eq!(format!("{:?}", test.disk), disk);
-    let patch = |id: &str| {
-        Request::DryRun(Box::new(Request::PatchGroup {
-            id: PathId::new(id),
-            body: json!({"enforceRole": true}),
-        }))
-    };
-    assert_eq!(refusal(&test.ask(patch("/nope"))).0, 404);
-    test.ask(Request::CreateGroup {
-        base: PathId::root(),
-        body: json!({"id": "/g"}),
-        force: false,
-    });
-    let (before, disk) = (test.view().root.version(), format!("{:?}", test.disk));
-    let answer = test.ask(patch("/g"));
-    assert!(matches!(answer, Answer::Plan(plan) if plan.steps.is_empty()));
-    assert_eq!(test.view().root.version(), before);
-    assert_eq!(format!("{:?}", test.disk), disk);
 }
 
 #[test]

@@ -7,23 +7,29 @@ use serde::Serialize;
 use tepui_protocol::json::RawValue;
 
 /// What writing may fail with.
-pub(super) type Written = Result<(), serde_json::Error>;
+pub(in crate::http::master) type Written = Result<(), serde_json::Error>;
 
 /// An object that is being written.
-pub(super) struct Extended<'a, W> {
+pub(in crate::http::master) struct Extended<'a, W> {
     out: &'a mut W,
     is_empty: bool,
 }
 
 impl<'a, W: Write> Extended<'a, W> {
     /// Begins with the fields of an object.
-    pub(super) fn of(out: &'a mut W, object: &impl Serialize) -> Result<Self, serde_json::Error> {
+    pub(in crate::http::master) fn of(
+        out: &'a mut W,
+        object: &impl Serialize,
+    ) -> Result<Self, serde_json::Error> {
         let written = serde_json::to_string(object)?;
         Self::begin(out, &written)
     }
 
     /// Begins with the fields of an object that is written already: it is not read again.
-    pub(super) fn of_written(out: &'a mut W, object: &RawValue) -> Result<Self, serde_json::Error> {
+    pub(in crate::http::master) fn of_written(
+        out: &'a mut W,
+        object: &RawValue,
+    ) -> Result<Self, serde_json::Error> {
         Self::begin(out, object.get())
     }
 
@@ -35,16 +41,40 @@ impl<'a, W: Write> Extended<'a, W> {
         Ok(Extended { out, is_empty })
     }
 
+    /// Begins with no fields.
+    pub(in crate::http::master) fn new(out: &'a mut W) -> Result<Self, serde_json::Error> {
+        Self::begin(out, "{}")
+    }
+
     /// Adds a field.
-    pub(super) fn field(&mut self, name: &str, value: &impl Serialize) -> Written {
+    pub(in crate::http::master) fn field(&mut self, name: &str, value: &impl Serialize) -> Written {
         self.name(name)?;
         serde_json::to_writer(&mut *self.out, value)
     }
 
+    /// Adds a field of which `write` writes the value.
+    pub(in crate::http::master) fn with(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut W) -> Written,
+    ) -> Written {
+        self.name(name)?;
+        write(self.out)
+    }
+
     /// Adds the fields of an object.
-    pub(super) fn fields(&mut self, object: &impl Serialize) -> Written {
+    pub(in crate::http::master) fn fields(&mut self, object: &impl Serialize) -> Written {
         let written = serde_json::to_string(object)?;
-        let fields = inside(&written);
+        self.add(&written)
+    }
+
+    /// Adds the fields of an object that is written already.
+    pub(in crate::http::master) fn fields_written(&mut self, object: &RawValue) -> Written {
+        self.add(object.get())
+    }
+
+    fn add(&mut self, object: &str) -> Written {
+        let fields = inside(object);
         if !fields.is_empty() {
             self.separate()?;
             raw(self.out, fields)?;
@@ -53,7 +83,7 @@ impl<'a, W: Write> Extended<'a, W> {
     }
 
     /// Adds a list of which `write` writes the items.
-    pub(super) fn list<T>(
+    pub(in crate::http::master) fn list<T>(
         &mut self,
         name: &str,
         items: impl Iterator<Item = T>,
@@ -71,7 +101,7 @@ impl<'a, W: Write> Extended<'a, W> {
     }
 
     /// Ends the object.
-    pub(super) fn end(self) -> Written {
+    pub(in crate::http::master) fn end(self) -> Written {
         raw(self.out, "}")
     }
 
@@ -96,7 +126,8 @@ fn inside(object: &str) -> &str {
     fields.unwrap_or_default().trim()
 }
 
-fn raw(out: &mut impl Write, text: &str) -> Written {
+/// Writes what is JSON already.
+pub(in crate::http::master) fn raw(out: &mut impl Write, text: &str) -> Written {
     out.write_all(text.as_bytes())
         .map_err(serde::ser::Error::custom)
 }
@@ -117,6 +148,12 @@ mod tests {
         object.fields(&json!({"c": 2, "d": {}})).unwrap();
         let items = [3, 4].into_iter();
         let write = |item, out: &mut Vec<u8>| Extended::of(out, &json!({"i": item}))?.end();
+        let none = RawValue::from_string("{ }".to_owned()).unwrap();
+        object.fields_written(&none).unwrap();
+        object
+            .fields_written(&RawValue::from_string("{\"f\": 5}".to_owned()).unwrap())
+            .unwrap();
+        object.with("g", |out| Extended::new(out)?.end()).unwrap();
         object.list("e", items, write).unwrap();
         object.end().unwrap();
         serde_json::from_slice(&out).unwrap()
@@ -124,7 +161,8 @@ mod tests {
 
     #[test]
     fn fields_follow_those_that_are_written() {
-        let mut expected = json!({"b\"": 1, "c": 2, "d": {}, "e": [{"i": 3}, {"i": 4}]});
+        let mut expected = json!({"b\"": 1, "c": 2, "d": {}, "e": [{"i": 3}, {"i": 4}],
+            "f": 5, "g": {}});
         assert_eq!(extended("{}"), expected);
         assert_eq!(extended(" { } "), expected);
         expected["a"] = json!([1]);

@@ -1,0 +1,102 @@
+//! What an agent orders of `tepui-fetcher` and what it hears back: JSON, one value a line.
+//! Decides nothing: what is fetched, and where to, is found out in `tepui-core`.
+
+use serde::{Deserialize, Serialize};
+
+/// An order, the first line of the fetcher's standard input. When that input ends, so does the
+/// fetcher: the agent has gone, or does not want it any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The user whose rights it takes before it does anything; none to keep the agent's own.
+    pub user: Option<String>,
+    /// Longest time without a byte from a server, in milliseconds.
+    pub stall_timeout_ms: u64,
+    /// What to do.
+    pub job: Job,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Find out how large something is; answered by [`Answer::Size`].
+    Size {
+        /// As the user wrote it.
+        uri: String,
+        /// Where it is.
+        source: Source,
+    },
+    /// Copy something into the cache; answered by [`Answer::Size`] or [`Answer::TooLarge`].
+    Download {
+        /// As the user wrote it.
+        uri: String,
+        /// Where it is.
+        source: Source,
+        /// Directory of the cache.
+        directory: String,
+        /// Name of the new file.
+        name: String,
+        /// Most bytes it may have.
+        limit: u64,
+    },
+    /// Bring all of these into a sandbox; answered by [`Answer::Done`].
+    Fetch {
+        /// The sandbox.
+        sandbox: String,
+        /// What, in this order.
+        items: Vec<Item>,
+    },
+}
+
+/// Where something is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A file, by its absolute path.
+    File(String),
+    /// A URL of the scheme `http` or `https`.
+    Http(String),
+}
+
+/// One thing to bring into a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// As the user wrote it.
+    pub uri: String,
+    /// Where it is: there, or in the cache.
+    pub source: Source,
+    /// Path of the copy below the sandbox; none for an archive that is extracted from the cache.
+    pub copy_to: Option<String>,
+    /// Whether the copy can be executed.
+    pub executable: bool,
+    /// How it is extracted, if it is.
+    pub extract: Option<Archive>,
+}
+
+/// A file that holds others. How it is compressed is found out by looking at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Archive {
+    /// A tar archive, compressed or not.
+    Tar,
+    /// A zip archive.
+    Zip,
+    /// One file compressed by gzip, and the name it has then.
+    Gzip(String),
+}
+
+/// What the fetcher says, one line each on its standard output. All but the first are the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It begins with this URI.
+    Fetching(String),
+    /// All is in the sandbox.
+    Done,
+    /// Size in bytes.
+    Size(u64),
+    /// It is larger than it was said to be, and has not been kept.
+    TooLarge,
+    /// Why the URI that it had begun with could not be fetched.
+    Failed(String),
+}
