@@ -5,10 +5,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tepui_actors::agent::run_in_foreground;
+use tepui_actors::agent::{run_as_helper, run_in_foreground};
 use tepui_actors::flags;
 
 fn main() -> ExitCode {
+    // The agent starts its own program again for each container that is isolated.
+    if let Some(status) = run_as_helper() {
+        return status;
+    }
     let config = match flags::start_agent() {
         Ok(config) => config,
         Err(status) => return status,

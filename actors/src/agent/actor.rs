@@ -17,7 +17,6 @@ use tepui_protocol::v1::executor;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
-use super::fetcher::Fetcher;
 use super::journal::{Journal, Recorded};
 use super::launcher::{Launcher, Spawned};
 use super::link::{self, LinkHandle};
@@ -81,8 +80,8 @@ impl AgentActor {
         clock: Clock,
         finder: Finder,
         work_dir: &Path,
-        fetcher: Fetcher,
         journal: Journal,
+        launcher: Launcher,
         ended: oneshot::Sender<Result<String, String>>,
     ) -> std::io::Result<Self> {
         Ok(AgentActor {
@@ -90,7 +89,7 @@ impl AgentActor {
             core,
             clock,
             finder,
-            launcher: Launcher::start(work_dir, fetcher)?,
+            launcher,
             journal,
             held: VecDeque::new(),
             checkpoints: Checkpoints::start(work_dir)?,
@@ -195,6 +194,9 @@ impl AgentActor {
                 }
             }
             Effect::Launch(launch) => self.launcher.launch(*launch, ctx.address()),
+            Effect::UpdateContainer(container, resources) => {
+                self.launcher.update(container, resources);
+            }
             Effect::UpdateVolumes(order) => self.launcher.update_volumes(order, ctx.address()),
             Effect::Checkpoint(order) => self.checkpoints.write(order, ctx.address()),
             Effect::Kill(container) => self.launcher.kill(&container),
@@ -308,6 +310,8 @@ impl Handler<Recorded> for AgentActor {
 #[rtype(result = "()")]
 pub(super) struct Survived {
     pub(super) container: ContainerId,
+    /// Its sandbox.
+    pub(super) directory: String,
     pub(super) pid: u32,
 }
 
@@ -315,9 +319,13 @@ impl Handler<Survived> for AgentActor {
     type Result = ();
 
     fn handle(&mut self, survived: Survived, ctx: &mut Self::Context) {
-        let Survived { container, pid } = survived;
+        let Survived {
+            container,
+            directory,
+            pid,
+        } = survived;
         self.launcher
-            .take_back(container.clone(), pid, ctx.address());
+            .take_back(container.clone(), &directory, pid, ctx.address());
         let result = Ok(pid);
         self.handle_input(Input::Launched { container, result }, ctx);
     }

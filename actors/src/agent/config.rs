@@ -9,6 +9,7 @@ use std::time::Duration;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
+pub use super::containerizer::config::{ContainerizerConfig, LauncherKind};
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 use crate::election::Masters;
 
@@ -67,6 +68,8 @@ pub struct AgentConfig {
     pub executor_environment_variables: Option<BTreeMap<String, String>>,
     /// Whether tasks run as their framework's or command's user.
     pub switch_user: bool,
+    /// How containers are isolated.
+    pub containerizer: ContainerizerConfig,
     /// What becomes of what an earlier run has left.
     pub recover: Recover,
     /// How the agent may differ from what it was.

@@ -1,23 +1,27 @@
-//! The posix launcher: starts containers as process groups of their own and reports their end.
-//! Does not know what runs in them.
+//! Starts containers, waits for them and reports their end: keeps the list of those that run.
+//! Does not know what runs in them, nor how they are isolated: `containerizer` does.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use actix::{Addr, Message};
 use nix::unistd::{Uid, User};
+use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Input, Launch};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
-use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
+use super::containerizer::isolator::Container as Isolated;
+use super::containerizer::start::Started;
+use super::containerizer::{self, MesosContainerizer};
 use super::fetcher::{Fetcher, Wanted};
 use super::process_tree;
 use super::sandbox::{self, Owner};
@@ -31,13 +35,14 @@ const STACK_BYTES: usize = 256 * 1024;
 #[rtype(result = "()")]
 pub(super) struct Spawned {
     pub(super) container: ContainerId,
-    result: Result<(u32, Child), String>,
+    result: Result<Box<(Started, Isolated)>, String>,
 }
 
 enum Job {
     Launch(Box<Launch>, Fetching, Addr<AgentActor>),
     /// Its sandbox has all that was to be fetched.
     Start(Box<Launch>, Prepared, Addr<AgentActor>),
+    Update(ContainerId, Box<ContainerResources>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
     LinkLatest(AgentId),
 }
@@ -48,66 +53,92 @@ struct Fetching {
     stop: oneshot::Receiver<()>,
     /// Takes the job that follows.
     then: mpsc::Sender<Job>,
+    /// Set once the container is to be killed.
+    killed: Arc<AtomicBool>,
 }
 
 /// A sandbox that is ready for its container.
 struct Prepared {
     owner: Option<Owner>,
     output: sandbox::Output,
+    /// Set once the container is to be killed.
+    killed: Arc<AtomicBool>,
 }
 
 /// What is known of a container that has not ended.
 enum Container {
     /// Ordered; no process yet. What is fetched for it is dropped with `fetching`.
     Starting {
-        killed: bool,
+        /// Set once it is to be killed.
+        killed: Arc<AtomicBool>,
         fetching: Option<oneshot::Sender<()>>,
     },
-    /// Its process, the leader of its group.
-    Running(u32),
+    /// It has processes.
+    Running {
+        /// The first one, the leader of its group.
+        pid: u32,
+        /// What may end it; aborted with it.
+        watches: Vec<JoinHandle<()>>,
+    },
 }
 
 /// Starts, kills and waits for containers; directories and processes are made on its own thread,
 /// so that a slow disk delays no status update.
 pub(super) struct Launcher {
     jobs: mpsc::Sender<Job>,
+    containerizer: Arc<MesosContainerizer>,
     containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
 }
 
 impl Launcher {
     /// Starts the thread; must be called within the runtime that is to wait for the processes.
-    pub(super) fn start(work_dir: &Path, fetcher: Fetcher) -> std::io::Result<Self> {
+    pub(super) fn start(
+        work_dir: &Path,
+        fetcher: Fetcher,
+        containerizer: Arc<MesosContainerizer>,
+    ) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
         let runtime = tokio::runtime::Handle::current();
         let work_dir = work_dir.to_owned();
+        let its = containerizer.clone();
         std::thread::Builder::new()
             .name("launcher".into())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _entered = runtime.enter();
-                work(&orders, &work_dir, &fetcher);
+                work(&orders, &work_dir, &fetcher, &its);
             })?;
         Ok(Launcher {
             jobs,
+            containerizer,
             containers: Rc::default(),
         })
     }
 
     pub(super) fn launch(&self, launch: Launch, actor: Addr<AgentActor>) {
+        let killed = Arc::new(AtomicBool::new(false));
         let (fetching, stop) = oneshot::channel();
-        let then = self.jobs.clone();
         let starting = Container::Starting {
-            killed: false,
+            killed: killed.clone(),
             fetching: Some(fetching),
         };
+        let container = launch.container.clone();
         self.containers
             .borrow_mut()
-            .insert(launch.container.clone(), starting);
-        let container = launch.container.clone();
-        let job = Job::Launch(Box::new(launch), Fetching { stop, then }, actor.clone());
+            .insert(container.clone(), starting);
+        let then = self.jobs.clone();
+        let fetching = Fetching { stop, then, killed };
+        let job = Job::Launch(Box::new(launch), fetching, actor.clone());
         if self.jobs.send(job).is_err() {
             let result = Err("the launcher's thread has ended".to_owned());
             actor.do_send(Spawned { container, result });
+        }
+    }
+
+    /// Changes what a container may use, after all that was ordered before.
+    pub(super) fn update(&self, container: ContainerId, resources: Box<ContainerResources>) {
+        if self.jobs.send(Job::Update(container, resources)).is_err() {
+            tracing::error!("the launcher's thread has ended");
         }
     }
 
@@ -126,83 +157,134 @@ impl Launcher {
         }
     }
 
-    /// Kills a container: its group, and whatever its processes have started.
+    /// Kills a container, with whatever its processes have started.
     pub(super) fn kill(&self, container: &ContainerId) {
         match self.containers.borrow_mut().get_mut(container) {
             Some(Container::Starting { killed, fetching }) => {
-                *killed = true;
+                killed.store(true, Ordering::Relaxed);
                 fetching.take();
             }
-            Some(Container::Running(pid)) => process_tree::kill(*pid),
+            Some(Container::Running { pid, .. }) => self.containerizer.kill(container, *pid),
             None => {}
         }
     }
 
     /// Takes over a process that an earlier run of the agent has started: its end will be told to
     /// the actor, though not how it ended, as only its parent hears of that.
-    pub(super) fn take_back(&self, container: ContainerId, pid: u32, actor: Addr<AgentActor>) {
-        let running = Container::Running(pid);
+    pub(super) fn take_back(
+        &self,
+        container: ContainerId,
+        directory: &str,
+        pid: u32,
+        actor: Addr<AgentActor>,
+    ) {
+        let isolated = containerizer::recovered(container.clone(), directory);
+        self.containerizer.recover(&isolated);
+        let watches = self.watch(&isolated, &actor);
+        let running = Container::Running { pid, watches };
         self.containers
             .borrow_mut()
             .insert(container.clone(), running);
-        let containers = self.containers.clone();
+        let end = self.end(container.clone(), pid, actor);
         actix::spawn(async move {
             if let Err(error) = process_tree::ended(pid).await {
                 tracing::error!(%container, %error, "cannot wait for a container");
             }
-            containers.borrow_mut().remove(&container);
-            process_tree::kill_group(pid);
-            let status = None;
-            actor.do_send(Tell(Input::Exited { container, status }));
+            end(None).await;
         });
     }
 
     /// Takes over a started process: its end will be told to the actor.
     pub(super) fn adopt(&self, spawned: Spawned, actor: Addr<AgentActor>) -> Result<u32, String> {
         let container = spawned.container;
-        let (pid, mut child) = match spawned.result {
-            Ok(started) => started,
+        let (started, isolated) = match spawned.result {
+            Ok(started) => *started,
             Err(why) => {
                 self.containers.borrow_mut().remove(&container);
                 return Err(why);
             }
         };
+        let Started { pid, mut child, .. } = started;
+        let watches = self.watch(&isolated, &actor);
+        let running = Container::Running { pid, watches };
         let before = self
             .containers
             .borrow_mut()
-            .insert(container.clone(), Container::Running(pid));
-        if matches!(before, Some(Container::Starting { killed: true, .. })) {
-            process_tree::kill(pid);
+            .insert(container.clone(), running);
+        if let Some(Container::Starting { killed, .. }) = before
+            && killed.load(Ordering::Relaxed)
+        {
+            self.containerizer.kill(&container, pid);
         }
-        let containers = self.containers.clone();
+        let end = self.end(container.clone(), pid, actor);
         actix::spawn(async move {
-            let status = child.wait().await;
-            // The process id may belong to another process from now on.
-            containers.borrow_mut().remove(&container);
-            process_tree::kill_group(pid);
-            let status = match status {
+            let status = match child.wait().await {
                 Ok(status) => Some(status.into_raw()),
                 Err(error) => {
                     tracing::error!(%container, %error, "cannot wait for a container");
                     None
                 }
             };
-            actor.do_send(Tell(Input::Exited { container, status }));
+            end(status).await;
         });
         Ok(pid)
+    }
+
+    /// Tells the actor when a container uses more than it may.
+    fn watch(&self, isolated: &Isolated, actor: &Addr<AgentActor>) -> Vec<JoinHandle<()>> {
+        let watches = self.containerizer.watches(isolated).into_iter();
+        let spawned = watches.map(|watch| {
+            let (container, actor) = (isolated.id.clone(), actor.clone());
+            actix::spawn(async move {
+                let limitation = watch.await;
+                actor.do_send(Tell(Input::Limited {
+                    container,
+                    limitation,
+                }));
+            })
+        });
+        spawned.collect()
+    }
+
+    /// What is to be done once a container's first process has ended: nothing of it is left when
+    /// the actor hears of it.
+    fn end(
+        &self,
+        container: ContainerId,
+        pid: u32,
+        actor: Addr<AgentActor>,
+    ) -> impl AsyncFnOnce(Option<i32>) + 'static {
+        let (containers, containerizer) = (self.containers.clone(), self.containerizer.clone());
+        async move |status| {
+            // The process id may belong to another process from now on.
+            let ended = containers.borrow_mut().remove(&container);
+            if let Some(Container::Running { watches, .. }) = ended {
+                watches.iter().for_each(JoinHandle::abort);
+            }
+            containerizer.destroy(&container, Some(pid)).await;
+            actor.do_send(Tell(Input::Exited { container, status }));
+        }
     }
 }
 
 /// The launcher's thread: jobs in the order they came, until the actor is gone.
-fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path, fetcher: &Fetcher) {
+fn work(
+    orders: &mpsc::Receiver<Job>,
+    work_dir: &Path,
+    fetcher: &Fetcher,
+    containerizer: &Arc<MesosContainerizer>,
+) {
     for job in orders {
         match job {
-            Job::Launch(launch, fetching, actor) => match prepare(&launch) {
-                Ok(prepared) if launch.uris.is_empty() => start(&launch, prepared, &actor),
+            Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
+                Ok(prepared) if launch.uris.is_empty() => {
+                    start(&launch, prepared, containerizer, actor);
+                }
                 Ok(prepared) => fetch(fetcher, launch, prepared, fetching, actor),
-                Err(why) => report(&launch, Err(why), &actor),
+                Err(why) => tell(&launch, Err(why), &actor),
             },
-            Job::Start(launch, prepared, actor) => start(&launch, prepared, &actor),
+            Job::Start(launch, prepared, actor) => start(&launch, prepared, containerizer, actor),
+            Job::Update(container, resources) => containerizer.update(&container, &resources),
             Job::Volumes(order, actor) => {
                 let result = volumes::update(&order);
                 let container = order.container;
@@ -218,7 +300,7 @@ fn work(orders: &mpsc::Receiver<Job>, work_dir: &Path, fetcher: &Fetcher) {
 }
 
 /// Makes the sandbox, and shows volumes in it.
-fn prepare(launch: &Launch) -> Result<Prepared, String> {
+fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
     let output = sandbox::make(&directory, owner)
@@ -226,7 +308,11 @@ fn prepare(launch: &Launch) -> Result<Prepared, String> {
     for link in &launch.volumes {
         volumes::show(&directory, link)?;
     }
-    Ok(Prepared { owner, output })
+    Ok(Prepared {
+        owner,
+        output,
+        killed: killed.clone(),
+    })
 }
 
 /// Fetches what the container needs, which may take long; other launches go on meanwhile.
@@ -234,9 +320,10 @@ fn fetch(
     fetcher: &Fetcher,
     launch: Box<Launch>,
     prepared: Prepared,
-    Fetching { stop, then }: Fetching,
+    fetching: Fetching,
     actor: Addr<AgentActor>,
 ) {
+    let Fetching { stop, then, .. } = fetching;
     let wanted = Wanted {
         uris: launch.uris.clone(),
         sandbox: launch.directory.clone(),
@@ -250,53 +337,64 @@ fn fetch(
             _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
         };
         if let Err(why) = fetched {
-            return report(&launch, Err(why), &actor);
+            return tell(&launch, Err(why), &actor);
         }
         if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
             && let Job::Start(launch, _, actor) = job
         {
             let why = "the launcher's thread has ended".to_owned();
-            report(&launch, Err(why), &actor);
+            tell(&launch, Err(why), &actor);
         }
     });
 }
 
-fn start(launch: &Launch, prepared: Prepared, actor: &Addr<AgentActor>) {
-    report(launch, spawn(launch, prepared), actor);
+/// Starts the container in its sandbox. The actor is told once the container's program runs: a
+/// helper may still fail before that.
+fn start(
+    launch: &Launch,
+    prepared: Prepared,
+    containerizer: &Arc<MesosContainerizer>,
+    actor: Addr<AgentActor>,
+) {
+    let Prepared {
+        owner,
+        output,
+        killed,
+    } = prepared;
+    let is_killed = || killed.load(Ordering::Relaxed);
+    let isolated = containerizer::container(launch, owner);
+    let mut started = match containerizer.start(launch, owner, output, &is_killed) {
+        Ok(started) => started,
+        Err(why) => return tell(launch, Err(why), &actor),
+    };
+    if !started.has_helper() {
+        return tell(launch, Ok(Box::new((started, isolated))), &actor);
+    }
+    let (containerizer, launch) = (containerizer.clone(), launch.clone());
+    tokio::spawn(async move {
+        let confirmed = started.confirmed().await;
+        if confirmed.is_err() {
+            let pid = Some(started.pid);
+            containerizer.destroy(&launch.container, pid).await;
+            // It has ended; this is only what its parent owes it.
+            let _ = started.child.wait().await;
+        }
+        let result = confirmed.map(|()| Box::new((started, isolated)));
+        tell(&launch, result, &actor);
+    });
 }
 
 /// Tells the actor what became of a launch.
-fn report(launch: &Launch, result: Result<(u32, Child), String>, actor: &Addr<AgentActor>) {
+fn tell(
+    launch: &Launch,
+    result: Result<Box<(Started, Isolated)>, String>,
+    actor: &Addr<AgentActor>,
+) {
     let container = launch.container.clone();
     if let Err(error) = &result {
         tracing::warn!(%container, executor = %launch.executor, error, "not launched");
     }
     actor.do_send(Spawned { container, result });
-}
-
-fn spawn(launch: &Launch, prepared: Prepared) -> Result<(u32, Child), String> {
-    let Prepared { owner, output } = prepared;
-    let mut command = Command::new(&launch.program);
-    // The first argument is the program's own name.
-    if let Some((name, arguments)) = launch.arguments.split_first() {
-        command.arg0(name).args(arguments);
-    }
-    command
-        .env_clear()
-        .envs(&launch.environment)
-        .current_dir(&launch.directory)
-        .stdin(Stdio::null())
-        .stdout(output.stdout)
-        .stderr(output.stderr)
-        .process_group(0);
-    if let Some(Owner { uid, gid }) = owner {
-        command.uid(uid).gid(gid);
-    }
-    let child = command
-        .spawn()
-        .map_err(|error| format!("Failed to execute '{}': {error}", launch.program))?;
-    let pid = child.id().ok_or("Failed to read the process id")?;
-    Ok((pid, child))
 }
 
 /// Ids of a user to switch to; `None` when the agent runs as that user already.

@@ -4,6 +4,7 @@
 mod actor;
 mod checkpoint;
 pub mod config;
+mod containerizer;
 mod detect;
 mod fetcher;
 mod files;
@@ -21,6 +22,7 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -33,7 +35,8 @@ use nix::fcntl::{Flock, FlockArg};
 use tepui_core::agent::journal::Restored;
 use tepui_core::agent::recovery::{Resumed, resume};
 use tepui_core::agent::survivors::{self, Found};
-use tepui_core::agent::{Agent, Settings, messages::Input};
+use tepui_core::agent::{Agent, Isolation, Settings, messages::Input};
+use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 use tokio::sync::{oneshot, watch};
 
@@ -48,8 +51,12 @@ use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
+use containerizer::MesosContainerizer;
+pub use containerizer::helper::run_as_helper;
 use fetcher::Fetcher;
 use journal::Journal;
+use launcher::Launcher;
+use usage::Usage;
 
 /// The file, below the work directory, that is locked while an agent uses it.
 const LOCK: &str = "meta/agent.lock";
@@ -69,6 +76,9 @@ pub enum RunError {
     /// `--attributes` cannot be read.
     #[error("cannot read --attributes: {0}")]
     Attributes(String),
+    /// `--isolation`, `--launcher` or what they need is not right.
+    #[error("cannot isolate containers: {0}")]
+    Isolation(String),
     /// Another agent uses the work directory.
     #[error("another agent uses the work directory {0} ({1}); give each agent one of its own")]
     InUse(PathBuf, Errno),
@@ -201,13 +211,19 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let listener = listen(&config, &restored)?;
     let address = listener.local_addr()?;
     let told = advertise::address(address, &config.hostname);
-    let settings = settings(&config, &work_dir, told)?;
+    let containerizer = MesosContainerizer::open(&config.containerizer, &work_dir);
+    let containerizer = Arc::new(containerizer.map_err(RunError::Isolation)?);
+    let mut settings = settings(&config, &work_dir, told)?;
+    settings.isolation = containerizer.abilities();
     let recovered = checkpoint::recover(&work_dir, &settings.info.resources)?;
-    let (restored, left) = take_over(&config, &settings, restored, &work_dir)?;
+    let (restored, left) = take_over(&config, &settings, restored, &work_dir, &containerizer)?;
     say_what_is_left(&restored, &left);
     left.orphans
         .iter()
         .for_each(|leader| process_tree::kill_group(*leader));
+    let running = left.running.keys().cloned().collect();
+    containerizer.destroy_others(&running).await;
+    let directories = directories(&restored);
     tracing::info!(%address, resources = %shown(&settings.info), "agent started");
 
     let (ended, has_ended) = oneshot::channel();
@@ -217,10 +233,11 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let leader = finder.leader();
     let fetcher = Fetcher::start(config.fetcher(&work_dir)).map_err(RunError::Fetcher)?;
     let fetches = fetcher.figures();
-    let agent = AgentActor::new(core, clock, finder, &work_dir, fetcher, journal, ended)?;
+    let launcher = Launcher::start(&work_dir, fetcher, containerizer.clone())?;
+    let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
-    take_up(&actor, left, config.recover);
+    take_up(&actor, left, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
@@ -230,7 +247,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         http::Shared {
             actor: actor.clone(),
             snapshot,
-            usage: Arc::default(),
+            usage: Arc::new(Usage::of(containerizer)),
             next: Arc::default(),
             flags: Arc::new(config.flags.clone()),
             address,
@@ -290,6 +307,7 @@ fn take_over(
     settings: &Settings,
     restored: Restored,
     work_dir: &Path,
+    containerizer: &MesosContainerizer,
 ) -> Result<(Restored, Found), RunError> {
     let policy = match config.recover {
         Recover::Reconnect => Some(config.reconfiguration_policy),
@@ -301,7 +319,7 @@ fn take_over(
     };
     Ok(match resume(restored, settings, policy).map_err(refused)? {
         Resumed::GoesOn(restored) => {
-            let left = processes::find(work_dir, &restored.survivors());
+            let left = containerizer.find(work_dir, &restored.survivors());
             (restored, left)
         }
         Resumed::AfterReboot(restored) => {
@@ -351,10 +369,26 @@ fn say_what_is_left(restored: &Restored, left: &Found) {
     }
 }
 
+/// The sandboxes of containers that may have outlived an earlier run.
+fn directories(restored: &Restored) -> BTreeMap<ContainerId, String> {
+    let known = restored.survivors().into_iter();
+    known.map(|it| (it.container, it.directory)).collect()
+}
+
 /// Tells the agent which containers have outlived its earlier run, before anybody else can.
-fn take_up(actor: &Addr<AgentActor>, left: Found, recover: Recover) {
+fn take_up(
+    actor: &Addr<AgentActor>,
+    left: Found,
+    directories: &BTreeMap<ContainerId, String>,
+    recover: Recover,
+) {
     for (container, pid) in left.running {
-        actor.do_send(Survived { container, pid });
+        let directory = directories.get(&container).cloned().unwrap_or_default();
+        actor.do_send(Survived {
+            container,
+            directory,
+            pid,
+        });
     }
     for container in left.ended {
         let status = None;
@@ -413,6 +447,7 @@ fn settings(
             .unwrap_or_default(),
         libprocess_ip: std::env::var("LIBPROCESS_IP").ok(),
         switch_user: config.switch_user,
+        isolation: Isolation::default(),
         registration_backoff_factor: config.registration_backoff_factor,
         executor_registration_timeout: config.executor_registration_timeout,
         executor_shutdown_grace_period: config.executor_shutdown_grace_period,

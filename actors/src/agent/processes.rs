@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use tepui_core::agent::survivors::{Found, Process, Survivor, sort};
+use tepui_core::agent::survivors::Process;
 
 /// The variable that names the sandbox.
 const SANDBOX: &[u8] = b"MESOS_SANDBOX=";
@@ -14,14 +14,9 @@ const SANDBOX: &[u8] = b"MESOS_SANDBOX=";
 const GROUP: usize = 5;
 const STARTED: usize = 22;
 
-/// Looks for the processes of all containers of this work directory.
-pub(super) fn find(work_dir: &Path, expected: &[Survivor]) -> Found {
-    sort(&processes(work_dir), expected)
-}
-
 /// All processes with a sandbox below the work directory. Those that end meanwhile, and those of
 /// users whose environment may not be read, are not seen.
-fn processes(work_dir: &Path) -> Vec<Process> {
+pub(super) fn all(work_dir: &Path) -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -43,7 +38,11 @@ fn process(pid: u32, work_dir: &Path) -> Option<Process> {
     if !below.starts_with(b"/") {
         return None;
     }
-    let sandbox = String::from_utf8(sandbox.to_vec()).ok()?;
+    named(pid, String::from_utf8(sandbox.to_vec()).ok()?)
+}
+
+/// A process that is known to belong to a sandbox, if it has not ended.
+pub(super) fn named(pid: u32, sandbox: String) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     parse(pid, &stat, sandbox)
 }
@@ -72,6 +71,7 @@ fn parse(pid: u32, stat: &str, sandbox: String) -> Option<Process> {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use tepui_core::agent::survivors::{Found, Survivor, sort};
     use tepui_core::ids::ContainerId;
 
     use super::*;
@@ -110,13 +110,13 @@ mod tests {
             directory: sandbox.to_str().unwrap().to_owned(),
             pid: None,
         };
-        let found = find(dir.path(), std::slice::from_ref(&survivor));
+        let found = sort(&all(dir.path()), std::slice::from_ref(&survivor));
         assert_eq!(found.running[&survivor.container], child.id());
         // A directory whose name only begins like it is another one.
         let other = dir.path().join("slav");
-        assert_eq!(find(&other, &[]), Found::default());
+        assert_eq!(sort(&all(&other), &[]), Found::default());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(find(dir.path(), &[survivor]).ended.len(), 1);
+        assert_eq!(sort(&all(dir.path()), &[survivor]).ended.len(), 1);
     }
 }

@@ -10,7 +10,7 @@ use tepui_core::agent::recovery::ReconfigurationPolicy;
 use super::error::FlagError;
 use super::start::log_level;
 use super::values::Values;
-use super::{Startup, host};
+use super::{Startup, containers, host};
 use crate::agent::config::{AgentConfig, BOOT_ID, Recover};
 use crate::election::Masters;
 
@@ -56,6 +56,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period")?,
         executor_environment_variables: executor_environment(&values)?,
         switch_user: values.bool("switch_user")?,
+        containerizer: containers::config(&values)?,
         recover: recover(&values)?,
         reconfiguration_policy: reconfiguration_policy(&values)?,
         recovery_timeout: values.duration("recovery_timeout")?,

@@ -10,6 +10,7 @@
 
 mod agent;
 mod allocation;
+mod containers;
 mod error;
 mod help;
 mod host;

@@ -462,8 +462,16 @@ fn agent_errors_say_what_would_be_right() {
             &["every value is a string"],
         ),
         (
-            &["--isolation=cgroups/cpu"],
-            &["'isolation'", "'posix/cpu,posix/mem'"],
+            &["--master=a:1", "--work_dir=/tmp/x", "--launcher=docker"],
+            &["'launcher'", "'posix' or 'linux'"],
+        ),
+        (
+            &["--master=a:1", "--work_dir=/tmp/x", "--cgroups_root=../x"],
+            &["'cgroups_root'", "without '..'"],
+        ),
+        (
+            &["--master=a:1", "--work_dir=/tmp/x", "--isolation=a,b,a"],
+            &["'isolation'", "none of them twice"],
         ),
         (
             &["--master=a:1", "--work_dir=/tmp/x", "--recover=never"],

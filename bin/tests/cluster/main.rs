@@ -23,6 +23,7 @@ mod executors;
 mod failover;
 mod fetcher;
 mod groups;
+mod isolation;
 mod marathon;
 mod marathon_crashes;
 mod metrics;

@@ -15,8 +15,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use tepui_core::agent::Settings;
 use tepui_core::agent::recovery::recover;
+use tepui_core::agent::{Isolation, Settings};
 use tepui_core::resources::Resources;
 use tepui_core::time::Mono;
 use tepui_protocol::checkpoint::ResourcesAndOperations;
@@ -365,6 +365,7 @@ fn settings(options: &Options) -> Result<Settings, Error> {
         executor_environment: Default::default(),
         libprocess_ip: None,
         switch_user: false,
+        isolation: Isolation::default(),
         registration_backoff_factor: options.backoff,
         executor_registration_timeout: Duration::from_secs(60),
         executor_shutdown_grace_period: Duration::from_secs(5),

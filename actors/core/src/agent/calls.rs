@@ -9,7 +9,7 @@ use tepui_protocol::v1::{TaskState, TaskStatus, task_status::Reason};
 
 use super::executors::shutdown_event;
 use super::messages::{Answer, ConnectionId, Effect, Token};
-use super::model::{ExecutorState, FrameworkState};
+use super::model::{ExecutorState, FrameworkState, is_terminal};
 use super::registration::Link;
 use super::updates::AgentStatus;
 use super::{Agent, HEARTBEAT_INTERVAL, Life, Timer};
@@ -258,6 +258,10 @@ impl Agent {
         if self.is_settled(framework_id, executor_id, &status) {
             return self.acknowledge_to_executor(framework_id, executor_id, &status, out);
         }
+        if is_terminal(status.state()) && self.is_limited(framework_id, executor_id) {
+            // It only saw its task being killed; the agent knows why, and says so.
+            return self.acknowledge_to_executor(framework_id, executor_id, &status, out);
+        }
         let task = TaskId::from(&status.task_id);
         let framework = self.frameworks.get(framework_id);
         let is_unknown = framework.is_some_and(|known| known.executor_of(&task).is_none());
@@ -276,6 +280,14 @@ impl Agent {
             },
             out,
         );
+    }
+
+    /// Whether an executor is being ended because its container used more than it may.
+    fn is_limited(&self, framework: &FrameworkId, executor: &ExecutorId) -> bool {
+        let termination = self
+            .executor(framework, executor)
+            .and_then(|known| known.termination.as_ref());
+        termination.is_some_and(|why| !why.limited.is_empty())
     }
 
     /// Whether this update was the framework's already, with the task it ended: the executor has

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tepui_protocol::v1::{self, CommandInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
 
 use super::model::ExecutorKind;
-use super::{Settings, paths};
+use super::{Isolation, Settings, paths};
 use crate::ids::AgentId;
 
 /// CPUs the agent's own executor of a command gets beside its task's.
@@ -197,7 +197,11 @@ pub(super) fn shutdown_grace(info: &ExecutorInfo, settings: &Settings) -> Durati
 }
 
 /// What of a command or container this agent cannot do yet; refused rather than ignored.
-pub(super) fn unsupported(command: &CommandInfo, info: &ExecutorInfo) -> Option<String> {
+pub(super) fn unsupported(
+    command: &CommandInfo,
+    info: &ExecutorInfo,
+    isolation: Isolation,
+) -> Option<String> {
     let variables = command
         .environment
         .iter()
@@ -220,15 +224,87 @@ pub(super) fn unsupported(command: &CommandInfo, info: &ExecutorInfo) -> Option<
         .is_some_and(|mesos| mesos.image.is_some());
     for (present, field) in [
         (image, "mesos.image"),
-        (!container.volumes.is_empty(), "volumes"),
         (!container.network_infos.is_empty(), "network_infos"),
         (container.hostname.is_some(), "hostname"),
-        (container.linux_info.is_some(), "linux_info"),
-        (container.rlimit_info.is_some(), "rlimit_info"),
         (container.tty_info.is_some(), "tty_info"),
     ] {
         if present {
             return Some(format!("'ContainerInfo.{field}' is not supported yet"));
+        }
+    }
+    not_isolated(container, isolation)
+}
+
+/// What of a container needs an isolator that this agent does not use.
+fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<String> {
+    use v1::volume::source::Type;
+    let source = |volume: &v1::Volume| volume.source.as_ref().map(|source| source.r#type());
+    let volumes = || container.volumes.iter();
+    let is_known = |volume: &v1::Volume| {
+        let known = [Type::HostPath, Type::SandboxPath];
+        source(volume).is_none_or(|kind| known.contains(&kind))
+    };
+    if !volumes().all(is_known) {
+        let why = "'ContainerInfo.volumes' with this type of 'source' are not supported yet, \
+                   expected HOST_PATH or SANDBOX_PATH";
+        return Some(why.to_owned());
+    }
+    if volumes().any(|volume| volume.image.is_some()) {
+        return Some("'ContainerInfo.volumes' with an 'image' are not supported yet".to_owned());
+    }
+    let linux = container.linux_info.as_ref();
+    #[allow(
+        deprecated,
+        reason = "still part of the API, and older frameworks use it"
+    )]
+    let has_capabilities = |linux: &v1::LinuxInfo| {
+        linux.capability_info.is_some()
+            || linux.bounding_capabilities.is_some()
+            || linux.effective_capabilities.is_some()
+    };
+    let has_ipc = |linux: &v1::LinuxInfo| linux.ipc_mode.is_some() || linux.shm_size.is_some();
+    if linux.is_some_and(|linux| linux.seccomp.is_some()) {
+        return Some("'ContainerInfo.linux_info.seccomp' is not supported yet".to_owned());
+    }
+    let on_host = |volume: &v1::Volume| source(volume) != Some(Type::SandboxPath);
+    let in_sandbox = |volume: &v1::Volume| source(volume) == Some(Type::SandboxPath);
+    for (asked, can, field, isolator) in [
+        (
+            container.rlimit_info.is_some(),
+            isolation.rlimits,
+            "rlimit_info",
+            "posix/rlimits",
+        ),
+        (
+            linux.is_some_and(has_capabilities),
+            isolation.capabilities,
+            "linux_info",
+            "linux/capabilities",
+        ),
+        (
+            linux.is_some_and(has_ipc),
+            isolation.ipc,
+            "linux_info",
+            "namespaces/ipc",
+        ),
+        (
+            volumes().any(on_host),
+            isolation.host_paths,
+            "volumes",
+            "volume/host_path",
+        ),
+        (
+            volumes().any(in_sandbox),
+            isolation.sandbox_paths,
+            "volumes",
+            "volume/sandbox_path",
+        ),
+    ] {
+        if asked && !can {
+            return Some(format!(
+                "'ContainerInfo.{field}' needs the isolator '{isolator}', which this agent does \
+                 not use (see --isolation)"
+            ));
         }
     }
     None

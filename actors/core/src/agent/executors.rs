@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tepui_protocol::link::AgentToMaster;
 use tepui_protocol::v1::executor::{Event, event};
-use tepui_protocol::v1::{TaskState, task_status::Reason};
+use tepui_protocol::v1::{self, TaskState, task_status::Reason};
 
-use super::messages::{ConnectionId, Effect};
+use super::messages::{ConnectionId, Effect, Limitation};
 use super::model::{
     Executor, ExecutorKind, ExecutorState, FrameworkState, MAX_COMPLETED_FRAMEWORKS, Termination,
 };
@@ -40,6 +40,7 @@ impl Agent {
                     let limit = now.mono + again;
                     let timer = Timer::Subscribe(container.clone());
                     self.timers.set(timer, limit);
+                    self.update_container(&framework, &id, out);
                     return;
                 }
                 // It was told to end before there was a process to tell.
@@ -49,6 +50,7 @@ impl Agent {
             }
             Err(why) => {
                 executor.termination.get_or_insert_with(|| Termination {
+                    limited: Vec::new(),
                     state: TaskState::TaskFailed,
                     reason: Reason::ContainerLaunchFailed,
                     message: format!("Failed to launch container: {why}"),
@@ -106,6 +108,34 @@ impl Agent {
         self.remove_framework_when_idle(&framework_id);
     }
 
+    /// A container used more than it may: what is left of its tasks fails with it.
+    pub(super) fn container_limited(
+        &mut self,
+        container: &ContainerId,
+        limitation: Limitation,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((framework, id)) = self.containers.get(container).cloned() else {
+            return;
+        };
+        let Some(executor) = self.executor_mut(&framework, &id) else {
+            return;
+        };
+        tracing::warn!(
+            %framework, executor = %id, %container, reason = limitation.reason.as_str_name(),
+            "the container used more than it may; it is killed"
+        );
+        executor.termination = Some(Termination {
+            state: TaskState::TaskFailed,
+            reason: limitation.reason,
+            message: limitation.message,
+            limited: limitation.resources,
+        });
+        executor.state = ExecutorState::Terminating(executor.connection());
+        self.timers.cancel(&Timer::Subscribe(container.clone()));
+        out.push(Effect::Kill(container.clone()));
+    }
+
     /// An executor has not subscribed in time.
     pub(super) fn subscribe_overdue(&mut self, container: &ContainerId, out: &mut Vec<Effect>) {
         let first = duration_text(self.settings.executor_registration_timeout);
@@ -132,6 +162,7 @@ impl Agent {
         };
         tracing::warn!(%framework, executor = %id, %container, "{message}; it is killed");
         executor.termination = Some(Termination {
+            limited: Vec::new(),
             state: TaskState::TaskFailed,
             reason,
             message,
@@ -348,6 +379,12 @@ impl Agent {
                 "Executor terminated",
             ),
         };
+        let limited = match &executor.termination {
+            Some(why) if !why.limited.is_empty() => Some(Box::new(v1::TaskResourceLimitation {
+                resources: why.limited.clone(),
+            })),
+            _ => None,
+        };
         let queued = executor.queued.iter().flat_map(|queued| queued.tasks());
         let tasks: Vec<TaskId> = executor
             .launched
@@ -364,6 +401,10 @@ impl Agent {
                 reason,
                 message,
             });
+            let status = v1::TaskStatus {
+                limitation: limited.clone(),
+                ..status
+            };
             self.update(now, framework, status, out);
         }
     }

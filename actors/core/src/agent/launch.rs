@@ -11,6 +11,7 @@ use tepui_protocol::v1::executor::{Event, event};
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState, TaskStatus};
 
+use super::container_resources::ContainerResources;
 use super::messages::{Effect, Launch};
 use super::model::{
     Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
@@ -219,6 +220,7 @@ impl Agent {
             && !order.launch_executor;
         self.enqueue(order);
         if joins {
+            self.update_container(&order.framework_id, &order.executor_id, out);
             self.add_links(&order.framework_id, &order.executor_id, out);
         }
         self.deliver(&order.framework_id, &order.executor_id, out);
@@ -401,7 +403,7 @@ impl Agent {
     ) -> Result<Launch, String> {
         let info = &order.executor;
         let command = executor_info::command(info, order.kind, &self.settings);
-        if let Some(why) = executor_info::unsupported(&command, info) {
+        if let Some(why) = executor_info::unsupported(&command, info, self.settings.isolation) {
             return Err(why);
         }
         let (program, arguments) = executor_info::argv(&command)?;
@@ -425,6 +427,8 @@ impl Agent {
             environment,
             user: self.settings.switch_user.then(own_user),
             volumes: self.first_links(info, &order.work)?,
+            resources: ContainerResources::at_launch(info, order.work.tasks()),
+            info: info.container.clone(),
             uris: command.uris,
         })
     }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
-use tepui_protocol::v1::{command_info, executor};
+use tepui_protocol::v1::{self, command_info, executor};
 
+use super::container_resources::ContainerResources;
 use super::volumes::{Volume, VolumeLink, VolumesUpdate};
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId};
 
@@ -59,7 +60,14 @@ pub enum Input {
         /// Its process id, or why there is none.
         result: Result<u32, String>,
     },
-    /// A container's process ended.
+    /// A container used more than it may: it is to be ended.
+    Limited {
+        /// The container.
+        container: ContainerId,
+        /// What it used too much of.
+        limitation: Limitation,
+    },
+    /// A container's process ended, and nothing is left of what it has started.
     Exited {
         /// The container.
         container: ContainerId,
@@ -100,8 +108,19 @@ pub enum Answer {
     Refused(u16, String),
 }
 
+/// Why a container is ended that used more than it may (Mesos: `ContainerLimitation`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limitation {
+    /// What its tasks' last updates give as their reason.
+    pub reason: v1::task_status::Reason,
+    /// A text with the figures.
+    pub message: String,
+    /// What it used.
+    pub resources: Vec<v1::Resource>,
+}
+
 /// A process to start as an executor's container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     /// The container.
     pub container: ContainerId,
@@ -121,6 +140,10 @@ pub struct Launch {
     pub user: Option<String>,
     /// Persistent volumes to be seen in the sandbox before the program starts.
     pub volumes: Vec<VolumeLink>,
+    /// What the container is given at first.
+    pub resources: ContainerResources,
+    /// What the framework asks of the container besides.
+    pub info: Option<Box<v1::ContainerInfo>>,
     /// What is to be fetched into the sandbox before the program starts.
     pub uris: Vec<command_info::Uri>,
 }
@@ -167,12 +190,14 @@ pub enum Effect {
     Reply(Token, Answer),
     /// Start a container and report `Launched`.
     Launch(Box<Launch>),
+    /// Change what a container may use; it need not be reported.
+    UpdateContainer(ContainerId, Box<ContainerResources>),
     /// Change the links to volumes in a sandbox and report `VolumesUpdated`.
     UpdateVolumes(Box<VolumesUpdate>),
     /// Write the checkpoint of resources and operations and report `Checkpointed`; there is never
     /// more than one at a time.
     Checkpoint(Box<Checkpoint>),
-    /// Kill a container's whole process group and report `Exited` as ever.
+    /// Kill all processes of a container and report `Exited` as ever.
     Kill(ContainerId),
     /// The agent has this id: point `slaves/latest` to its directory.
     Admitted(AgentId),

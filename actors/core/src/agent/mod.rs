@@ -2,6 +2,7 @@
 //! Starts nothing itself: it returns effects.
 
 mod calls;
+pub mod container_resources;
 mod counters;
 mod drain;
 mod executor_info;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub libprocess_ip: Option<String>,
     /// Whether executors run as their command's or framework's user.
     pub switch_user: bool,
+    /// What containers can be asked for.
+    pub isolation: Isolation,
     /// Base of the random delay before attempts to reach or register with the master.
     pub registration_backoff_factor: Duration,
     /// Time a launched executor has to subscribe.
@@ -87,6 +90,23 @@ pub struct Settings {
     pub executor_reregistration_timeout: Duration,
     /// Finished executors remembered per framework.
     pub max_completed_executors_per_framework: usize,
+}
+
+/// What the isolators of an agent can do. What none of them can do is refused rather than ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// Whether what a container may use is limited, and must follow what its tasks are given.
+    pub limits: bool,
+    /// Whether `ContainerInfo.rlimit_info` is obeyed.
+    pub rlimits: bool,
+    /// Whether capabilities in `ContainerInfo.linux_info` are obeyed.
+    pub capabilities: bool,
+    /// Whether `ipc_mode` and `shm_size` in `ContainerInfo.linux_info` are obeyed.
+    pub ipc: bool,
+    /// Whether `ContainerInfo.volumes` with a `host_path` are mounted.
+    pub host_paths: bool,
+    /// Whether `ContainerInfo.volumes` with a source of type `SANDBOX_PATH` are mounted.
+    pub sandbox_paths: bool,
 }
 
 /// Names of the capabilities an agent announces.
@@ -214,6 +234,10 @@ impl Agent {
             Input::Launched { container, result } => {
                 self.container_launched(now, &container, result, out);
             }
+            Input::Limited {
+                container,
+                limitation,
+            } => self.container_limited(&container, limitation, out),
             Input::Exited { container, status } => {
                 self.container_exited(now, &container, status, out);
             }

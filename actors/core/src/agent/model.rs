@@ -105,6 +105,8 @@ pub struct Termination {
     pub reason: v1::task_status::Reason,
     /// Text given.
     pub message: String,
+    /// What its container used too much of, if that is why.
+    pub limited: Vec<v1::Resource>,
 }
 
 /// An executor.

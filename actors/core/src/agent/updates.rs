@@ -85,6 +85,7 @@ impl Agent {
             }
         };
         if is_terminal(state) {
+            self.update_container(&key.0, &executor.id, out);
             self.remove_links(&key.0, &executor.id, out);
         }
         if from_executor && taken != Taken::Full {

@@ -284,6 +284,7 @@ impl Agent {
             ExecutorState::Terminating(_) | ExecutorState::Terminated => return,
         }
         executor.termination.get_or_insert_with(|| Termination {
+            limited: Vec::new(),
             state,
             reason: Reason::ContainerUpdateFailed,
             message: format!("Failed to update resources for container: {why}"),

@@ -18,7 +18,7 @@ use super::random::Random;
 use super::world::{Clock, SECOND, World};
 use crate::agent::journal::{Restored, Survivor};
 use crate::agent::messages::{ConnectionId, Effect, Input, LinkNumber};
-use crate::agent::{Agent, Settings};
+use crate::agent::{Agent, Isolation, Settings};
 use crate::ids::ContainerId;
 use crate::resources::{Format, Quantities, Resources};
 
@@ -88,6 +88,7 @@ impl AgentHost {
             executor_environment: BTreeMap::new(),
             libprocess_ip: None,
             switch_user: false,
+            isolation: Isolation::default(),
             registration_backoff_factor: seconds(1),
             executor_registration_timeout: seconds(60),
             executor_shutdown_grace_period: seconds(5),
@@ -332,6 +333,8 @@ impl World {
                 };
                 self.after(delay, event);
             }
+            // The simulated machine limits nothing.
+            Effect::UpdateContainer(..) => {}
             Effect::UpdateVolumes(order) => {
                 let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
                 let result = match fails {

@@ -148,11 +148,14 @@ async fn select<'a>(
 ) -> Vec<Shown<'a>> {
     let live: Vec<_> = live(snapshot, wanted).collect();
     let executors: Vec<&Executor> = live.iter().map(|(_, executor)| *executor).collect();
-    let scan = shared.usage.scan(shared.clock, &executors).await;
-    let shown = live.into_iter().map(|(framework, executor)| Shown {
+    let statistics = shared.usage.statistics(shared.clock, &executors).await;
+    // One is missing only when the agent ends.
+    let statistics = statistics.into_iter().chain(std::iter::repeat(None));
+    let shown = live.into_iter().zip(statistics);
+    let shown = shown.map(|((framework, executor), statistics)| Shown {
         framework,
         executor,
-        statistics: scan.statistics(executor),
+        statistics,
     });
     shown.collect()
 }

@@ -2,7 +2,7 @@
 //! The journal's thread is played by the test.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use actix::{Actor, Addr};
 use tepui_core::agent::Agent;
@@ -17,8 +17,11 @@ use tokio::sync::mpsc as events;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::super::actor::{AgentActor, ExecutorCall, Tell};
+use super::super::config::ContainerizerConfig;
+use super::super::containerizer::MesosContainerizer;
 use super::super::fetcher::Fetcher;
 use super::super::journal::{Durable, Job, Journal, Recorded};
+use super::super::launcher::Launcher;
 use super::super::settings;
 use super::{AGENT, FRAMEWORK, config};
 use crate::clock::Clock;
@@ -138,8 +141,11 @@ impl Fixture {
         let (journal, jobs) = Journal::new();
         let (end, ended) = oneshot::channel();
         let fetcher = Fetcher::start(config.fetcher(work.path())).unwrap();
-        let actor = AgentActor::new(core, clock, finder, work.path(), fetcher, journal, end);
-        let actor = actor.unwrap();
+        let containers = ContainerizerConfig::default();
+        let containerizer = MesosContainerizer::open(&containers, work.path()).unwrap();
+        let launcher = Launcher::start(work.path(), fetcher, Arc::new(containerizer)).unwrap();
+        let actor =
+            AgentActor::new(core, clock, finder, work.path(), journal, launcher, end).unwrap();
         Fixture {
             actor: actor.start(),
             jobs,

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::config::{AgentConfig, BOOT_ID, Recover};
+use super::config::{AgentConfig, BOOT_ID, ContainerizerConfig, Recover};
 use super::{AgentHandle, run};
 use crate::election::Masters;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
@@ -66,6 +66,7 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         executor_shutdown_grace_period: Duration::from_millis(200),
         executor_environment_variables: None,
         switch_user: false,
+        containerizer: ContainerizerConfig::default(),
         recover: Recover::Reconnect,
         reconfiguration_policy: ReconfigurationPolicy::Equal,
         recovery_timeout: Duration::from_secs(900),

@@ -2,7 +2,7 @@
 //! Declares them only.
 
 use crate::flags::kind::Kind;
-use crate::flags::table::Support::{No, Only};
+use crate::flags::table::Support::{No, Only, Yes};
 use crate::flags::table::{Flag, Group, flags};
 
 flags! {
@@ -13,20 +13,21 @@ flags! {
         allowed_devices: Json, None, No, "Devices allowed by cgroups/devices.";
         appc_simple_discovery_uri_prefix: Text, Some("http://"), No, "Prefix for appc discovery.";
         appc_store_dir: Text, Some("/tmp/mesos/store/appc"), No, "Appc image store.";
-        bounding_capabilities: Json, None, No, "Default bounding Linux capabilities.";
+        bounding_capabilities: Json, None, Yes, "Capabilities that containers can get at most, as {\"capabilities\": [\"NET_RAW\"]}; needs \
+             the isolator linux/capabilities.";
         cgroups_cpu_enable_pids_and_tids_count: Bool, Some("false"), Only(&["false"]),
             "Count processes and threads in statistics.";
-        cgroups_destroy_timeout: Duration, Some("1mins"), No, "Limit for destroying a cgroup.";
-        cgroups_enable_cfs: Bool, Some("false"), Only(&["false"]),
-            "Hard cpu limits through CFS quota.";
-        cgroups_hierarchy: Text, Some("/sys/fs/cgroup"), No, "Cgroup mount root.";
-        cgroups_limit_swap: Bool, Some("false"), Only(&["false"]), "Limit memory plus swap.";
+        cgroups_destroy_timeout: Duration, Some("1mins"), Yes, "Time the processes of a container have to end once they are killed.";
+        cgroups_enable_cfs: Bool, Some("false"), Yes,
+            "Let the CPUs that a container is given be the most that it may use.";
+        cgroups_hierarchy: Text, Some("/sys/fs/cgroup"), Yes, "Where cgroups are mounted; of version 2 if the file cgroup.controllers is there.";
+        cgroups_limit_swap: Bool, Some("false"), Yes, "Count swap as memory.";
         cgroups_net_cls_primary_handle: Text, None, No, "Major net_cls handle.";
         cgroups_net_cls_secondary_handles: Text, None, No, "Range of minor handles.";
-        cgroups_root: Text, Some("mesos"), No, "Parent cgroup.";
+        cgroups_root: Text, Some("mesos"), Yes, "Name of the cgroup that holds those of the containers.";
         check_agent_port_range_only: Bool, Some("false"), Only(&["false"]),
             "Network/ports: only ports offered by the agent.";
-        container_disk_watch_interval: Duration, Some("15secs"), No, "Period of disk/du checks.";
+        container_disk_watch_interval: Duration, Some("15secs"), Yes, "Time between two looks at the disk that containers take, by disk/du.";
         container_ports_isolated_range: Text, None, No, "Network/ports: ranges to check.";
         container_ports_watch_interval: Duration, Some("30secs"), No,
             "Network/ports: check period.";
@@ -36,11 +37,11 @@ flags! {
             "Directory of CSI plugin JSON configs for volume/csi.";
         default_container_dns: Json, None, No, "DNS settings per network.";
         default_container_info: Json, None, No, "ContainerInfo used when none given.";
-        default_container_shm_size: Bytes, None, No, "/dev/shm size with own ipc namespace.";
-        disallow_sharing_agent_ipc_namespace: Bool, Some("false"), Only(&["false"]),
-            "Top containers must not share agent ipc namespace.";
-        disallow_sharing_agent_pid_namespace: Bool, Some("false"), Only(&["false"]),
-            "Top containers must not share agent pid namespace.";
+        default_container_shm_size: Bytes, None, Yes, "Size of /dev/shm for containers that have one of their own.";
+        disallow_sharing_agent_ipc_namespace: Bool, Some("false"), Yes,
+            "Refuse containers that ask for the IPC namespace of the machine.";
+        disallow_sharing_agent_pid_namespace: Bool, Some("false"), Yes,
+            "Refuse containers that ask for the pid namespace of the machine.";
         docker: Text, Some("docker"), No, "Docker binary.";
         docker_config: Json, None, No, "Default registry credentials.";
         docker_ignore_runtime: Bool, Some("false"), Only(&["false"]),
@@ -58,8 +59,9 @@ flags! {
             "State of docker/volume isolator.";
         docker_volume_chown: Bool, Some("false"), Only(&["false"]),
             "Give docker volumes to the container user.";
-        effective_capabilities | allowed_capabilities: Json, None, No,
-            "Default effective Linux capabilities.";
+        effective_capabilities | allowed_capabilities: Json, None, Yes,
+            "Capabilities of containers where the framework says nothing, as \
+             bounding_capabilities.";
         egress_burst: Bytes, None, No, "Port mapping: burst size.";
         egress_ceil_limit: Bytes, None, No, "Port mapping: burst rate.";
         egress_flow_classifier_parent: Text, Some("root"), No, "Port mapping: htb parent handle.";
@@ -67,8 +69,8 @@ flags! {
         egress_rate_per_cpu: Text, None, No, "Port mapping: egress scaled by cpu.";
         egress_unique_flow_per_container: Bool, Some("false"), Only(&["false"]),
             "Port mapping: own fq_codel flow.";
-        enforce_container_disk_quota: Bool, Some("false"), Only(&["false"]),
-            "Kill on disk overuse.";
+        enforce_container_disk_quota: Bool, Some("false"), Yes,
+            "End containers that take more disk than they may; needs the isolator disk/du.";
         enforce_container_ports: Bool, Some("false"), Only(&["false"]),
             "Network/ports: kill offenders.";
         ephemeral_ports_per_container: Port, Some("1024"), No,
@@ -86,10 +88,14 @@ flags! {
             "Port mapping: apply to running containers.";
         ingress_rate_limit_per_container: Bytes, None, No, "Port mapping: ingress bytes/s.";
         ingress_rate_per_cpu: Text, None, No, "Port mapping: ingress scaled by cpu.";
-        isolation: Text, Some("posix/cpu,posix/mem"), Only(&["posix/cpu,posix/mem"]),
-            "Isolators to use, comma list.";
-        launcher: Text, None, Only(&["posix"]),
-            "How executors are started. Only 'posix' (own process groups) in this version.";
+        isolation: Text, Some("posix/cpu,posix/mem"), Yes,
+            "Isolators to use, with commas between: filesystem/posix, filesystem/linux, posix/cpu, \
+             posix/mem, posix/rlimits, cgroups/cpu, cgroups/mem, cgroups/pids, linux/capabilities, \
+             linux/nnp, namespaces/ipc, namespaces/pid, volume/sandbox_path, volume/host_path, \
+             disk/du.";
+        launcher: Text, None, Yes,
+            "How executors are started: 'posix' as process groups of their own, 'linux' in cgroups \
+             and namespaces, which needs root.";
         lo_name: Text, None, No, "Port mapping: loopback interface.";
         maximum_egress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled egress.";
         maximum_ingress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled ingress.";
@@ -114,7 +120,7 @@ flags! {
         perf_duration: Duration, Some("10secs"), No, "Length of one perf sample.";
         perf_events: Text, None, No, "Perf events to sample.";
         perf_interval: Duration, Some("1mins"), No, "Time between perf samples.";
-        revocable_cpu_low_priority: Bool, Some("true"), No, "Low cpu shares for revocable cpus.";
+        revocable_cpu_low_priority: Bool, Some("true"), Yes, "Give CPUs that may be taken back few shares.";
         sandbox_directory: Text, Some("/mnt/mesos/sandbox"), No,
             "Sandbox path inside the container.";
         seccomp_config_dir: Text, None, No, "Seccomp profiles directory.";

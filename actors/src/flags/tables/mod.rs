@@ -22,7 +22,7 @@ pub(super) const AGENT: Table = Table {
     program: "tepui-agent",
     about: "An agent of a Tepui cluster: runs the tasks of frameworks on its machine.",
     lists: &[common::COMMON, agent::AGENT, containers::CONTAINERS],
-    // Mesos finds these out when it starts; this version has one answer.
+    // Mesos finds these out when it starts; here they are what is asked for.
     own_defaults: &[("launcher", "posix"), ("systemd_enable_support", "false")],
     build_conditional: &[
         "authenticate_http_executors",

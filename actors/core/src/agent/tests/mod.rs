@@ -4,6 +4,7 @@
 mod drain;
 mod executor_api;
 mod executors;
+mod isolation;
 mod kills;
 mod launches;
 mod operation_streams;
@@ -28,7 +29,7 @@ use super::journal::Restored;
 use super::messages::{Answer, Checkpoint, ConnectionId, Effect, Input, Launch, LinkNumber, Token};
 use super::model::Snapshot;
 use super::recovery::recover;
-use super::{Agent, Settings};
+use super::{Agent, Isolation, Settings};
 use crate::ids::ContainerId;
 use crate::time::{Mono, Now, Wall};
 
@@ -71,6 +72,7 @@ pub(super) fn settings() -> Settings {
         executor_environment: Default::default(),
         libprocess_ip: None,
         switch_user: false,
+        isolation: Isolation::default(),
         registration_backoff_factor: Duration::from_secs(1),
         executor_registration_timeout: Duration::from_secs(60),
         executor_shutdown_grace_period: Duration::from_secs(5),

@@ -1,0 +1,329 @@
+//! Both versions on trees of ordinary files, and what of each this machine's kernel has.
+//! The latter needs root and the mounts at `/sys/fs/cgroup`.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+
+/// Makes files with their parents.
+fn files(root: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+fn text(root: &Path, name: &str) -> String {
+    fs::read_to_string(root.join(name)).unwrap()
+}
+
+const ALL: &[Controller] = &[
+    Controller::Processes,
+    Controller::Cpu,
+    Controller::Memory,
+    Controller::Pids,
+];
+
+fn v1() -> (tempfile::TempDir, Arc<dyn Cgroups>) {
+    let dir = tempfile::tempdir().unwrap();
+    for subsystem in ["freezer", "cpu", "cpuacct", "memory", "pids"] {
+        files(dir.path(), &[(&format!("{subsystem}/cgroup.procs"), "")]);
+    }
+    let cgroups = open(dir.path(), "m", ALL).unwrap();
+    (dir, cgroups)
+}
+
+#[test]
+fn version_1_has_a_tree_for_each_controller() {
+    let (dir, cgroups) = v1();
+    for controller in ALL {
+        cgroups.create(*controller, "c").unwrap();
+    }
+    assert!(cgroups.create(Controller::Cpu, "c").is_err(), "it is there");
+    let entrances = cgroups.entrances(Controller::Cpu, "c");
+    let expected = ["cpu", "cpuacct"].map(|it| dir.path().join(it).join("m/c/cgroup.procs"));
+    assert_eq!(entrances, expected);
+    files(
+        dir.path(),
+        &[
+            ("cpu/m/c/cpu.shares", ""),
+            ("cpu/m/c/cpu.cfs_period_us", ""),
+            ("cpu/m/c/cpu.cfs_quota_us", ""),
+            ("memory/m/c/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("memory/m/c/memory.memsw.limit_in_bytes", ""),
+            ("memory/m/c/memory.soft_limit_in_bytes", ""),
+        ],
+    );
+    cgroups.set_cpu("c", 512, Quota::Micros(50_000)).unwrap();
+    assert_eq!(text(dir.path(), "cpu/m/c/cpu.shares"), "512");
+    assert_eq!(text(dir.path(), "cpu/m/c/cpu.cfs_period_us"), "100000");
+    assert_eq!(text(dir.path(), "cpu/m/c/cpu.cfs_quota_us"), "50000");
+    cgroups.set_soft_limit("c", 7).unwrap();
+    assert_eq!(
+        text(dir.path(), "memory/m/c/memory.soft_limit_in_bytes"),
+        "7"
+    );
+    assert_eq!(
+        cgroups.hard_limit("c").unwrap(),
+        None,
+        "the kernel's largest is none"
+    );
+}
+
+#[test]
+fn version_1_counts() {
+    let (dir, cgroups) = v1();
+    files(
+        dir.path(),
+        &[
+            ("cpuacct/m/c/cpuacct.stat", "user 250\nsystem 50\n"),
+            (
+                "cpu/m/c/cpu.stat",
+                "nr_periods 10\nnr_throttled 3\nthrottled_time 2000000000\n",
+            ),
+            ("memory/m/c/memory.usage_in_bytes", "4096\n"),
+            (
+                "memory/m/c/memory.stat",
+                "rss 1\ntotal_cache 20\ntotal_rss 30\ntotal_swap 0\n",
+            ),
+            ("pids/m/c/pids.current", "4\n"),
+        ],
+    );
+    let cpu = cgroups.cpu("c").unwrap();
+    assert_eq!((cpu.user_secs, cpu.system_secs), (2.5, 0.5));
+    assert_eq!(
+        (cpu.periods, cpu.throttled, cpu.throttled_secs),
+        (10, 3, 2.0)
+    );
+    let memory = cgroups.memory("c").unwrap();
+    assert_eq!(
+        (memory.total, memory.anonymous, memory.cache),
+        (4096, Some(30), Some(20))
+    );
+    assert_eq!((memory.swap, memory.mapped), (Some(0), None));
+    assert_eq!(cgroups.threads("c").unwrap(), 4);
+    assert!(cgroups.processes("nobody").unwrap().is_empty());
+}
+
+#[test]
+fn version_1_says_what_is_not_mounted() {
+    let dir = tempfile::tempdir().unwrap();
+    files(dir.path(), &[("freezer/cgroup.procs", "")]);
+    let why = open(dir.path(), "m", ALL).unwrap_err();
+    assert!(why.contains("'cpu' is not mounted"), "{why}");
+}
+
+fn v2() -> (tempfile::TempDir, Arc<dyn Cgroups>) {
+    let dir = tempfile::tempdir().unwrap();
+    files(
+        dir.path(),
+        &[
+            ("cgroup.controllers", "cpu memory pids"),
+            ("cgroup.subtree_control", ""),
+            ("m/cgroup.subtree_control", ""),
+        ],
+    );
+    let cgroups = open(dir.path(), "m", ALL).unwrap();
+    (dir, cgroups)
+}
+
+#[test]
+fn version_2_has_one_tree() {
+    let (dir, cgroups) = v2();
+    for level in ["", "m/"] {
+        let file = format!("{level}cgroup.subtree_control");
+        assert_eq!(text(dir.path(), &file), "+cpu +memory +pids");
+    }
+    for controller in ALL {
+        cgroups.create(*controller, "c").unwrap();
+    }
+    let entrances = cgroups.entrances(Controller::Processes, "c");
+    assert_eq!(entrances, [dir.path().join("m/c/cgroup.procs")]);
+    assert!(cgroups.entrances(Controller::Memory, "c").is_empty());
+    files(
+        dir.path(),
+        &[
+            ("m/c/cpu.weight", ""),
+            ("m/c/cpu.max", ""),
+            ("m/c/memory.low", ""),
+            ("m/c/memory.max", "max\n"),
+            ("m/c/memory.swap.max", ""),
+        ],
+    );
+    assert_eq!(cgroups.hard_limit("c").unwrap(), None);
+    cgroups.set_cpu("c", 512, Quota::Unset).unwrap();
+    assert_eq!(text(dir.path(), "m/c/cpu.weight"), "50");
+    assert_eq!(text(dir.path(), "m/c/cpu.max"), "");
+    cgroups.set_cpu("c", 2, Quota::Infinite).unwrap();
+    assert_eq!(text(dir.path(), "m/c/cpu.max"), "max 100000");
+    cgroups.set_hard_limit("c", Some(64), true).unwrap();
+    assert_eq!(text(dir.path(), "m/c/memory.swap.max").trim(), "0");
+    assert!(text(dir.path(), "m/c/memory.max").starts_with("64"));
+}
+
+#[test]
+fn version_2_counts() {
+    let (dir, cgroups) = v2();
+    files(
+        dir.path(),
+        &[
+            (
+                "m/c/cpu.stat",
+                "user_usec 2500000\nsystem_usec 500000\nnr_throttled 3\n",
+            ),
+            ("m/c/memory.current", "4096\n"),
+            ("m/c/memory.stat", "anon 30\nfile 20\n"),
+            ("m/c/pids.current", "4\n"),
+            ("m/c/cgroup.procs", "7\n8\n"),
+            ("m/c/inner/cgroup.procs", "9\n"),
+        ],
+    );
+    let cpu = cgroups.cpu("c").unwrap();
+    assert_eq!(
+        (cpu.user_secs, cpu.system_secs, cpu.throttled),
+        (2.5, 0.5, 3)
+    );
+    let memory = cgroups.memory("c").unwrap();
+    assert_eq!(
+        (memory.total, memory.anonymous, memory.cache),
+        (4096, Some(30), Some(20))
+    );
+    assert_eq!(cgroups.threads("c").unwrap(), 4);
+    assert_eq!(cgroups.processes("c").unwrap(), [7, 8, 9]);
+}
+
+#[tokio::test]
+async fn version_2_tells_of_a_limit_that_was_met_before() {
+    let (dir, cgroups) = v2();
+    files(
+        dir.path(),
+        &[
+            ("m/c/memory.events", "low 0\nmax 5\noom 1\noom_kill 1\n"),
+            ("m/c/memory.max", "64\n"),
+            ("m/c/memory.peak", "60\n"),
+            ("m/c/memory.stat", "anon 30\n"),
+        ],
+    );
+    let seen = cgroups.out_of_memory("c").await.unwrap();
+    assert_eq!((seen.limit, seen.most), (Some(64), Some(60)));
+    assert_eq!(seen.statistics, "anon 30\n");
+    assert!(cgroups.out_of_memory("nobody").await.is_err());
+}
+
+/// A shell that waits until it is in its cgroup before it runs the script.
+fn shell(entrances: &[PathBuf], script: &str) -> Child {
+    let enter: Vec<String> = entrances
+        .iter()
+        .map(|file| format!("echo 0 > {}", file.display()))
+        .collect();
+    Command::new("sh")
+        .arg("-c")
+        .arg(format!("{} && {script}", enter.join(" && ")))
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap()
+}
+
+/// Kills and looks again, as a containerizer does, until nothing is left.
+fn destroy(cgroups: &dyn Cgroups, id: &str) {
+    for _ in 0..100_000 {
+        if cgroups.processes(id).unwrap().is_empty() {
+            return;
+        }
+        cgroups.kill(id).unwrap();
+        std::thread::yield_now();
+    }
+    panic!("processes are left");
+}
+
+/// Multiplies as fast as it can, in sessions of their own, up to a number that does no harm.
+const BOMB: &str = "ulimit -u 400 2>/dev/null; \
+                    bomb() { i=0; while [ $i -lt 10 ]; do setsid sh -c \
+                    'while :; do sleep 1 & sleep 0.01; done' & i=$((i+1)); done; }; bomb; wait";
+
+fn a_bomb_is_killed(cgroups: &dyn Cgroups) {
+    cgroups.create(Controller::Processes, "bomb").unwrap();
+    let mut shell = shell(&cgroups.entrances(Controller::Processes, "bomb"), BOMB);
+    while cgroups.processes("bomb").unwrap().len() < 50 {
+        std::thread::yield_now();
+    }
+    destroy(cgroups, "bomb");
+    assert!(!shell.wait().unwrap().success());
+    // What has just ended may be on its way out.
+    while cgroups.remove(Controller::Processes, "bomb").is_err() {
+        std::thread::yield_now();
+    }
+    assert!(cgroups.processes("bomb").unwrap().is_empty());
+}
+
+fn own_root(name: &str) -> String {
+    format!("tepui-test-{name}-{}", std::process::id())
+}
+
+#[test]
+fn the_kernel_kills_a_fork_bomb_by_its_freezer() {
+    let root = own_root("v1");
+    let hierarchy = Path::new("/sys/fs/cgroup");
+    let cgroups = V1::open(hierarchy, &root, &[Controller::Processes]).unwrap();
+    a_bomb_is_killed(&cgroups);
+    fs::remove_dir(hierarchy.join("freezer").join(root)).unwrap();
+}
+
+#[test]
+fn the_kernel_kills_a_fork_bomb_by_its_cgroup() {
+    let root = own_root("v2");
+    let hierarchy = Path::new("/sys/fs/cgroup/unified");
+    let cgroups = V2::open(hierarchy, &root, &[Controller::Processes]).unwrap();
+    a_bomb_is_killed(&cgroups);
+    fs::remove_dir(hierarchy.join(root)).unwrap();
+}
+
+#[tokio::test]
+async fn the_kernel_tells_when_memory_is_used_up() {
+    let root = own_root("oom");
+    let hierarchy = Path::new("/sys/fs/cgroup");
+    let both = [Controller::Processes, Controller::Memory];
+    let cgroups = V1::open(hierarchy, &root, &both).unwrap();
+    for controller in both {
+        cgroups.create(controller, "c").unwrap();
+    }
+    cgroups.set_hard_limit("c", Some(16 << 20), false).unwrap();
+    let mut entrances = cgroups.entrances(Controller::Processes, "c");
+    entrances.extend(cgroups.entrances(Controller::Memory, "c"));
+    let told = cgroups.out_of_memory("c");
+    let mut shell = shell(&entrances, "exec tail /dev/zero");
+    let seen = told.await.unwrap();
+    assert_eq!(seen.limit, Some(16 << 20));
+    assert!(seen.most.unwrap() > 15 << 20, "{seen:?}");
+    assert!(seen.statistics.contains("total_rss"));
+    shell.wait().unwrap();
+    destroy(&cgroups, "c");
+    for (controller, subsystem) in [(both[0], "freezer"), (both[1], "memory")] {
+        while cgroups.remove(controller, "c").is_err() {
+            std::thread::yield_now();
+        }
+        fs::remove_dir(hierarchy.join(subsystem).join(&root)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_kernel_tells_of_changes_of_a_file() {
+    let root = own_root("events");
+    let hierarchy = Path::new("/sys/fs/cgroup/unified");
+    let cgroups = V2::open(hierarchy, &root, &[Controller::Processes]).unwrap();
+    cgroups.create(Controller::Processes, "c").unwrap();
+    let events = hierarchy.join(&root).join("c/cgroup.events");
+    let entrances = cgroups.entrances(Controller::Processes, "c");
+    let mut shell = shell(&entrances, "read line");
+    v2::wait_for_change(&events, |text| text.contains("populated 0"))
+        .await
+        .unwrap();
+    shell.wait().unwrap();
+    cgroups.remove(Controller::Processes, "c").unwrap();
+    fs::remove_dir(hierarchy.join(root)).unwrap();
+}

@@ -1,0 +1,244 @@
+//! Cgroups of version 2: one tree, in which a container has one cgroup for all.
+//! Makes no mount: the system has done that.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::io::Interest;
+
+use super::files::{self, kill_all, number, read, value, write};
+use super::{
+    CFS_PERIOD_US, Cgroups, Controller, CpuFigures, HardLimit, MemoryFigures, OutOfMemory, Quota,
+    Wait,
+};
+
+/// Weight of one CPU; shares of version 1 count 1024 for it. (Mesos: `cgroups2::cpu::weight`.)
+const WEIGHT_PER_CPU: u64 = 100;
+
+/// Shares of one CPU in version 1.
+const SHARES_PER_CPU: u64 = 1024;
+
+/// The largest weight that the kernel knows.
+const MAX_WEIGHT: u64 = 10_000;
+
+/// How often the state of a freezing cgroup is looked at before what runs in it is killed as it is.
+const MAX_LOOKS: usize = 10_000;
+
+/// The tree, `/sys/fs/cgroup` as a rule.
+#[derive(Debug)]
+pub(in super::super) struct V2 {
+    /// The cgroup that holds those of the containers, and no process.
+    parent: PathBuf,
+}
+
+impl V2 {
+    /// Makes the cgroup above those of the containers, and has the kernel control what is needed
+    /// in them.
+    pub(in super::super) fn open(
+        hierarchy: &Path,
+        root: &str,
+        controllers: &[Controller],
+    ) -> Result<Self, String> {
+        let parent = hierarchy.join(root);
+        fs::create_dir_all(&parent)
+            .map_err(|error| format!("cannot make the cgroup {}: {error}", parent.display()))?;
+        let wanted: Vec<String> = controllers
+            .iter()
+            .filter_map(|controller| name(*controller))
+            .map(|name| format!("+{name}"))
+            .collect();
+        let wanted = wanted.join(" ");
+        if wanted.is_empty() {
+            return Ok(V2 { parent });
+        }
+        let mut level = hierarchy.to_owned();
+        write(&level.join("cgroup.subtree_control"), &wanted)?;
+        for part in Path::new(root).components() {
+            level.push(part);
+            write(&level.join("cgroup.subtree_control"), &wanted)?;
+        }
+        Ok(V2 { parent })
+    }
+
+    fn file(&self, id: &str, name: &str) -> PathBuf {
+        self.parent.join(id).join(name)
+    }
+}
+
+/// What the kernel calls a controller; processes can be found and killed without one.
+fn name(controller: Controller) -> Option<&'static str> {
+    match controller {
+        Controller::Processes => None,
+        Controller::Cpu => Some("cpu"),
+        Controller::Memory => Some("memory"),
+        Controller::Pids => Some("pids"),
+    }
+}
+
+impl Cgroups for V2 {
+    fn create(&self, controller: Controller, id: &str) -> io::Result<()> {
+        match controller {
+            Controller::Processes => fs::create_dir(self.parent.join(id)),
+            // It is the same, and was made before.
+            Controller::Cpu | Controller::Memory | Controller::Pids => Ok(()),
+        }
+    }
+
+    fn remove(&self, controller: Controller, id: &str) -> io::Result<()> {
+        match controller {
+            Controller::Processes => files::remove(&self.parent.join(id)),
+            Controller::Cpu | Controller::Memory | Controller::Pids => Ok(()),
+        }
+    }
+
+    fn entrances(&self, controller: Controller, id: &str) -> Vec<PathBuf> {
+        match controller {
+            Controller::Processes => vec![self.file(id, "cgroup.procs")],
+            Controller::Cpu | Controller::Memory | Controller::Pids => Vec::new(),
+        }
+    }
+
+    fn processes(&self, id: &str) -> io::Result<Vec<u32>> {
+        files::processes(&self.parent.join(id))
+    }
+
+    fn kill(&self, id: &str) -> io::Result<()> {
+        let directory = self.parent.join(id);
+        if !directory.exists() {
+            return Ok(());
+        }
+        let at_once = directory.join("cgroup.kill");
+        if at_once.exists() {
+            return write(&at_once, "1").map_err(io::Error::other);
+        }
+        // Kernels before 5.14: what is frozen starts nothing, and can be killed as it is.
+        let freeze = directory.join("cgroup.freeze");
+        let freezes = write(&freeze, "1");
+        if freezes.is_ok() {
+            for _ in 0..MAX_LOOKS {
+                if value(&read(&directory.join("cgroup.events"))?, "frozen") == Some(1) {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        }
+        let processes = files::processes(&directory);
+        if let Ok(pids) = &processes {
+            kill_all(pids);
+        }
+        let thaws = write(&freeze, "0");
+        processes?;
+        freezes.and(thaws).map_err(io::Error::other)
+    }
+
+    fn set_cpu(&self, id: &str, shares: u64, quota: Quota) -> Result<(), String> {
+        let weight = (shares * WEIGHT_PER_CPU / SHARES_PER_CPU).clamp(1, MAX_WEIGHT);
+        write(&self.file(id, "cpu.weight"), &weight.to_string())?;
+        let quota = match quota {
+            Quota::Unset => return Ok(()),
+            Quota::Infinite => "max".to_owned(),
+            Quota::Micros(micros) => micros.to_string(),
+        };
+        let text = format!("{quota} {CFS_PERIOD_US}");
+        write(&self.file(id, "cpu.max"), &text)
+    }
+
+    fn set_soft_limit(&self, id: &str, bytes: u64) -> Result<(), String> {
+        write(&self.file(id, "memory.low"), &bytes.to_string())
+    }
+
+    /// Swap is counted by itself here: none at all has the effect of a common limit.
+    fn set_hard_limit(&self, id: &str, limit: HardLimit, swap: bool) -> Result<(), String> {
+        let text = limit.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+        write(&self.file(id, "memory.max"), &text)?;
+        if !swap {
+            return Ok(());
+        }
+        let swap = if limit.is_some() { "0" } else { "max" };
+        write(&self.file(id, "memory.swap.max"), swap)
+    }
+
+    fn hard_limit(&self, id: &str) -> io::Result<HardLimit> {
+        number(&self.file(id, "memory.max"))
+    }
+
+    fn cpu(&self, id: &str) -> io::Result<CpuFigures> {
+        let stat = read(&self.file(id, "cpu.stat"))?;
+        let count = |key: &str| value(&stat, key).unwrap_or(0);
+        let secs = |key: &str| count(key) as f64 / 1e6;
+        Ok(CpuFigures {
+            user_secs: secs("user_usec"),
+            system_secs: secs("system_usec"),
+            periods: count("nr_periods"),
+            throttled: count("nr_throttled"),
+            throttled_secs: secs("throttled_usec"),
+        })
+    }
+
+    fn memory(&self, id: &str) -> io::Result<MemoryFigures> {
+        let stat = read(&self.file(id, "memory.stat"))?;
+        // There is no such file where the kernel has no swap.
+        let swap = number(&self.file(id, "memory.swap.current")).ok().flatten();
+        Ok(MemoryFigures {
+            total: number(&self.file(id, "memory.current"))?.unwrap_or(0),
+            anonymous: value(&stat, "anon"),
+            cache: value(&stat, "file"),
+            mapped: value(&stat, "file_mapped"),
+            swap,
+            unevictable: value(&stat, "unevictable"),
+        })
+    }
+
+    fn threads(&self, id: &str) -> io::Result<u64> {
+        Ok(number(&self.file(id, "pids.current"))?.unwrap_or(0))
+    }
+
+    fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {
+        let directory = self.parent.join(id);
+        Box::pin(async move {
+            changed(&directory.join("memory.events"), |text| {
+                value(text, "oom").unwrap_or(0) > 0 || value(text, "oom_kill").unwrap_or(0) > 0
+            })
+            .await?;
+            let figure = |file: &str| number(&directory.join(file)).ok().flatten();
+            Ok(OutOfMemory {
+                limit: figure("memory.max"),
+                // Kernels before 5.19 do not tell the most.
+                most: figure("memory.peak").or_else(|| figure("memory.current")),
+                statistics: read(&directory.join("memory.stat"))?,
+            })
+        })
+    }
+}
+
+/// Waits until the text of a file whose changes the kernel tells of is as wanted.
+async fn changed(file: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<()> {
+    if is_wanted(&read(file)?) {
+        return Ok(());
+    }
+    let waiter = files::waiter(File::open(file)?, Interest::PRIORITY)?;
+    loop {
+        // Reading it is what makes the kernel tell of the next change.
+        if is_wanted(&read_open(waiter.get_ref())?) {
+            return Ok(());
+        }
+        waiter.ready(Interest::PRIORITY).await?.clear_ready();
+    }
+}
+
+fn read_open(mut file: &File) -> io::Result<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+pub(super) async fn wait_for_change(
+    file: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> io::Result<()> {
+    changed(file, is_wanted).await
+}

@@ -1,0 +1,334 @@
+//! Which isolators an agent uses: reads the names of `--isolation` and says what does not fit.
+//! Knows what each needs, and nothing of what it does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nix::unistd::Uid;
+use tepui_core::agent::Isolation;
+
+use super::cgroups::{Cgroups, Controller};
+use super::config::{ContainerizerConfig, LauncherKind};
+use super::isolator::Isolator;
+use super::isolators::capabilities::LinuxCapabilities;
+use super::isolators::cpu::Cpu;
+use super::isolators::disk::Du;
+use super::isolators::filesystem::LinuxFilesystem;
+use super::isolators::mem::Mem;
+use super::isolators::namespaces::{IpcNamespace, PidNamespace};
+use super::isolators::pids::Pids;
+use super::isolators::process::{NoNewPrivileges, Rlimits};
+use super::isolators::volumes::{HostPath, SandboxPath};
+
+/// An isolator's name, and what it needs.
+struct Known {
+    name: &'static str,
+    /// Whether only root can use it.
+    needs_root: bool,
+    /// Whether it needs the linux launcher.
+    needs_linux: bool,
+    /// Whether it needs `filesystem/linux`.
+    needs_mounts: bool,
+}
+
+const fn known(name: &'static str, needs: (bool, bool, bool)) -> Known {
+    let (needs_root, needs_linux, needs_mounts) = needs;
+    Known {
+        name,
+        needs_root,
+        needs_linux,
+        needs_mounts,
+    }
+}
+
+/// All isolators, in the order in which they prepare a container.
+const KNOWN: &[Known] = &[
+    known("filesystem/posix", (false, false, false)),
+    known("filesystem/linux", (true, true, false)),
+    known("posix/cpu", (false, false, false)),
+    known("posix/mem", (false, false, false)),
+    known("posix/rlimits", (false, false, false)),
+    known("cgroups/cpu", (true, true, false)),
+    known("cgroups/mem", (true, true, false)),
+    known("cgroups/pids", (true, true, false)),
+    known("linux/capabilities", (true, false, false)),
+    known("linux/nnp", (false, false, false)),
+    known("namespaces/ipc", (true, true, true)),
+    known("namespaces/pid", (true, true, true)),
+    known("volume/sandbox_path", (true, true, true)),
+    known("volume/host_path", (true, true, true)),
+    known("disk/du", (false, false, false)),
+];
+
+/// Old names, and what they stand for.
+const OLD_NAMES: &[(&str, &[&str])] = &[
+    ("process", &["posix/cpu", "posix/mem"]),
+    ("cgroups", &["cgroups/cpu", "cgroups/mem"]),
+    ("posix/disk", &["disk/du"]),
+];
+
+/// The isolators that were asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Choice(BTreeSet<&'static str>);
+
+impl Choice {
+    /// Reads the names, with those that Mesos adds.
+    ///
+    /// # Errors
+    /// What is unknown, or does not fit.
+    pub(super) fn read(config: &ContainerizerConfig) -> Result<Self, String> {
+        let mut chosen = BTreeSet::new();
+        for name in &config.isolation {
+            let new = OLD_NAMES.iter().find(|(old, _)| old == name);
+            let names = new.map_or_else(|| vec![name.as_str()], |(_, new)| new.to_vec());
+            for name in names {
+                chosen.insert(find(name)?.name);
+            }
+        }
+        if chosen.contains("filesystem/linux") {
+            if chosen.contains("filesystem/posix") {
+                let why = "using multiple filesystem isolators simultaneously is disallowed";
+                return Err(why.to_owned());
+            }
+            chosen.extend(["volume/host_path", "volume/sandbox_path"]);
+        }
+        let choice = Choice(chosen);
+        choice.check(config, Uid::effective().is_root())?;
+        Ok(choice)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    fn check(&self, config: &ContainerizerConfig, is_root: bool) -> Result<(), String> {
+        for isolator in KNOWN.iter().filter(|known| self.has(known.name)) {
+            let name = isolator.name;
+            if isolator.needs_linux && config.launcher != LauncherKind::Linux {
+                return Err(format!(
+                    "the isolator '{name}' needs the launcher 'linux' (see --launcher)"
+                ));
+            }
+            if isolator.needs_mounts && !self.has("filesystem/linux") {
+                return Err(format!(
+                    "the isolator '{name}' needs the isolator 'filesystem/linux'"
+                ));
+            }
+            if isolator.needs_root && !is_root {
+                return Err(format!("the isolator '{name}' needs root permissions"));
+            }
+        }
+        if config.launcher == LauncherKind::Linux && !is_root {
+            return Err("the launcher 'linux' needs root permissions".to_owned());
+        }
+        Ok(())
+    }
+
+    /// What of cgroups is needed.
+    pub(super) fn controllers(&self) -> Vec<Controller> {
+        let mut all = vec![Controller::Processes];
+        for (name, controller) in [
+            ("cgroups/cpu", Controller::Cpu),
+            ("cgroups/mem", Controller::Memory),
+            ("cgroups/pids", Controller::Pids),
+        ] {
+            if self.has(name) {
+                all.push(controller);
+            }
+        }
+        all
+    }
+
+    /// What containers can ask for.
+    pub(super) fn abilities(&self) -> Isolation {
+        let limiting = ["cgroups/cpu", "cgroups/mem", "disk/du"];
+        Isolation {
+            limits: limiting.iter().any(|name| self.has(name)),
+            rlimits: self.has("posix/rlimits"),
+            capabilities: self.has("linux/capabilities"),
+            ipc: self.has("namespaces/ipc"),
+            host_paths: self.has("volume/host_path"),
+            sandbox_paths: self.has("volume/sandbox_path"),
+        }
+    }
+
+    /// The isolators themselves. Those that only name what every container has do nothing.
+    ///
+    /// # Errors
+    /// When one cannot work with its settings.
+    pub(super) fn isolators(
+        &self,
+        config: &ContainerizerConfig,
+        cgroups: Option<&Arc<dyn Cgroups>>,
+    ) -> Result<Vec<Box<dyn Isolator>>, String> {
+        let mut all = Vec::new();
+        for isolator in KNOWN.iter().filter(|known| self.has(known.name)) {
+            if let Some(made) = make(isolator.name, config, cgroups)? {
+                all.push(made);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn find(name: &str) -> Result<&'static Known, String> {
+    let found = KNOWN.iter().find(|known| known.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+        format!(
+            "unknown isolator '{name}', expected some of {}",
+            names.join(", ")
+        )
+    })
+}
+
+fn make(
+    name: &str,
+    config: &ContainerizerConfig,
+    cgroups: Option<&Arc<dyn Cgroups>>,
+) -> Result<Option<Box<dyn Isolator>>, String> {
+    let cgroups = || {
+        let cgroups = cgroups.cloned();
+        cgroups.ok_or_else(|| format!("the isolator '{name}' needs cgroups"))
+    };
+    Ok(Some(match name {
+        "filesystem/linux" => Box::new(LinuxFilesystem),
+        "posix/rlimits" => Box::new(Rlimits),
+        "cgroups/cpu" => Box::new(Cpu {
+            cgroups: cgroups()?,
+            enable_cfs: config.cgroups_enable_cfs,
+            revocable_low_priority: config.revocable_cpu_low_priority,
+        }),
+        "cgroups/mem" => Box::new(Mem {
+            cgroups: cgroups()?,
+            limit_swap: config.cgroups_limit_swap,
+        }),
+        "cgroups/pids" => Box::new(Pids {
+            cgroups: cgroups()?,
+        }),
+        "linux/capabilities" => Box::new(LinuxCapabilities::new(
+            config.effective_capabilities.as_ref(),
+            config.bounding_capabilities.as_ref(),
+        )?),
+        "linux/nnp" => Box::new(NoNewPrivileges),
+        "namespaces/ipc" => Box::new(IpcNamespace {
+            default_shm_size: config.default_container_shm_size,
+            disallow_sharing: config.disallow_sharing_agent_ipc_namespace,
+        }),
+        "namespaces/pid" => Box::new(PidNamespace {
+            disallow_sharing: config.disallow_sharing_agent_pid_namespace,
+        }),
+        "volume/sandbox_path" => Box::new(SandboxPath),
+        "volume/host_path" => Box::new(HostPath),
+        "disk/du" => Box::new(Du::new(
+            config.container_disk_watch_interval,
+            config.enforce_container_disk_quota,
+        )),
+        _ => return Ok(None),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(isolation: &str, launcher: LauncherKind) -> ContainerizerConfig {
+        ContainerizerConfig {
+            isolation: isolation.split(',').map(str::to_owned).collect(),
+            launcher,
+            ..ContainerizerConfig::default()
+        }
+    }
+
+    fn read(isolation: &str, launcher: LauncherKind) -> Result<Choice, String> {
+        Choice::read(&config(isolation, launcher))
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_those_that_are_known() {
+        let why = read("posix/cpu,cgroups/cpi", LauncherKind::Posix).unwrap_err();
+        assert!(why.starts_with("unknown isolator 'cgroups/cpi', expected some of "));
+        assert!(why.contains("cgroups/cpu") && why.contains("disk/du"));
+    }
+
+    #[test]
+    fn old_names_stand_for_new_ones() {
+        assert_eq!(
+            read("process,posix/disk", LauncherKind::Posix),
+            read("posix/cpu,posix/mem,disk/du", LauncherKind::Posix)
+        );
+    }
+
+    #[test]
+    fn what_an_isolator_needs_must_be_there() {
+        let posix = |isolation| read(isolation, LauncherKind::Posix).unwrap_err();
+        assert_eq!(
+            posix("cgroups/cpu"),
+            "the isolator 'cgroups/cpu' needs the launcher 'linux' (see --launcher)"
+        );
+        let chosen = Choice(["namespaces/pid"].into());
+        let config = config("namespaces/pid", LauncherKind::Linux);
+        assert_eq!(
+            chosen.check(&config, true).unwrap_err(),
+            "the isolator 'namespaces/pid' needs the isolator 'filesystem/linux'"
+        );
+        let chosen = Choice(["cgroups/mem"].into());
+        assert_eq!(
+            chosen.check(&config, false).unwrap_err(),
+            "the isolator 'cgroups/mem' needs root permissions"
+        );
+        assert_eq!(
+            Choice(BTreeSet::new()).check(&config, false).unwrap_err(),
+            "the launcher 'linux' needs root permissions"
+        );
+        assert!(posix("filesystem/posix,filesystem/linux").contains("multiple filesystem"));
+    }
+
+    #[test]
+    fn volumes_come_with_mounts() {
+        let chosen = Choice(
+            [
+                "filesystem/linux",
+                "volume/host_path",
+                "volume/sandbox_path",
+            ]
+            .into(),
+        );
+        let config = config("filesystem/linux", LauncherKind::Linux);
+        chosen.check(&config, true).unwrap();
+        assert!(chosen.abilities().host_paths && chosen.abilities().sandbox_paths);
+        assert!(!chosen.abilities().limits);
+        let made = chosen.isolators(&config, None).unwrap();
+        let names: Vec<&str> = made.iter().map(|isolator| isolator.name()).collect();
+        assert_eq!(
+            names,
+            [
+                "filesystem/linux",
+                "volume/sandbox_path",
+                "volume/host_path"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_isolator_but_those_that_are_only_names_can_be_made() {
+        let cgroups: Arc<dyn Cgroups> = {
+            let dir = tempfile::tempdir().unwrap();
+            Arc::new(super::super::cgroups::V2::open(dir.path(), "m", &[]).unwrap())
+        };
+        let only_names = ["filesystem/posix", "posix/cpu", "posix/mem"];
+        for known in KNOWN {
+            let config = ContainerizerConfig::default();
+            let made = make(known.name, &config, Some(&cgroups)).unwrap();
+            assert_eq!(
+                made.is_none(),
+                only_names.contains(&known.name),
+                "{}",
+                known.name
+            );
+            if let Some(made) = made {
+                assert_eq!(made.name(), known.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What containers are started with, typed and checked.
+//! Knows nothing of flags; `crate::flags` reads those.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tepui_protocol::v1::CapabilityInfo;
+
+/// How containers' processes are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LauncherKind {
+    /// As process groups of their own. Needs no right.
+    Posix,
+    /// In cgroups, and namespaces if isolators ask for them. Needs root.
+    Linux,
+}
+
+/// Settings of the Mesos containerizer; each field's flag has the same name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerizerConfig {
+    /// Names of isolators.
+    pub isolation: Vec<String>,
+    /// How containers' processes are started.
+    pub launcher: LauncherKind,
+    /// Where cgroups are mounted.
+    pub cgroups_hierarchy: PathBuf,
+    /// Name of the cgroup that holds those of the containers.
+    pub cgroups_root: String,
+    /// Whether the CPUs that a container is given are also the most that it may use.
+    pub cgroups_enable_cfs: bool,
+    /// Whether swap counts as memory.
+    pub cgroups_limit_swap: bool,
+    /// Time the processes of a container have to end once they are killed.
+    pub cgroups_destroy_timeout: Duration,
+    /// Whether CPUs that may be taken back give few shares.
+    pub revocable_cpu_low_priority: bool,
+    /// Time between two looks at the disk that containers take.
+    pub container_disk_watch_interval: Duration,
+    /// Whether containers that take more disk than they may are ended.
+    pub enforce_container_disk_quota: bool,
+    /// Size of `/dev/shm` in bytes for containers that have one of their own.
+    pub default_container_shm_size: Option<u64>,
+    /// Whether containers must have an IPC namespace of their own.
+    pub disallow_sharing_agent_ipc_namespace: bool,
+    /// Whether containers must have a pid namespace of their own.
+    pub disallow_sharing_agent_pid_namespace: bool,
+    /// Capabilities of containers where the framework says nothing.
+    pub effective_capabilities: Option<CapabilityInfo>,
+    /// Capabilities that containers can get at most.
+    pub bounding_capabilities: Option<CapabilityInfo>,
+}
+
+impl Default for ContainerizerConfig {
+    /// What the flags say where nothing is given.
+    fn default() -> Self {
+        ContainerizerConfig {
+            isolation: vec!["posix/cpu".to_owned(), "posix/mem".to_owned()],
+            launcher: LauncherKind::Posix,
+            cgroups_hierarchy: "/sys/fs/cgroup".into(),
+            cgroups_root: "mesos".to_owned(),
+            cgroups_enable_cfs: false,
+            cgroups_limit_swap: false,
+            cgroups_destroy_timeout: Duration::from_secs(60),
+            revocable_cpu_low_priority: true,
+            container_disk_watch_interval: Duration::from_secs(15),
+            enforce_container_disk_quota: false,
+            default_container_shm_size: None,
+            disallow_sharing_agent_ipc_namespace: false,
+            disallow_sharing_agent_pid_namespace: false,
+            effective_capabilities: None,
+            bounding_capabilities: None,
+        }
+    }
+}

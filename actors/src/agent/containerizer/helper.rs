@@ -1,0 +1,230 @@
+//! The helper: runs as a container's first process, carries out the plan, becomes the program.
+//! It is the agent's own program, started again; decides nothing, and logs nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, dup2_stdin, initgroups, setresgid, setresuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
+};
+use serde::{Deserialize, Serialize};
+
+use super::isolator::{Capabilities, Plan};
+use super::{mounts, rlimits};
+
+/// The first argument that makes the agent's program a helper.
+pub(super) const HELPER_ARG: &str = "--launch_container";
+
+/// Added to the number of the signal that has ended a process, as shells do.
+const SIGNALED: i32 = 128;
+
+/// What a helper is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) plan: Plan,
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) directory: String,
+    /// Whom it is to become.
+    pub(super) user: Option<User>,
+}
+
+/// A user that is not the agent's.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// Does the work of a helper if this process was started as one, and gives the status to end with.
+/// The agent's program calls this before all else.
+pub fn run_as_helper() -> Option<ExitCode> {
+    let asked = std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == HELPER_ARG);
+    asked.then(|| match work() {
+        Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)),
+        Err(()) => ExitCode::FAILURE,
+    })
+}
+
+/// A failure is told to the agent, which waits for the other end of the standard input to close.
+fn work() -> Result<i32, ()> {
+    let Ok(report) = io::stdin().as_fd().try_clone_to_owned() else {
+        return Err(());
+    };
+    let mut report = UnixStream::from(report);
+    let started = read(&mut report).and_then(|order| run(&order));
+    match started {
+        Ok(child) => {
+            // The program runs: nothing is left to tell.
+            drop(report);
+            Ok(bury_all(child))
+        }
+        Err(why) => {
+            // An agent that has gone will find the process ended.
+            let _ = report.write_all(why.as_bytes());
+            Err(())
+        }
+    }
+}
+
+fn read(report: &mut UnixStream) -> Result<Order, String> {
+    let mut text = Vec::new();
+    let order = report
+        .read_to_end(&mut text)
+        .map_err(|error| error.to_string())
+        .and_then(|_| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+    let order = order.map_err(|error| format!("Failed to read the order: {error}"))?;
+    // The program is not to find the socket.
+    let null = File::open("/dev/null").map_err(failed("open '/dev/null'"))?;
+    dup2_stdin(null).map_err(failed("replace the standard input"))?;
+    Ok(order)
+}
+
+/// Carries out the order; returns only with the pid of the program where this process must stay as
+/// the first of a namespace, or when something fails.
+fn run(order: &Order) -> Result<Pid, String> {
+    isolate(&order.plan)?;
+    std::env::set_current_dir(&order.directory).map_err(|error| {
+        let directory = &order.directory;
+        format!("Failed to chdir into current working directory '{directory}': {error}")
+    })?;
+    rlimits::set(&order.plan.rlimits)?;
+    let user = order.user.as_ref();
+    match &order.plan.capabilities {
+        Some(wanted) => become_with(user, *wanted)?,
+        None => user.map_or(Ok(()), switch)?,
+    }
+    if order.plan.no_new_privs {
+        prctl::set_no_new_privs().map_err(failed("set no_new_privs"))?;
+    }
+    let mut command = Command::new(&order.program);
+    if let Some((name, arguments)) = order.arguments.split_first() {
+        command.arg0(name).args(arguments);
+    }
+    command.env_clear().envs(&order.environment);
+    let not_executed = |error| format!("Failed to execute '{}': {error}", order.program);
+    if !order.plan.pid_namespace {
+        return Err(not_executed(command.exec()));
+    }
+    // The first process of a namespace hears no signal it does not ask for and inherits all
+    // orphans, which programs do not expect.
+    let child = command.process_group(0).spawn().map_err(not_executed)?;
+    let pid = i32::try_from(child.id()).map_err(|_| "the pid is no pid".to_owned())?;
+    Ok(Pid::from_raw(pid))
+}
+
+/// Enters cgroups and namespaces, and mounts.
+fn isolate(plan: &Plan) -> Result<(), String> {
+    for cgroup in &plan.cgroups {
+        // 0 is the process that writes, whatever its number is in which namespace.
+        fs::write(cgroup, "0").map_err(|error| {
+            format!(
+                "Failed to enter the cgroup of '{}': {error}",
+                cgroup.display()
+            )
+        })?;
+    }
+    let mut new = CloneFlags::empty();
+    new.set(CloneFlags::CLONE_NEWIPC, plan.ipc_namespace);
+    new.set(CloneFlags::CLONE_NEWNS, plan.mount_namespace);
+    if !new.is_empty() {
+        unshare(new).map_err(failed("make namespaces"))?;
+    }
+    if plan.mount_namespace {
+        mounts::make(&plan.mounts)?;
+    }
+    Ok(())
+}
+
+/// Becomes another user, with the groups that user has.
+fn switch(user: &User) -> Result<(), String> {
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let name = CString::new(user.name.as_str())
+        .map_err(|_| "Failed to switch user: the name holds a zero byte".to_owned())?;
+    initgroups(&name, gid).map_err(failed("set supplementary groups"))?;
+    setresgid(gid, gid, gid).map_err(failed("set the group"))?;
+    setresuid(uid, uid, uid).map_err(failed("set the user"))
+}
+
+/// Becomes a user with other capabilities than that user has.
+fn become_with(user: Option<&User>, wanted: Capabilities) -> Result<(), String> {
+    let bounding = CapabilitySet::from_bits_retain(wanted.bounding);
+    let known = last_capability()?;
+    let all = (0..=known).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+    let every = CapabilitySet::from_bits_retain(u64::MAX >> (63 - known));
+    for one in all.clone().filter(|one| !bounding.contains(*one)) {
+        remove_capability_from_bounding_set(one).map_err(failed("drop bounding capabilities"))?;
+    }
+    if let Some(user) = user {
+        prctl::set_keepcaps(true).map_err(failed("keep capabilities"))?;
+        switch(user)?;
+    }
+    let now = capabilities(None).map_err(failed("read capabilities"))?;
+    let effective = match (wanted.effective, user) {
+        (Some(effective), _) => CapabilitySet::from_bits_retain(effective) & every,
+        // Nothing is said of them: root keeps what is within the bounds, others have none.
+        (None, None) => now.permitted & bounding,
+        (None, Some(_)) => CapabilitySet::empty(),
+    };
+    let sets = CapabilitySets {
+        effective,
+        permitted: effective,
+        inheritable: effective,
+    };
+    set_capabilities(None, sets).map_err(failed("set capabilities"))?;
+    clear_ambient_capability_set().map_err(failed("clear ambient capabilities"))?;
+    for one in all.filter(|one| effective.contains(*one)) {
+        // These are what a program of a user that is not root starts with.
+        configure_capability_in_ambient_set(one, true)
+            .map_err(failed("raise ambient capabilities"))?;
+    }
+    Ok(())
+}
+
+/// The number of the last capability that this kernel knows.
+fn last_capability() -> Result<u32, String> {
+    let file = "/proc/sys/kernel/cap_last_cap";
+    let text = fs::read_to_string(file).map_err(failed("count capabilities"))?;
+    let number = text.trim().parse().ok().filter(|last| *last < u64::BITS);
+    number.ok_or_else(|| {
+        format!(
+            "Failed to count capabilities: '{file}' says '{}'",
+            text.trim()
+        )
+    })
+}
+
+/// Waits for all processes of the namespace until the program has ended; the kernel ends the rest.
+fn bury_all(program: Pid) -> i32 {
+    loop {
+        match waitpid(Pid::from_raw(-1), None) {
+            Ok(WaitStatus::Exited(pid, status)) if pid == program => return status,
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == program => {
+                return SIGNALED + signal as i32;
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return SIGNALED,
+        }
+    }
+}
+
+/// What to say of an error.
+fn failed<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("Failed to {what}: {error}")
+}

@@ -1,0 +1,18 @@
+//! `filesystem/linux`: a mount namespace, in which nothing a container mounts is seen by the host.
+//! Mounts nothing itself; volumes do.
+
+use crate::agent::containerizer::isolator::{Container, Isolator, Plan};
+
+/// Gives containers mounts of their own. (Mesos: `LinuxFilesystemIsolatorProcess`.)
+pub(in super::super) struct LinuxFilesystem;
+
+impl Isolator for LinuxFilesystem {
+    fn name(&self) -> &'static str {
+        "filesystem/linux"
+    }
+
+    fn prepare(&self, _: &Container, plan: &mut Plan) -> Result<(), String> {
+        plan.mount_namespace = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! `cgroups/pids`: counts the processes of a container.
+//! Limits none, as in Mesos.
+
+use std::sync::Arc;
+
+use tepui_core::ids::ContainerId;
+use tepui_protocol::v1;
+
+use crate::agent::containerizer::cgroups::{Cgroups, Controller};
+use crate::agent::containerizer::isolator::{Container, Isolator, Plan};
+
+/// Counts processes.
+pub(in super::super) struct Pids {
+    pub(in super::super) cgroups: Arc<dyn Cgroups>,
+}
+
+impl Isolator for Pids {
+    fn name(&self) -> &'static str {
+        "cgroups/pids"
+    }
+
+    fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        let id = container.id.as_str();
+        self.cgroups
+            .create(Controller::Pids, id)
+            .map_err(|error| format!("Failed to create the cgroup: {error}"))?;
+        let entrances = self.cgroups.entrances(Controller::Pids, id);
+        plan.cgroups.extend(entrances);
+        Ok(())
+    }
+
+    fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
+        // The kernel counts threads here.
+        if let Ok(threads) = self.cgroups.threads(id.as_str()) {
+            statistics.threads = Some(u32::try_from(threads).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn cleanup(&self, id: &ContainerId) -> Result<(), String> {
+        self.cgroups
+            .remove(Controller::Pids, id.as_str())
+            .map_err(|error| format!("Failed to remove the cgroup: {error}"))
+    }
+}

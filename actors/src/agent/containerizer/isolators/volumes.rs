@@ -1,0 +1,246 @@
+//! `volume/host_path` and `volume/sandbox_path`: directories and files that a container sees at
+//! other places. Mounts nothing itself; follows no link in a sandbox.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, lchown};
+use std::path::{Component, Path, PathBuf};
+
+use tepui_protocol::v1::Volume;
+use tepui_protocol::v1::volume::Mode;
+use tepui_protocol::v1::volume::source::Type;
+use tepui_protocol::v1::volume::source::sandbox_path::Type as Whose;
+
+use crate::agent::containerizer::isolator::{Container, Isolator, Mount, Plan};
+
+/// Access to directories made in a sandbox.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// Shows what is on the host. (Mesos: `VolumeHostPathIsolatorProcess`.)
+pub(in super::super) struct HostPath;
+
+/// Shows one place of the sandbox at another one. (Mesos: `VolumeSandboxPathIsolatorProcess`.)
+pub(in super::super) struct SandboxPath;
+
+impl Isolator for HostPath {
+    fn name(&self) -> &'static str {
+        "volume/host_path"
+    }
+
+    fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        for (volume, path) in volumes(container).filter_map(|it| Some((it, host_path(it)?))) {
+            if !path.starts_with('/') {
+                return Err(format!("Path '{path}' in HOST_PATH volume is not absolute"));
+            }
+            let source = PathBuf::from(path);
+            let found = fs::metadata(&source)
+                .map_err(|error| format!("Path '{path}' is not accessible on host: {error}"))?;
+            mount(container, volume, source, found.is_dir(), plan)?;
+        }
+        Ok(())
+    }
+}
+
+impl Isolator for SandboxPath {
+    fn name(&self) -> &'static str {
+        "volume/sandbox_path"
+    }
+
+    fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        for (volume, path) in volumes(container).filter_map(|it| Some((it, sandbox_path(it)?))) {
+            let path = path?;
+            if path.is_absolute() {
+                let path = path.display();
+                return Err(format!(
+                    "Path '{path}' in SANDBOX_PATH volume is absolute, expected a relative one"
+                ));
+            }
+            let source = make(container, path, true)?;
+            mount(container, volume, source, true, plan)?;
+        }
+        Ok(())
+    }
+}
+
+fn volumes(container: &Container) -> impl Iterator<Item = &Volume> {
+    container.info.iter().flat_map(|info| &info.volumes)
+}
+
+/// The path on the host that a volume shows, if it does.
+fn host_path(volume: &Volume) -> Option<&str> {
+    match &volume.source {
+        Some(source) if source.r#type() == Type::HostPath => {
+            Some(source.host_path.as_ref().map_or("", |host| &host.path))
+        }
+        Some(_) => None,
+        None => volume
+            .host_path
+            .as_deref()
+            .filter(|path| path.starts_with('/')),
+    }
+}
+
+/// The path in the sandbox that a volume shows, if it does. A host path that is relative is one.
+fn sandbox_path(volume: &Volume) -> Option<Result<&Path, String>> {
+    if let Some(source) = &volume.source {
+        if source.r#type() != Type::SandboxPath {
+            return None;
+        }
+        let sandbox = source.sandbox_path.as_ref();
+        return Some(match sandbox {
+            Some(path) if path.r#type() == Whose::Parent => {
+                Err("SANDBOX_PATH volumes of type PARENT need a parent container".to_owned())
+            }
+            Some(path) => Ok(Path::new(&path.path)),
+            None => Err("'sandbox_path' is missing in a volume's source".to_owned()),
+        });
+    }
+    let path = volume.host_path.as_deref()?;
+    (!path.starts_with('/')).then(|| Ok(Path::new(path)))
+}
+
+/// Plans a mount. Where the container sees the volume must exist if it is outside of the sandbox.
+fn mount(
+    container: &Container,
+    volume: &Volume,
+    source: PathBuf,
+    is_directory: bool,
+    plan: &mut Plan,
+) -> Result<(), String> {
+    let at = Path::new(&volume.container_path);
+    let target = match at.is_absolute() {
+        false => make(container, at, is_directory)?,
+        true if at.exists() => at.to_owned(),
+        true => {
+            return Err(format!(
+                "Absolute container path '{}' does not exist",
+                at.display()
+            ));
+        }
+    };
+    plan.mount_namespace = true;
+    plan.mounts.push(Mount::Bind {
+        source,
+        target,
+        read_only: volume.mode() == Mode::Ro,
+    });
+    Ok(())
+}
+
+/// Makes a directory or an empty file in the sandbox if it is not there, and gives its path.
+fn make(container: &Container, relative: &Path, is_directory: bool) -> Result<PathBuf, String> {
+    let refused = |why: &str| format!("Path '{}' in the sandbox {why}", relative.display());
+    let mut path = container.directory.clone();
+    let mut parts = relative.components().peekable();
+    if parts.peek().is_none() {
+        return Err(refused("is empty"));
+    }
+    while let Some(part) = parts.next() {
+        match part {
+            Component::Normal(name) => path.push(name),
+            Component::CurDir => continue,
+            _ => return Err(refused("must not leave it")),
+        }
+        let is_inner = parts.peek().is_some() || is_directory;
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() == is_inner && !found.is_symlink() => continue,
+            Ok(_) => return Err(refused("is something else already")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(refused(&format!("cannot be used: {error}"))),
+        }
+        let made = match is_inner {
+            true => DirBuilder::new().mode(DIRECTORY_MODE).create(&path),
+            false => File::create_new(&path).map(drop),
+        };
+        let owned = made.and_then(|()| match container.owner {
+            Some((uid, gid)) => lchown(&path, Some(uid), Some(gid)),
+            None => Ok(()),
+        });
+        owned.map_err(|error| refused(&format!("cannot be made: {error}")))?;
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tepui_core::agent::container_resources::ContainerResources;
+    use tepui_core::ids::ContainerId;
+    use tepui_protocol::v1::ContainerInfo;
+
+    use super::*;
+
+    fn container(directory: &Path, volumes: Vec<Volume>) -> Container {
+        Container {
+            id: ContainerId::from("c"),
+            directory: directory.to_owned(),
+            owner: None,
+            resources: ContainerResources::default(),
+            info: Some(ContainerInfo {
+                volumes,
+                ..ContainerInfo::default()
+            }),
+        }
+    }
+
+    fn volume(host: &str, inner: &str) -> Volume {
+        Volume {
+            mode: Mode::Ro as i32,
+            container_path: inner.to_owned(),
+            host_path: Some(host.to_owned()),
+            ..Volume::default()
+        }
+    }
+
+    fn plan(isolator: &dyn Isolator, directory: &Path, volume: Volume) -> Result<Plan, String> {
+        let mut plan = Plan::default();
+        isolator.prepare(&container(directory, vec![volume]), &mut plan)?;
+        Ok(plan)
+    }
+
+    #[test]
+    fn a_host_path_is_mounted_in_the_sandbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let planned = plan(&HostPath, dir.path(), volume("/etc", "a/b")).unwrap();
+        assert!(planned.mount_namespace);
+        let target = dir.path().join("a/b");
+        assert!(target.is_dir());
+        let expected = Mount::Bind {
+            source: "/etc".into(),
+            target,
+            read_only: true,
+        };
+        assert_eq!(planned.mounts, [expected]);
+        // Not its business.
+        let planned = plan(&HostPath, dir.path(), volume("data", "/mnt")).unwrap();
+        assert_eq!(planned, Plan::default());
+    }
+
+    #[test]
+    fn a_path_of_the_sandbox_is_mounted_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let planned = plan(&SandboxPath, dir.path(), volume("data", "/mnt")).unwrap();
+        let expected = Mount::Bind {
+            source: dir.path().join("data"),
+            target: "/mnt".into(),
+            read_only: true,
+        };
+        assert_eq!(planned.mounts, [expected]);
+        assert!(dir.path().join("data").is_dir());
+    }
+
+    #[test]
+    fn no_path_leaves_the_sandbox() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/etc", dir.path().join("link")).unwrap();
+        for at in ["../x", "a/../../x", "link/x", "link", ""] {
+            assert!(
+                plan(&HostPath, dir.path(), volume("/etc", at)).is_err(),
+                "{at}"
+            );
+        }
+        assert!(plan(&HostPath, dir.path(), volume("/no/such", "a")).is_err());
+        assert!(plan(&HostPath, dir.path(), volume("/etc", "/no/such")).is_err());
+    }
+}

@@ -1,0 +1,301 @@
+//! The Mesos containerizer: takes a container from its sandbox to its last trace, through the
+//! isolators that the flags name. Decides nothing about tasks, and keeps no list of containers:
+//! `crate::agent::launcher` does.
+//!
+//! What is left of a container is found by its id alone, so that an agent that starts again can
+//! destroy what it does not know. There are no steps between the process and its limits: it enters
+//! its cgroups itself, before anything of the container runs.
+
+mod cgroups;
+mod choice;
+pub mod config;
+pub mod helper;
+pub(super) mod isolator;
+mod isolators;
+mod ladder;
+mod mounts;
+mod records;
+mod rlimits;
+pub(super) mod start;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tepui_core::agent::Isolation;
+use tepui_core::agent::container_resources::ContainerResources;
+use tepui_core::agent::messages::{Launch, Limitation};
+use tepui_core::agent::survivors::{self, Found, Survivor};
+use tepui_core::ids::ContainerId;
+use tepui_protocol::v1;
+
+use super::sandbox::{Output, Owner};
+use super::{process_tree, processes};
+use cgroups::{Cgroups, Controller, Wait};
+use choice::Choice;
+use config::{ContainerizerConfig, LauncherKind};
+use isolator::{Container, Plan};
+use ladder::Ladder;
+use records::Records;
+use start::{Helper, Started};
+
+/// Delays before it is looked again whether killed processes have ended.
+const FIRST_DELAY: Duration = Duration::from_millis(1);
+const LAST_DELAY: Duration = Duration::from_millis(100);
+
+/// The linux launcher's part: containers are found and killed by their cgroups.
+struct Linux {
+    cgroups: Arc<dyn Cgroups>,
+    records: Records,
+}
+
+/// The containerizer of one agent.
+pub(super) struct MesosContainerizer {
+    ladder: Ladder,
+    /// What containers can ask for.
+    abilities: Isolation,
+    /// None with the posix launcher.
+    linux: Option<Linux>,
+    /// None where nothing is to be done to a process before it runs its program.
+    helper: Option<Helper>,
+    destroy_timeout: Duration,
+}
+
+impl MesosContainerizer {
+    /// # Errors
+    /// When the isolators do not fit to each other, or to this machine.
+    pub(super) fn open(config: &ContainerizerConfig, work_dir: &Path) -> Result<Self, String> {
+        let choice = Choice::read(config)?;
+        let linux = match config.launcher {
+            LauncherKind::Posix => None,
+            LauncherKind::Linux => {
+                let (hierarchy, root) = (&config.cgroups_hierarchy, &config.cgroups_root);
+                let records = Records::open(work_dir)
+                    .map_err(|error| format!("cannot keep records of containers: {error}"))?;
+                Some(Linux {
+                    cgroups: cgroups::open(hierarchy, root, &choice.controllers())?,
+                    records,
+                })
+            }
+        };
+        let isolators = choice.isolators(config, linux.as_ref().map(|linux| &linux.cgroups))?;
+        let helper = (linux.is_some() || !isolators.is_empty()).then(Helper::open);
+        let helper = helper
+            .transpose()
+            .map_err(|error| format!("cannot copy this program for containers: {error}"))?;
+        Ok(MesosContainerizer {
+            ladder: Ladder::new(isolators),
+            abilities: choice.abilities(),
+            linux,
+            helper,
+            destroy_timeout: config.cgroups_destroy_timeout,
+        })
+    }
+
+    /// What containers can ask for.
+    pub(super) fn abilities(&self) -> Isolation {
+        self.abilities
+    }
+
+    /// Prepares a container whose sandbox is there, and starts its process. `is_killed` is asked
+    /// between the steps. Waits for the kernel and the disk.
+    ///
+    /// # Errors
+    /// Why there is no process; then nothing is left of the container.
+    pub(super) fn start(
+        &self,
+        launch: &Launch,
+        owner: Option<Owner>,
+        output: Output,
+        is_killed: &dyn Fn() -> bool,
+    ) -> Result<Started, String> {
+        let mut plan = Plan::default();
+        let container = container(launch, owner);
+        let id = &container.id;
+        let started = self
+            .begin(id, &mut plan)
+            .and_then(|()| self.ladder.prepare(&container, &mut plan, is_killed))
+            .and_then(|()| self.run(launch, owner, output, plan));
+        if started.is_err()
+            && let Err(why) = self.take_back(id)
+        {
+            // What is recorded is destroyed when the agent starts again.
+            tracing::error!(container = %id, why, "something of a container is left over");
+        }
+        started
+    }
+
+    fn begin(&self, id: &ContainerId, plan: &mut Plan) -> Result<(), String> {
+        let Some(linux) = &self.linux else {
+            return Ok(());
+        };
+        linux
+            .records
+            .add(id)
+            .map_err(|error| format!("Failed to record the container: {error}"))?;
+        linux
+            .cgroups
+            .create(Controller::Processes, id.as_str())
+            .map_err(|error| format!("Failed to create the container's cgroup: {error}"))?;
+        plan.cgroups = linux.cgroups.entrances(Controller::Processes, id.as_str());
+        Ok(())
+    }
+
+    /// A helper is needed only where there is something to do before the program runs.
+    fn run(
+        &self,
+        launch: &Launch,
+        owner: Option<Owner>,
+        output: Output,
+        plan: Plan,
+    ) -> Result<Started, String> {
+        match &self.helper {
+            Some(helper) if plan != Plan::default() => helper.start(launch, owner, output, plan),
+            _ => start::directly(launch, owner, output),
+        }
+    }
+
+    /// What may end a container that runs.
+    pub(super) fn watches(&self, container: &Container) -> Vec<Wait<Limitation>> {
+        self.ladder.watches(container)
+    }
+
+    /// Gives a container other resources.
+    pub(super) fn update(&self, id: &ContainerId, resources: &ContainerResources) {
+        self.ladder.update(id, resources);
+    }
+
+    /// Adds what is known of a container's use of resources.
+    pub(super) fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
+        self.ladder.usage(id, statistics);
+    }
+
+    /// Kills all processes of a container, of which `leader` is the first; does not wait for their
+    /// end.
+    pub(super) fn kill(&self, id: &ContainerId, leader: u32) {
+        let Some(linux) = &self.linux else {
+            return process_tree::kill(leader);
+        };
+        let (cgroups, id) = (linux.cgroups.clone(), id.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = cgroups.kill(id.as_str()) {
+                tracing::error!(container = %id, %error, "cannot kill a container");
+            }
+        });
+    }
+
+    /// Ends what is left of a container whose first process, `leader`, has ended or is to end, and
+    /// takes back what was prepared for it.
+    pub(super) async fn destroy(self: &Arc<Self>, id: &ContainerId, leader: Option<u32>) {
+        if self.linux.is_none()
+            && let Some(leader) = leader
+        {
+            process_tree::kill_group(leader);
+        }
+        let mut delay = FIRST_DELAY;
+        let mut waited = Duration::ZERO;
+        loop {
+            let (own, its) = (self.clone(), id.clone());
+            let step = tokio::task::spawn_blocking(move || own.take_back(&its)).await;
+            let Err(why) = step.unwrap_or_else(|error| Err(error.to_string())) else {
+                return;
+            };
+            if waited >= self.destroy_timeout {
+                tracing::error!(container = %id, why, "something of a container is left over");
+                return;
+            }
+            tokio::time::sleep(delay).await;
+            waited += delay;
+            delay = (delay * 2).min(LAST_DELAY);
+        }
+    }
+
+    /// One attempt.
+    fn take_back(&self, id: &ContainerId) -> Result<(), String> {
+        if let Some(linux) = &self.linux {
+            let left = linux.cgroups.processes(id.as_str());
+            let left = left.map_err(|error| format!("cannot list its processes: {error}"))?;
+            if !left.is_empty() {
+                let killed = linux.cgroups.kill(id.as_str());
+                killed.map_err(|error| format!("cannot kill its processes: {error}"))?;
+                return Err(format!("{} of its processes have not ended", left.len()));
+            }
+        }
+        self.ladder.cleanup(id)?;
+        self.forget(id)
+    }
+
+    /// The last step: nobody can find the container after it.
+    fn forget(&self, id: &ContainerId) -> Result<(), String> {
+        let Some(linux) = &self.linux else {
+            return Ok(());
+        };
+        linux
+            .cgroups
+            .remove(Controller::Processes, id.as_str())
+            .and_then(|()| linux.records.remove(id))
+            .map_err(|error| format!("cannot remove its cgroup: {error}"))
+    }
+
+    /// Looks for what an earlier run has left: by the cgroups of its containers, and by the
+    /// environment of processes that are in none.
+    pub(super) fn find(&self, work_dir: &Path, expected: &[Survivor]) -> Found {
+        let scanned = processes::all(work_dir);
+        let Some(linux) = &self.linux else {
+            return survivors::sort(&scanned, expected);
+        };
+        let mut by_pid: BTreeMap<u32, survivors::Process> = BTreeMap::new();
+        by_pid.extend(scanned.into_iter().map(|process| (process.pid, process)));
+        for survivor in expected {
+            let pids = linux.cgroups.processes(survivor.container.as_str());
+            for pid in pids.unwrap_or_default() {
+                let known = processes::named(pid, survivor.directory.clone());
+                by_pid.extend(known.map(|process| (pid, process)));
+            }
+        }
+        let all: Vec<survivors::Process> = by_pid.into_values().collect();
+        survivors::sort(&all, expected)
+    }
+
+    /// Destroys all containers that an earlier run of this agent has begun, but for those that
+    /// go on.
+    pub(super) async fn destroy_others(self: &Arc<Self>, running: &BTreeSet<ContainerId>) {
+        let Some(linux) = &self.linux else { return };
+        let all = linux.records.all().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot tell which containers an earlier run has left");
+            Vec::new()
+        });
+        for id in all.iter().filter(|id| !running.contains(*id)) {
+            tracing::warn!(container = %id, "destroying a container of an earlier run");
+            self.destroy(id, None).await;
+        }
+    }
+
+    /// Takes up a container that goes on.
+    pub(super) fn recover(&self, container: &Container) {
+        self.ladder.recover(container);
+    }
+}
+
+/// A container as it is launched.
+pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
+    Container {
+        id: launch.container.clone(),
+        directory: launch.directory.as_str().into(),
+        owner: owner.map(|Owner { uid, gid }| (uid, gid)),
+        resources: launch.resources.clone(),
+        info: launch.info.as_deref().cloned(),
+    }
+}
+
+/// A container that an earlier run of the agent has started; what it is given will be told.
+pub(super) fn recovered(id: ContainerId, directory: &str) -> Container {
+    Container {
+        id,
+        directory: directory.into(),
+        owner: None,
+        resources: ContainerResources::default(),
+        info: None,
+    }
+}

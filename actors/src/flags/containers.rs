@@ -1,0 +1,70 @@
+//! Makes a `ContainerizerConfig` of the flags.
+//! Does not ask whether this machine can do it; the containerizer does when it starts.
+
+use std::path::{Component, Path};
+
+use tepui_protocol::json;
+use tepui_protocol::v1::CapabilityInfo;
+
+use super::error::FlagError;
+use super::kind::parse_list;
+use super::parse_bytes;
+use super::values::Values;
+use crate::agent::config::{ContainerizerConfig, LauncherKind};
+
+/// The settings of containers.
+pub(super) fn config(values: &Values) -> Result<ContainerizerConfig, FlagError> {
+    Ok(ContainerizerConfig {
+        isolation: values.parse(
+            "isolation",
+            "names of isolators with commas between, none of them twice",
+            parse_list,
+        )?,
+        launcher: values.parse("launcher", "'posix' or 'linux'", launcher)?,
+        cgroups_hierarchy: values.parse("cgroups_hierarchy", "a path", |text| {
+            std::path::absolute(text).ok()
+        })?,
+        cgroups_root: values.parse("cgroups_root", "a relative path without '..'", root)?,
+        cgroups_enable_cfs: values.bool("cgroups_enable_cfs")?,
+        cgroups_limit_swap: values.bool("cgroups_limit_swap")?,
+        cgroups_destroy_timeout: values.duration("cgroups_destroy_timeout")?,
+        revocable_cpu_low_priority: values.bool("revocable_cpu_low_priority")?,
+        container_disk_watch_interval: values.duration("container_disk_watch_interval")?,
+        enforce_container_disk_quota: values.bool("enforce_container_disk_quota")?,
+        default_container_shm_size: values.optional(
+            "default_container_shm_size",
+            "a size",
+            parse_bytes,
+        )?,
+        disallow_sharing_agent_ipc_namespace: values
+            .bool("disallow_sharing_agent_ipc_namespace")?,
+        disallow_sharing_agent_pid_namespace: values
+            .bool("disallow_sharing_agent_pid_namespace")?,
+        effective_capabilities: capabilities(values, "effective_capabilities")?,
+        bounding_capabilities: capabilities(values, "bounding_capabilities")?,
+    })
+}
+
+fn launcher(text: &str) -> Option<LauncherKind> {
+    match text {
+        "posix" => Some(LauncherKind::Posix),
+        "linux" => Some(LauncherKind::Linux),
+        _ => None,
+    }
+}
+
+/// Below the hierarchy, and not the hierarchy itself, whose processes are not the agent's.
+fn root(text: &str) -> Option<String> {
+    let mut parts = Path::new(text).components().peekable();
+    parts.peek()?;
+    let is_plain = parts.all(|part| matches!(part, Component::Normal(_)));
+    is_plain.then(|| text.to_owned())
+}
+
+fn capabilities(values: &Values, name: &'static str) -> Result<Option<CapabilityInfo>, FlagError> {
+    let expected =
+        "a JSON object with a list of capabilities, such as {\"capabilities\": [\"CHOWN\"]}";
+    values.optional(name, expected, |text| {
+        json::from_slice(text.as_bytes()).ok()
+    })
+}
