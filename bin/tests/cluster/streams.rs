@@ -52,7 +52,7 @@ fn open(to: SocketAddr, method: &str, path: &str, body: &[u8], kind: &str) -> Ve
 fn must_be_cheap(program: &Program, before: usize, began: Instant) {
     let grown = memory(program).saturating_sub(before);
     let took = began.elapsed();
-    println!("{STREAMS} streams: {} KiB each, {took:?}", grown / STREAMS);
+    eprintln!("{STREAMS} streams: {} KiB each, {took:?}", grown / STREAMS);
     assert!(
         grown < STREAMS * MAX_STREAM_KIB,
         "{grown} KiB for {STREAMS} streams"
