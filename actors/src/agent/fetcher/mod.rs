@@ -128,8 +128,8 @@ impl Fetcher {
         self.0.figures.clone()
     }
 
-    /// Brings everything into the sandbox; must be called within [`Fetcher::spawn`]. Dropped before it is done, it ends what is under way,
-    /// except what others wait for, too.
+    /// Brings everything into the sandbox; must be called within [`Fetcher::spawn`]. Dropped before
+    /// it is done, it ends what is under way, except what others wait for, too.
     ///
     /// # Errors
     /// When anything cannot be fetched: which URI, and why.

@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn planned(uri: Uri) -> Result<Plan, String> {
-        plan(&[uri], "/home/frameworks/").map(|mut all| all.remove(0))
+        plan(&[uri], "/srv/frameworks/").map(|mut all| all.remove(0))
     }
 
     fn source_of(value: &str) -> Result<Source, String> {
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(source_of("file:///a/b"), file("/a/b"));
         assert_eq!(source_of("file://localhost/a/b"), file("/a/b"));
         assert_eq!(source_of(" /a/b"), file("/a/b"));
-        assert_eq!(source_of("a/b"), file("/home/frameworks/a/b"));
+        assert_eq!(source_of("a/b"), file("/srv/frameworks/a/b"));
         let http = "HTTPS://host:1/a?b=c";
         assert_eq!(source_of(http), Ok(Source::Http(http.to_owned())));
     }
