@@ -99,6 +99,9 @@ fn every_noun_works_at_a_master_on_standby() {
     assert!(done(standby, &run).contains("found"));
     done(standby, &["framework", "teardown", "worker", "--yes"]);
     framework.end();
+    // What is maintained is not drained.
+    std::fs::write(&schedule, r#"{"windows": []}"#).expect("a schedule");
+    done(standby, &["maintenance", "schedule", &schedule]);
     done(standby, &["agent", "drain", &agent, "--yes"]);
 }
 
