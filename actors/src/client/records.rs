@@ -59,9 +59,11 @@ impl RecordStream {
             }
             let read = tokio::time::timeout(SILENCE_LIMIT, self.reading.next()).await;
             let read = read.map_err(|_| ClientError::Silent(SILENCE_LIMIT.as_secs()))?;
-            match read? {
-                Some(data) => self.decoder.push(&data),
-                None => return Err(ClientError::Closed),
+            match read {
+                Ok(Some(data)) => self.decoder.push(&data),
+                // A server that is killed leaves a body without its end.
+                Ok(None) | Err(ClientError::Answer(_)) => return Err(ClientError::Closed),
+                Err(error) => return Err(error),
             }
         }
     }

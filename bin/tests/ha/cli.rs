@@ -94,10 +94,14 @@ fn every_noun_works_at_a_master_on_standby() {
         let out = done(standby, &["task", "logs", "t"]);
         out.contains("said").then_some(())
     });
-    let run = ["run", "--resources=cpus:0.1;mem:32", "--", "echo", "found"];
+    let named = format!("--master={standby}");
+    let run = ["run", "--name=hello", &named, "--", "echo", "found"];
     assert!(done(standby, &run).contains("found"));
     done(standby, &["framework", "teardown", "worker", "--yes"]);
     framework.end();
+    // What is maintained is not drained.
+    std::fs::write(&schedule, r#"{"windows": []}"#).expect("a schedule");
+    done(standby, &["maintenance", "schedule", &schedule]);
     done(standby, &["agent", "drain", &agent, "--yes"]);
 }
 
