@@ -168,8 +168,10 @@ impl SimulatedAgent {
             Effect::Checkpoint(_) => self.inputs.push_back(Input::Checkpointed {
                 result: Ok(Vec::new()),
             }),
-            // A simulated agent does not start again, so nothing need be recorded.
+            // A simulated agent does not start again, so nothing need be recorded; its containers use
+            // nothing that could be limited.
             Effect::Record(_)
+            | Effect::UpdateContainer(..)
             | Effect::CloseConnection(_)
             | Effect::Reply(..)
             | Effect::Admitted(_) => {}
