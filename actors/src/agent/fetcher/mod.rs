@@ -146,7 +146,7 @@ impl Fetcher {
     async fn fetch_all(&self, wanted: &Wanted) -> Result<(), String> {
         let plans = plan(&wanted.uris, &self.0.frameworks_home)?;
         // All of them are asked for at once, so that they are downloaded at the same time.
-        let cached = join_all(plans.iter().map(|plan| self.from_cache(wanted, plan))).await;
+        let cached = join_all(plans.iter().map(|plan| self.take_from_cache(wanted, plan))).await;
         let mut held = Vec::new();
         let mut items = Vec::new();
         for (plan, cached) in plans.iter().zip(cached) {
@@ -171,7 +171,7 @@ impl Fetcher {
 
     /// The file in the cache that holds a URI, which stays as long as the answer is held; none
     /// when it is fetched without the cache.
-    async fn from_cache(
+    async fn take_from_cache(
         &self,
         wanted: &Wanted,
         plan: &Plan,
