@@ -2,6 +2,7 @@
 //! Starts no program.
 
 mod allocation;
+mod containers;
 mod reference;
 mod removals;
 
@@ -460,18 +461,6 @@ fn agent_errors_say_what_would_be_right() {
                 "--executor_environment_variables={\"A\":1}",
             ],
             &["every value is a string"],
-        ),
-        (
-            &["--master=a:1", "--work_dir=/tmp/x", "--launcher=docker"],
-            &["'launcher'", "'posix' or 'linux'"],
-        ),
-        (
-            &["--master=a:1", "--work_dir=/tmp/x", "--cgroups_root=../x"],
-            &["'cgroups_root'", "without '..'"],
-        ),
-        (
-            &["--master=a:1", "--work_dir=/tmp/x", "--isolation=a,b,a"],
-            &["'isolation'", "none of them twice"],
         ),
         (
             &["--master=a:1", "--work_dir=/tmp/x", "--recover=never"],

@@ -42,7 +42,12 @@ pub struct Place<'a> {
 /// What is missing or not supported, for the message of TASK_FAILED.
 pub fn for_task(task: &TaskInfo, place: Place<'_>) -> Result<Command, String> {
     let command = task.command.as_deref().ok_or("the task has no command")?;
-    if let Some(what) = task.container.as_deref().and_then(unsupported) {
+    // The container of a single command is the executor's own, which the agent has made as asked.
+    let nested = task
+        .container
+        .as_deref()
+        .filter(|_| place.group_ip.is_some());
+    if let Some(what) = nested.and_then(unsupported) {
         return Err(format!("'ContainerInfo.{what}' is not supported yet"));
     }
     if place.group_ip.is_some() && !command.uris.is_empty() {
@@ -344,7 +349,11 @@ mod tests {
             hostname: Some("h".into()),
             ..Default::default()
         }));
-        let error = plan(&hosted, None).unwrap_err();
+        assert!(
+            plan(&hosted, None).is_ok(),
+            "the agent has made its container"
+        );
+        let error = plan(&hosted, Some("10.0.0.1")).unwrap_err();
         assert_eq!(error, "'ContainerInfo.hostname' is not supported yet");
     }
 }

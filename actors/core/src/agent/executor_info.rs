@@ -237,20 +237,8 @@ pub(super) fn unsupported(
 
 /// What of a container needs an isolator that this agent does not use.
 fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<String> {
-    use v1::volume::source::Type;
-    let source = |volume: &v1::Volume| volume.source.as_ref().map(|source| source.r#type());
-    let volumes = || container.volumes.iter();
-    let is_known = |volume: &v1::Volume| {
-        let known = [Type::HostPath, Type::SandboxPath];
-        source(volume).is_none_or(|kind| known.contains(&kind))
-    };
-    if !volumes().all(is_known) {
-        let why = "'ContainerInfo.volumes' with this type of 'source' are not supported yet, \
-                   expected HOST_PATH or SANDBOX_PATH";
-        return Some(why.to_owned());
-    }
-    if volumes().any(|volume| volume.image.is_some()) {
-        return Some("'ContainerInfo.volumes' with an 'image' are not supported yet".to_owned());
+    if let Some(volume) = container.volumes.iter().find_map(unknown_volume) {
+        return Some(format!("'ContainerInfo.volumes' {volume}"));
     }
     let linux = container.linux_info.as_ref();
     #[allow(
@@ -266,8 +254,11 @@ fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<S
     if linux.is_some_and(|linux| linux.seccomp.is_some()) {
         return Some("'ContainerInfo.linux_info.seccomp' is not supported yet".to_owned());
     }
-    let on_host = |volume: &v1::Volume| source(volume) != Some(Type::SandboxPath);
-    let in_sandbox = |volume: &v1::Volume| source(volume) == Some(Type::SandboxPath);
+    let in_sandbox = container
+        .volumes
+        .iter()
+        .filter(|it| is_in_sandbox(it))
+        .count();
     for (asked, can, field, isolator) in [
         (
             container.rlimit_info.is_some(),
@@ -288,13 +279,13 @@ fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<S
             "namespaces/ipc",
         ),
         (
-            volumes().any(on_host),
+            in_sandbox < container.volumes.len(),
             isolation.host_paths,
             "volumes",
             "volume/host_path",
         ),
         (
-            volumes().any(in_sandbox),
+            in_sandbox > 0,
             isolation.sandbox_paths,
             "volumes",
             "volume/sandbox_path",
@@ -308,6 +299,28 @@ fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<S
         }
     }
     None
+}
+
+/// What of a volume no isolator can do yet.
+fn unknown_volume(volume: &v1::Volume) -> Option<&'static str> {
+    use v1::volume::source::Type;
+    if volume.image.is_some() {
+        return Some("with an 'image' are not supported yet");
+    }
+    let kind = volume.source.as_ref().map(|source| source.r#type());
+    let is_known = matches!(kind, None | Some(Type::HostPath | Type::SandboxPath));
+    (!is_known).then_some(
+        "with this type of 'source' are not supported yet, expected HOST_PATH or SANDBOX_PATH",
+    )
+}
+
+/// Whether a volume shows another place of the sandbox; a host path that is relative is one.
+fn is_in_sandbox(volume: &v1::Volume) -> bool {
+    use v1::volume::source::Type;
+    match &volume.source {
+        Some(source) => source.r#type() == Type::SandboxPath,
+        None => volume.host_path().starts_with(|first| first != '/'),
+    }
 }
 
 /// A duration as Mesos writes it: a whole number of the largest unit that fits, e.g. `5secs`.
