@@ -356,6 +356,9 @@ mod tests {
             environment: BTreeMap::new(),
             user: None,
             volumes: Vec::new(),
+            resources: Default::default(),
+            info: None,
+            uris: Vec::new(),
         };
         players.launch(launch, &mut inputs);
         (players, inputs)
