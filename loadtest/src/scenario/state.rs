@@ -10,7 +10,7 @@ use tepui_protocol::v1::master::{Call, call::Type};
 use super::{Common, Stage, agents, tell_probe};
 use crate::clock::Clock;
 use crate::framework::{Error, framework_info};
-use crate::ledger::Plan;
+use crate::ledger::{Latencies, Plan};
 use crate::prober::{Pace, Prober, Question};
 use crate::report::Run;
 use crate::sampler::Sampler;
@@ -72,6 +72,24 @@ pub async fn run(clock: Clock, arguments: &State) -> Result<Run, Error> {
     stage.play(async |stage| play(stage, arguments).await).await
 }
 
+/// Runs one task after the other for as long as wanted: what a user who launches something feels.
+async fn launch(stage: &mut Stage, length: Duration) -> Result<Option<Latencies>, Error> {
+    let deadline = stage.clock.now() + length;
+    let mut outcome = None;
+    while stage.clock.now() < deadline {
+        let plan = Plan {
+            tasks: 20,
+            prefix: format!("probe-{}", stage.clock.now().as_micros()),
+            ..Plan::default()
+        };
+        let done = stage.run_plans("probe", vec![plan]).await?;
+        let latencies = done.latencies.clone();
+        done.tear_down().await?;
+        outcome.get_or_insert_with(Latencies::new).add(&latencies);
+    }
+    Ok(outcome)
+}
+
 async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     let mut run = Run::new("state");
     if arguments.idle {
@@ -105,26 +123,14 @@ async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     let readers = Prober::start(stage.clock, &reading, Pace::Continuous, count)?;
     let health = stage.probe("/health")?;
     let metrics = stage.probe("/metrics/snapshot")?;
-    // One task at a time for as long as wanted: what a user who launches something feels.
     let length = Duration::from_secs(arguments.seconds);
-    let deadline = stage.clock.now() + length;
-    let mut outcome = None;
-    if arguments.idle {
-        tokio::time::sleep(length).await;
-    }
-    while stage.clock.now() < deadline {
-        let plan = Plan {
-            tasks: 20,
-            prefix: format!("probe-{}", stage.clock.now().as_micros()),
-            ..Plan::default()
-        };
-        let done = stage.run_plans("probe", vec![plan]).await?;
-        let latencies = done.latencies.clone();
-        done.tear_down().await?;
-        outcome
-            .get_or_insert_with(crate::ledger::Latencies::new)
-            .add(&latencies);
-    }
+    let outcome = match arguments.idle {
+        true => {
+            tokio::time::sleep(length).await;
+            None
+        }
+        false => launch(stage, length).await?,
+    };
     let found = readers.finish();
     subscribers.tell(&mut run)?;
     if count > 0 {
