@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use actix::{Addr, Message};
+use futures_util::FutureExt;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
-use tepui_core::agent::messages::{Input, Launch};
+use tepui_core::agent::messages::{Input, Launch, Sandbox};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
@@ -23,6 +24,7 @@ use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
 use super::containerizer::{self, MesosContainerizer};
 use super::fetcher::{Fetcher, Wanted};
+use super::inner_sandbox;
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
@@ -44,6 +46,7 @@ enum Job {
     Start(Box<Launch>, Prepared, Addr<AgentActor>),
     Update(ContainerId, Box<ContainerResources>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
+    Remove(ContainerId, Box<Sandbox>, Addr<AgentActor>),
     LinkLatest(AgentId),
 }
 
@@ -80,6 +83,8 @@ enum Container {
         /// What may end it; aborted with it.
         watches: Vec<JoinHandle<()>>,
     },
+    /// Its first process has ended, but something of it may be left.
+    Ending,
 }
 
 /// Starts, kills and waits for containers; directories and processes are made on its own thread,
@@ -88,6 +93,8 @@ pub(super) struct Launcher {
     jobs: mpsc::Sender<Job>,
     containerizer: Arc<MesosContainerizer>,
     containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
+    /// Told when nothing is left of a container.
+    gone: Rc<Notify>,
 }
 
 impl Launcher {
@@ -112,10 +119,14 @@ impl Launcher {
             jobs,
             containerizer,
             containers: Rc::default(),
+            gone: Rc::default(),
         })
     }
 
     pub(super) fn launch(&self, launch: Launch, actor: Addr<AgentActor>) {
+        if let Err(why) = self.parent_runs(&launch) {
+            return tell(&launch, Err(why), &actor);
+        }
         let killed = Arc::new(AtomicBool::new(false));
         let (fetching, stop) = oneshot::channel();
         let starting = Container::Starting {
@@ -132,6 +143,45 @@ impl Launcher {
         if self.jobs.send(job).is_err() {
             let result = Err("the launcher's thread has ended".to_owned());
             actor.do_send(Spawned { container, result });
+        }
+    }
+
+    /// # Errors
+    /// When the container that another one is to be in ends now.
+    fn parent_runs(&self, launch: &Launch) -> Result<(), String> {
+        let called = launch.called.as_ref();
+        let Some(parent) = called.and_then(|called| called.parent.as_ref()) else {
+            return Ok(());
+        };
+        let id = &parent.container;
+        match self.containers.borrow().get(id) {
+            Some(Container::Running { .. }) => Ok(()),
+            _ => Err(format!("Parent container {id} is in 'DESTROYING' state")),
+        }
+    }
+
+    /// Sends a signal to the first process of a container.
+    pub(super) fn signal(&self, container: &ContainerId, signal: i32) {
+        if let Some(Container::Running { pid, .. }) = self.containers.borrow().get(container)
+            && let Err(error) = process_tree::signal_one(*pid, signal)
+        {
+            tracing::warn!(%container, signal, %error, "cannot signal a container");
+        }
+    }
+
+    /// Forgets how a container has ended, and removes its sandbox if one is named.
+    pub(super) fn remove(
+        &self,
+        container: ContainerId,
+        sandbox: Option<Box<Sandbox>>,
+        actor: Addr<AgentActor>,
+    ) {
+        self.containerizer.statuses().forget(&container);
+        let Some(sandbox) = sandbox else { return };
+        let job = Job::Remove(container.clone(), sandbox, actor.clone());
+        if self.jobs.send(job).is_err() {
+            let result = Err("the launcher's thread has ended".to_owned());
+            actor.do_send(Tell(Input::ContainerRemoved { container, result }));
         }
     }
 
@@ -165,7 +215,7 @@ impl Launcher {
                 fetching.take();
             }
             Some(Container::Running { pid, .. }) => self.containerizer.kill(container, *pid),
-            None => {}
+            Some(Container::Ending) | None => {}
         }
     }
 
@@ -201,6 +251,7 @@ impl Launcher {
             Ok(started) => *started,
             Err(why) => {
                 self.containers.borrow_mut().remove(&container);
+                self.gone.notify_waiters();
                 return Err(why);
             }
         };
@@ -255,15 +306,73 @@ impl Launcher {
         actor: Addr<AgentActor>,
     ) -> impl AsyncFnOnce(Option<i32>) + 'static {
         let (containers, containerizer) = (self.containers.clone(), self.containerizer.clone());
+        let gone = self.gone.clone();
         async move |status| {
             // The process id may belong to another process from now on.
-            let ended = containers.borrow_mut().remove(&container);
+            let ended = containers
+                .borrow_mut()
+                .insert(container.clone(), Container::Ending);
             if let Some(Container::Running { watches, .. }) = ended {
                 watches.iter().for_each(JoinHandle::abort);
             }
+            end_within(&container, &containers, &containerizer, &gone).await;
+            let status = containerizer.statuses().read(&container).or(status);
+            if container.depth() > 0 {
+                say_last_limitation(&container, &containerizer, &actor);
+            }
             containerizer.destroy(&container, Some(pid)).await;
+            containers.borrow_mut().remove(&container);
             actor.do_send(Tell(Input::Exited { container, status }));
+            gone.notify_waiters();
         }
+    }
+}
+
+/// Ends all that is in a container, and waits until nothing is left of it.
+async fn end_within(
+    container: &ContainerId,
+    containers: &RefCell<HashMap<ContainerId, Container>>,
+    containerizer: &MesosContainerizer,
+    gone: &Notify,
+) {
+    loop {
+        let next = gone.notified();
+        let mut is_empty = true;
+        for (id, inner) in containers.borrow_mut().iter_mut() {
+            if !id.is_within(container) {
+                continue;
+            }
+            is_empty = false;
+            match inner {
+                Container::Starting { killed, fetching } => {
+                    killed.store(true, Ordering::Relaxed);
+                    fetching.take();
+                }
+                Container::Running { pid, .. } => containerizer.kill(id, *pid),
+                Container::Ending => {}
+            }
+        }
+        if is_empty {
+            return;
+        }
+        next.await;
+    }
+}
+
+/// A container may end by the very limit that it meets, before anybody has told of that.
+fn say_last_limitation(
+    container: &ContainerId,
+    containerizer: &MesosContainerizer,
+    actor: &Addr<AgentActor>,
+) {
+    let known = containerizer::recovered(container.clone(), "");
+    let told = containerizer.watches(&known).into_iter();
+    for limitation in told.filter_map(FutureExt::now_or_never) {
+        let container = container.clone();
+        actor.do_send(Tell(Input::Limited {
+            container,
+            limitation,
+        }));
     }
 }
 
@@ -290,6 +399,12 @@ fn work(
                 let container = order.container;
                 actor.do_send(Tell(Input::VolumesUpdated { container, result }));
             }
+            Job::Remove(container, sandbox, actor) => {
+                let (root, directory) = (&sandbox.root_directory, &sandbox.directory);
+                let result = inner_sandbox::remove(root.as_ref(), directory.as_ref())
+                    .map_err(|error| error.to_string());
+                actor.do_send(Tell(Input::ContainerRemoved { container, result }));
+            }
             Job::LinkLatest(agent) => {
                 if let Err(error) = sandbox::link_latest(work_dir, &agent) {
                     tracing::error!(%agent, %error, "cannot make the agent's directory");
@@ -303,7 +418,16 @@ fn work(
 fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
-    let output = sandbox::make(&directory, owner)
+    let output = match &launch.called {
+        Some(called) => {
+            let root = called.parent.as_ref().map(|it| Path::new(&it.root_directory));
+            // One that stands alone has a directory of its own below the work directory.
+            let root = root.or_else(|| directory.parent()?.parent());
+            inner_sandbox::make(root.unwrap_or(&directory), &directory, owner)
+        }
+        None => sandbox::make(&directory, owner),
+    };
+    let output = output
         .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
     for link in &launch.volumes {
         volumes::show(&directory, link)?;

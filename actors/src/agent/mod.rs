@@ -9,6 +9,7 @@ mod detect;
 mod fetcher;
 mod files;
 mod http;
+mod inner_sandbox;
 mod journal;
 mod launcher;
 mod link;
@@ -22,7 +23,7 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -221,6 +222,11 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     left.orphans
         .iter()
         .for_each(|leader| process_tree::kill_group(*leader));
+    let statuses = containerizer.statuses();
+    let known: BTreeSet<ContainerId> = restored.called().cloned().collect();
+    statuses.keep(&known);
+    let ended = left.ended.iter();
+    let ended: Vec<_> = ended.map(|id| (id.clone(), statuses.read(id))).collect();
     let running = left.running.keys().cloned().collect();
     containerizer.destroy_others(&running).await;
     let directories = directories(&restored);
@@ -237,7 +243,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
-    take_up(&actor, left, &directories, config.recover);
+    take_up(&actor, left.running, ended, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
@@ -378,11 +384,12 @@ fn directories(restored: &Restored) -> BTreeMap<ContainerId, String> {
 /// Tells the agent which containers have outlived its earlier run, before anybody else can.
 fn take_up(
     actor: &Addr<AgentActor>,
-    left: Found,
+    running: BTreeMap<ContainerId, u32>,
+    ended: Vec<(ContainerId, Option<i32>)>,
     directories: &BTreeMap<ContainerId, String>,
     recover: Recover,
 ) {
-    for (container, pid) in left.running {
+    for (container, pid) in running {
         let directory = directories.get(&container).cloned().unwrap_or_default();
         actor.do_send(Survived {
             container,
@@ -390,8 +397,7 @@ fn take_up(
             pid,
         });
     }
-    for container in left.ended {
-        let status = None;
+    for (container, status) in ended {
         actor.do_send(Tell(Input::Exited { container, status }));
     }
     if recover == Recover::Cleanup {

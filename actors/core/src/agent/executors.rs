@@ -72,6 +72,7 @@ impl Agent {
         let Some((framework_id, id)) = self.containers.remove(container) else {
             return;
         };
+        self.nested.root_is_gone(container, out);
         self.timers.cancel(&Timer::Subscribe(container.clone()));
         self.timers.cancel(&Timer::Shutdown(container.clone()));
         self.counters.executors_terminated += 1;

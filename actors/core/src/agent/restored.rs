@@ -25,6 +25,8 @@ pub struct Restored {
     boot_id: Option<String>,
     pub(super) drain: Option<Drain>,
     pub(super) frameworks: BTreeMap<FrameworkId, RestoredFramework>,
+    /// Containers that were launched by calls.
+    pub(super) containers: BTreeMap<ContainerId, journal::Container>,
     /// The last completed frameworks, oldest first.
     pub(super) completed: VecDeque<(FrameworkId, RestoredFramework)>,
     /// Records that fit to nothing before them.
@@ -96,14 +98,27 @@ impl Restored {
     /// The containers that had not ended.
     pub fn survivors(&self) -> Vec<Survivor> {
         let executors = self.frameworks.values().flat_map(|f| f.executors.values());
-        executors
+        let mut all: Vec<Survivor> = executors
             .filter(|executor| !executor.record.ended)
             .map(|executor| Survivor {
                 container: ContainerId::from(executor.record.container.as_str()),
                 directory: executor.record.directory.clone(),
                 pid: executor.record.pid,
             })
-            .collect()
+            .collect();
+        let called = self.containers.iter();
+        let called = called.filter(|(_, container)| container.ended.is_none());
+        all.extend(called.map(|(id, container)| Survivor {
+            container: id.clone(),
+            directory: container.directory.clone(),
+            pid: container.pid,
+        }));
+        all
+    }
+
+    /// All containers that were launched by calls, also those that have ended.
+    pub fn called(&self) -> impl Iterator<Item = &ContainerId> {
+        self.containers.keys()
     }
 
     /// Nothing is known of it yet but that it was admitted.
@@ -118,12 +133,25 @@ impl Restored {
     /// None when the record fits to nothing.
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
-            Record::Agent { info, boot_id } => *self = Restored::admitted(info.0, boot_id),
+            Record::Agent { info, boot_id } => {
+                let containers = std::mem::take(&mut self.containers);
+                *self = Restored {
+                    containers,
+                    ..Restored::admitted(info.0, boot_id)
+                };
+            }
             Record::Drain { config, started_us } => {
                 self.drain = config.map(|config| Drain {
                     config: config.0,
                     started: Wall(started_us),
                 });
+            }
+            Record::Container(container) => {
+                let id = ContainerId::of_chain(&container.launch.container_id);
+                self.containers.insert(id, *container);
+            }
+            Record::ContainerGone { container } => {
+                self.containers.remove(container.as_str())?;
             }
             Record::Left => *self = Restored::default(),
             Record::Framework { info } => {

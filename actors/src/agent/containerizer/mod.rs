@@ -12,15 +12,18 @@ pub mod config;
 pub mod helper;
 pub(super) mod isolator;
 mod isolators;
+mod join;
 mod ladder;
 mod mounts;
 mod records;
 mod rlimits;
 pub(super) mod start;
+mod statuses;
+mod stay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tepui_core::agent::Isolation;
@@ -39,6 +42,7 @@ use isolator::{Container, Plan};
 use ladder::Ladder;
 use records::Records;
 use start::{Helper, Started};
+use statuses::Statuses;
 
 /// Delays before it is looked again whether killed processes have ended.
 const FIRST_DELAY: Duration = Duration::from_millis(1);
@@ -57,8 +61,11 @@ pub(super) struct MesosContainerizer {
     abilities: Isolation,
     /// None with the posix launcher.
     linux: Option<Linux>,
-    /// None where nothing is to be done to a process before it runs its program.
-    helper: Option<Helper>,
+    /// How containers that were launched by calls have ended.
+    statuses: Statuses,
+    /// Made when it is first needed, where nothing is to be done to the process of an executor
+    /// before it runs its program.
+    helper: OnceLock<Helper>,
     destroy_timeout: Duration,
 }
 
@@ -80,17 +87,35 @@ impl MesosContainerizer {
             }
         };
         let isolators = choice.isolators(config, linux.as_ref().map(|linux| &linux.cgroups))?;
-        let helper = (linux.is_some() || !isolators.is_empty()).then(Helper::open);
-        let helper = helper
-            .transpose()
-            .map_err(|error| format!("cannot copy this program for containers: {error}"))?;
-        Ok(MesosContainerizer {
+        let statuses = Statuses::open(work_dir)
+            .map_err(|error| format!("cannot keep how containers end: {error}"))?;
+        let needs_helper = linux.is_some() || !isolators.is_empty();
+        let containerizer = MesosContainerizer {
             ladder: Ladder::new(isolators),
             abilities: choice.abilities(),
             linux,
-            helper,
+            statuses,
+            helper: OnceLock::new(),
             destroy_timeout: config.cgroups_destroy_timeout,
-        })
+        };
+        if needs_helper {
+            containerizer.helper()?;
+        }
+        Ok(containerizer)
+    }
+
+    fn helper(&self) -> Result<&Helper, String> {
+        if let Some(helper) = self.helper.get() {
+            return Ok(helper);
+        }
+        let made = Helper::open()
+            .map_err(|error| format!("cannot copy this program for containers: {error}"))?;
+        Ok(self.helper.get_or_init(|| made))
+    }
+
+    /// How containers that were launched by calls have ended.
+    pub(super) fn statuses(&self) -> &Statuses {
+        &self.statuses
     }
 
     /// What containers can ask for.
@@ -113,6 +138,11 @@ impl MesosContainerizer {
         let mut plan = Plan::default();
         let container = container(launch, owner);
         let id = &container.id;
+        if let Some(called) = &launch.called {
+            self.statuses.forget(id);
+            plan.status = Some(self.statuses.path(id));
+            plan.leader = called.parent.as_ref().map(|parent| parent.pid);
+        }
         let started = self
             .begin(id, &mut plan)
             .and_then(|()| self.ladder.prepare(&container, &mut plan, is_killed))
@@ -150,9 +180,9 @@ impl MesosContainerizer {
         output: Output,
         plan: Plan,
     ) -> Result<Started, String> {
-        match &self.helper {
-            Some(helper) if plan != Plan::default() => helper.start(launch, owner, output, plan),
-            _ => start::directly(launch, owner, output),
+        match plan == Plan::default() {
+            true => start::directly(launch, owner, output),
+            false => self.helper()?.start(launch, owner, output, plan),
         }
     }
 
@@ -247,7 +277,10 @@ impl MesosContainerizer {
         };
         let mut by_pid: BTreeMap<u32, survivors::Process> = BTreeMap::new();
         by_pid.extend(scanned.into_iter().map(|process| (process.pid, process)));
-        for survivor in expected {
+        // What is in a container belongs to the innermost one.
+        let mut outer_first: Vec<&Survivor> = expected.iter().collect();
+        outer_first.sort_by_key(|survivor| survivor.container.depth());
+        for survivor in outer_first {
             let pids = linux.cgroups.processes(survivor.container.as_str());
             for pid in pids.unwrap_or_default() {
                 let known = processes::named(pid, survivor.directory.clone());
@@ -266,6 +299,9 @@ impl MesosContainerizer {
             tracing::error!(%error, "cannot tell which containers an earlier run has left");
             Vec::new()
         });
+        // The inner ones first.
+        let mut all = all;
+        all.sort_by_key(|id| std::cmp::Reverse(id.depth()));
         for id in all.iter().filter(|id| !running.contains(*id)) {
             tracing::warn!(container = %id, "destroying a container of an earlier run");
             self.destroy(id, None).await;
@@ -286,6 +322,7 @@ pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
         owner: owner.map(|Owner { uid, gid }| (uid, gid)),
         resources: launch.resources.clone(),
         info: launch.info.as_deref().cloned(),
+        called: launch.called.clone(),
     }
 }
 
@@ -297,5 +334,6 @@ pub(super) fn recovered(id: ContainerId, directory: &str) -> Container {
         owner: None,
         resources: ContainerResources::default(),
         info: None,
+        called: None,
     }
 }

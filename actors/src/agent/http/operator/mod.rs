@@ -1,6 +1,7 @@
 //! `/api/v1`: the agent's operator API.
 //! Checks in Mesos's order; the checks that need no state are in the core.
 
+mod containers;
 mod form;
 mod views;
 
@@ -19,7 +20,8 @@ use tepui_protocol::v1::agent::response::Type as Answered;
 use tepui_protocol::v1::agent::{Call, Response, response};
 use tepui_protocol::v1::{self, Flag, Metric};
 
-use super::{Shared, containers, ended, reads};
+use super::containers as lists;
+use super::{Shared, ended, reads};
 use crate::http::{body, files, method_not_allowed, text, version};
 use crate::logging;
 use form::{Form, Forms};
@@ -119,7 +121,7 @@ async fn answer(
         }
         Type::GetContainers => Response {
             get_containers: Some(response::GetContainers {
-                containers: containers::list(shared).await,
+                containers: lists::list(call.get_containers.as_ref(), shared).await,
             }),
             ..typed(Answered::GetContainers)
         },
@@ -150,13 +152,18 @@ async fn answer(
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
         | Type::RemoveNestedContainer
-        | Type::LaunchNestedContainerSession
-        | Type::AttachContainerInput
-        | Type::AttachContainerOutput
         | Type::LaunchContainer
         | Type::WaitContainer
         | Type::KillContainer
-        | Type::RemoveContainer
+        | Type::RemoveContainer => {
+            let Some(call) = containers::read(kind, call) else {
+                return Err(unsupported(kind));
+            };
+            return containers::ask(kind, call, media, shared).await;
+        }
+        Type::LaunchNestedContainerSession
+        | Type::AttachContainerInput
+        | Type::AttachContainerOutput
         | Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
