@@ -29,7 +29,11 @@ pub(super) fn make(root: &Path, directory: &Path, owner: Option<Owner>) -> io::R
     let mut above = top(root)?;
     for (at, name) in names.iter().enumerate() {
         let is_sandbox = at + 1 == names.len();
-        let mode = if is_sandbox { SANDBOX_MODE } else { BETWEEN_MODE };
+        let mode = if is_sandbox {
+            SANDBOX_MODE
+        } else {
+            BETWEEN_MODE
+        };
         let (inner, is_new) = enter_or_make(&above, name, mode)?;
         if is_new && !is_sandbox {
             let like = File::from(above.try_clone()?).metadata()?;
@@ -103,7 +107,11 @@ fn give(file: impl AsFd, owner: Option<(u32, u32)>) -> io::Result<()> {
     let Some((uid, gid)) = owner else {
         return Ok(());
     };
-    Ok(fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+    Ok(fchown(
+        file,
+        Some(Uid::from_raw(uid)),
+        Some(Gid::from_raw(gid)),
+    )?)
 }
 
 /// A file to append to. What else may lie at its place is not touched.

@@ -429,7 +429,10 @@ fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String
     let directory = PathBuf::from(&launch.directory);
     let output = match &launch.called {
         Some(called) => {
-            let root = called.parent.as_ref().map(|it| Path::new(&it.root_directory));
+            let root = called
+                .parent
+                .as_ref()
+                .map(|it| Path::new(&it.root_directory));
             // One that stands alone has a directory of its own below the work directory.
             let root = root.or_else(|| directory.parent()?.parent());
             inner_sandbox::make(root.unwrap_or(&directory), &directory, owner)

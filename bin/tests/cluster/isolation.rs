@@ -13,25 +13,25 @@ use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
 
 /// Where the kernel shows cgroups.
-const HIERARCHY: &str = "/sys/fs/cgroup";
+pub(super) const HIERARCHY: &str = "/sys/fs/cgroup";
 
 /// The trees that isolated containers are in.
 const TREES: &[&str] = &["freezer", "cpu", "cpuacct", "memory", "pids"];
 
 /// Everything that can be isolated without asking for more.
-const ALL: &str = "cgroups/cpu,cgroups/mem,cgroups/pids,filesystem/linux,namespaces/pid,\
+pub(super) const ALL: &str = "cgroups/cpu,cgroups/mem,cgroups/pids,filesystem/linux,namespaces/pid,\
                    namespaces/ipc,posix/rlimits,linux/capabilities,linux/nnp,disk/du";
 
 /// A cluster whose agent isolates, and a framework. Its cgroups are gone with it.
-struct Isolated {
-    cluster: Option<Cluster>,
-    framework: Framework,
-    root: String,
+pub(super) struct Isolated {
+    pub(super) cluster: Option<Cluster>,
+    pub(super) framework: Framework,
+    pub(super) root: String,
     flags: Vec<String>,
 }
 
 impl Isolated {
-    fn with(name: &str, isolation: &str, more: &[&str]) -> Isolated {
+    pub(super) fn with(name: &str, isolation: &str, more: &[&str]) -> Isolated {
         let root = format!("tepui-test-{name}-{}", std::process::id());
         let mut flags = vec![
             "--launcher=linux".to_owned(),
@@ -51,7 +51,7 @@ impl Isolated {
         }
     }
 
-    fn cluster(&mut self) -> &mut Cluster {
+    pub(super) fn cluster(&mut self) -> &mut Cluster {
         self.cluster.as_mut().expect("it runs")
     }
 
@@ -61,7 +61,7 @@ impl Isolated {
         http::request(address, "GET", path, &[], &[]).json()
     }
 
-    fn restart_agent(&mut self) {
+    pub(super) fn restart_agent(&mut self) {
         let flags = self.flags.clone();
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         self.cluster().restart_agent(0, &flags);
@@ -76,7 +76,7 @@ impl Isolated {
         directories.map(|entry| entry.path()).collect()
     }
 
-    fn wait_until_nothing_is_left(&mut self) {
+    pub(super) fn wait_until_nothing_is_left(&mut self) {
         until("the end of all cgroups", || {
             TREES
                 .iter()
@@ -137,7 +137,7 @@ impl Drop for Isolated {
     }
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub(super) fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -153,7 +153,7 @@ fn executor_pid(status: &Value) -> i64 {
 }
 
 /// A task with these resources and limits of memory in MB.
-fn sized(id: &str, offer: &Value, mem: f64, command: &str) -> Value {
+pub(super) fn sized(id: &str, offer: &Value, mem: f64, command: &str) -> Value {
     let mut task = task(id, offer, command);
     task["resources"] = json!([
         scalar("cpus", 0.5),

@@ -27,6 +27,7 @@ mod isolation;
 mod marathon;
 mod marathon_crashes;
 mod metrics;
+mod nested;
 mod operations;
 mod operator_api;
 mod operators;

@@ -104,7 +104,11 @@ impl Journal {
                 started_us: drain.map_or(0, |drain| drain.started.0),
             });
         }
-        compare_containers(&self.frameworks.containers, &frameworks.containers, &mut out);
+        compare_containers(
+            &self.frameworks.containers,
+            &frameworks.containers,
+            &mut out,
+        );
         self.frameworks.containers = frameworks.containers.clone();
         if !self.frameworks.is_like(&frameworks) {
             compare_frameworks(&self.frameworks, &frameworks, &mut out);

@@ -360,10 +360,14 @@ impl Agent {
         }
         let is_there = |id: &ContainerId| {
             let root = id.root();
-            id.depth() == 0 || self.containers.contains_key(&root) || restored.containers.contains_key(&root)
+            id.depth() == 0
+                || self.containers.contains_key(&root)
+                || restored.containers.contains_key(&root)
         };
         let there = restored.containers.iter().filter(|(id, _)| is_there(id));
-        let there = there.map(|(id, record)| (id.clone(), record.clone())).collect();
+        let there = there
+            .map(|(id, record)| (id.clone(), record.clone()))
+            .collect();
         self.nested.restore(there);
         // The journal that was read is replaced by one of what there is now.
         let frameworks = self.known_frameworks();
@@ -445,7 +449,9 @@ impl Agent {
         let reason = match self.life {
             Life::Active | Life::Ended => return,
             Life::Stopping if self.all_can_stay() => "stopped",
-            Life::Leaving if self.containers.is_empty() && !self.nested.any_runs() => "left the cluster",
+            Life::Leaving if self.containers.is_empty() && !self.nested.any_runs() => {
+                "left the cluster"
+            }
             Life::Stopping | Life::Leaving => return,
         };
         self.life = Life::Ended;

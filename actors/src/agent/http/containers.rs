@@ -7,8 +7,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 use tepui_core::agent::model::{Executor, ExecutorState, Framework, Snapshot};
-use tepui_protocol::v1;
 use tepui_core::ids::ContainerId;
+use tepui_protocol::v1;
 use tepui_protocol::v1::agent::call::GetContainers;
 use tepui_protocol::v1::agent::response::get_containers::Container;
 
@@ -99,18 +99,21 @@ pub(super) async fn list(asked: Option<&GetContainers>, shared: &Shared) -> Vec<
     let subjects = called.iter().map(|one| Subject::of_called(one)).collect();
     let statistics = shared.usage.statistics(shared.clock, subjects).await;
     let statistics = statistics.into_iter().chain(std::iter::repeat(None));
-    all.extend(called.into_iter().zip(statistics).map(|(one, statistics)| {
-        Container {
-            container_id: one.id.to_chain(),
-            container_status: Some(v1::ContainerStatus {
-                container_id: Some(one.id.to_chain()),
-                executor_pid: one.pid(),
-                ..v1::ContainerStatus::default()
+    all.extend(
+        called
+            .into_iter()
+            .zip(statistics)
+            .map(|(one, statistics)| Container {
+                container_id: one.id.to_chain(),
+                container_status: Some(v1::ContainerStatus {
+                    container_id: Some(one.id.to_chain()),
+                    executor_pid: one.pid(),
+                    ..v1::ContainerStatus::default()
+                }),
+                resource_statistics: statistics,
+                ..Container::default()
             }),
-            resource_statistics: statistics,
-            ..Container::default()
-        }
-    }));
+    );
     all
 }
 
@@ -175,7 +178,10 @@ async fn select<'a>(
 ) -> Vec<Shown<'a>> {
     let live: Vec<_> = live(snapshot, wanted).collect();
     let subjects = live.iter().map(|(_, executor)| Subject::of(executor));
-    let statistics = shared.usage.statistics(shared.clock, subjects.collect()).await;
+    let statistics = shared
+        .usage
+        .statistics(shared.clock, subjects.collect())
+        .await;
     // One is missing only when the agent ends.
     let statistics = statistics.into_iter().chain(std::iter::repeat(None));
     let shown = live.into_iter().zip(statistics);

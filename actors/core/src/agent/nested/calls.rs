@@ -15,9 +15,7 @@ use super::super::messages::{
 };
 use super::super::model::ExecutorState;
 use super::super::{Agent, Life, executor_info, paths};
-use super::{
-    Container, MAX_CHAIN_BYTES, MAX_DEPTH, MAX_RUNNING, MAX_WAITERS, State, not_found,
-};
+use super::{Container, MAX_CHAIN_BYTES, MAX_DEPTH, MAX_RUNNING, MAX_WAITERS, State, not_found};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId};
 
 /// The highest number of a signal.
@@ -328,7 +326,11 @@ impl Agent {
         let root = id.root();
         let known = self.nested.get(id).cloned();
         if self.containers.contains_key(id) || known.as_ref().is_some_and(|it| !it.has_ended()) {
-            let kind = if id.depth() > 0 { "Nested container" } else { "Container" };
+            let kind = if id.depth() > 0 {
+                "Nested container"
+            } else {
+                "Container"
+            };
             return Some(Answer::Refused(
                 500,
                 format!("{kind} has not terminated yet"),
@@ -337,8 +339,8 @@ impl Agent {
         let owner = self.containers.get(&root);
         let executor = owner.and_then(|(framework, executor)| self.executor(framework, executor));
         let root_directory = executor.map(|executor| executor.directory.clone());
-        let root_directory = root_directory
-            .or_else(|| Some(self.nested.get(&root)?.directory.clone()));
+        let root_directory =
+            root_directory.or_else(|| Some(self.nested.get(&root)?.directory.clone()));
         let Some(root_directory) = root_directory else {
             return Some(Answer::Refused(500, "Unknown root container".to_owned()));
         };
@@ -359,10 +361,7 @@ impl Agent {
                 _ => root_directory,
             },
         };
-        out.push(Effect::RemoveContainer(
-            id.clone(),
-            Some(Box::new(sandbox)),
-        ));
+        out.push(Effect::RemoveContainer(id.clone(), Some(Box::new(sandbox))));
         None
     }
 }

@@ -411,9 +411,10 @@ impl Agent {
     ) {
         let answer = match result {
             Ok(()) => Answer::Done,
-            Err(why) => {
-                Answer::Refused(500, format!("Failed to remove the sandbox directory: {why}"))
-            }
+            Err(why) => Answer::Refused(
+                500,
+                format!("Failed to remove the sandbox directory: {why}"),
+            ),
         };
         for token in self.nested.removals.remove(id).unwrap_or_default() {
             out.push(Effect::Reply(token, answer.clone()));

@@ -54,7 +54,10 @@ impl V1 {
     }
 
     fn directory(&self, subsystem: &str, id: &str) -> PathBuf {
-        self.hierarchy.join(subsystem).join(&self.root).join(path_of(id))
+        self.hierarchy
+            .join(subsystem)
+            .join(&self.root)
+            .join(path_of(id))
     }
 
     fn set(&self, subsystem: &str, id: &str, file: &str, text: &str) -> Result<(), String> {

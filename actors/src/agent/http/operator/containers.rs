@@ -48,9 +48,7 @@ pub(super) fn read(kind: Type, call: Call) -> Option<ContainerCall> {
         Type::RemoveNestedContainer => {
             ContainerCall::Remove(chain(&call.remove_nested_container?.container_id))
         }
-        Type::RemoveContainer => {
-            ContainerCall::Remove(chain(&call.remove_container?.container_id))
-        }
+        Type::RemoveContainer => ContainerCall::Remove(chain(&call.remove_container?.container_id)),
         _ => return None,
     })
 }
@@ -87,7 +85,10 @@ pub(super) async fn ask(
         Answer::Ended(how) => written(media, media::encode(media, &told(kind, *how))),
         Answer::Refused(status, why) => {
             let status = StatusCode::from_u16(status);
-            return Err(text(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), why));
+            return Err(text(
+                status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                why,
+            ));
         }
     })
 }
@@ -103,7 +104,8 @@ impl Drop for Caller<'_> {
     fn drop(&mut self) {
         if self.waits {
             let connection = self.connection;
-            self.actor.do_send(Tell(Input::ConnectionClosed { connection }));
+            self.actor
+                .do_send(Tell(Input::ConnectionClosed { connection }));
         }
     }
 }
