@@ -56,7 +56,7 @@ impl Isolated {
     }
 
     /// The answer of the agent at a path.
-    fn agent(&mut self, path: &str) -> Value {
+    pub(super) fn agent(&mut self, path: &str) -> Value {
         let address = self.cluster().agents[0].address;
         http::request(address, "GET", path, &[], &[]).json()
     }

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::agent_restart::{PATIENT, careful, is_alive};
+use super::groups::launch_group;
 use super::isolation::{ALL, HIERARCHY, Isolated, read, sized};
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, scalar, task};
@@ -441,12 +442,83 @@ fn bad_calls_are_refused() {
             json!({"type": "REMOVE_CONTAINER", "remove_container": {"container_id": chain(&[&root])}}),
             500,
         ),
-        (
-            json!({"type": "KILL_CONTAINER", "kill_container": {"container_id": chain(&[&root])}}),
-            404,
-        ),
     ] {
         let answer = call(&cluster, &body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
+}
+
+/// A member of a group in a container with limits of its own, and with more in it.
+fn limited(id: &str, offer: &Value, script: &str, mem: f64) -> Value {
+    let mut member = task(id, offer, script);
+    member["resources"] = json!([scalar("cpus", 0.1), scalar("mem", mem)]);
+    member["container"] = json!({"type": "MESOS", "linux_info": {"share_cgroups": false}});
+    member
+}
+
+#[test]
+fn a_member_of_a_group_that_uses_too_much_ends_the_group() {
+    let mut isolated = Isolated::with("group-oom", "cgroups/mem", &[]);
+    let offer = isolated.framework.offer();
+    let tasks = [
+        limited("greedy", &offer, "sleep 0.5; exec tail /dev/zero", 32.0),
+        limited("modest", &offer, "exec sleep 1000", 32.0),
+    ];
+    launch_group(&isolated.framework, &offer, &tasks);
+    for name in ["greedy", "modest"] {
+        isolated.framework.await_state(name, "TASK_RUNNING");
+    }
+    let failed = isolated.framework.await_state("greedy", "TASK_FAILED");
+    assert_eq!(failed["reason"], "REASON_CONTAINER_LIMITATION_MEMORY");
+    assert_eq!(failed["limitation"]["resources"][0]["name"], "mem");
+    isolated.framework.await_state("modest", "TASK_KILLED");
+    isolated.framework.expect("FAILURE");
+    isolated.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_group_in_containers_outlives_the_agent_and_its_members_end_meanwhile() {
+    let mut isolated = Isolated::with("group-restart", "cgroups/mem", &[]);
+    let offer = isolated.framework.offer();
+    let go = isolated.cluster().dir.path().join("go");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", go.display());
+    let tasks = [
+        limited("ends", &offer, &wait, 32.0),
+        limited("stays", &offer, "exec sleep 1000", 32.0),
+    ];
+    launch_group(&isolated.framework, &offer, &tasks);
+    let id = |status: &Value| status["container_status"]["container_id"]["value"].clone();
+    let ends = isolated.framework.await_state("ends", "TASK_RUNNING");
+    isolated.framework.await_state("stays", "TASK_RUNNING");
+    let cluster = isolated.cluster();
+    cluster.agents[0].signal(Signal::SIGKILL);
+    cluster.agents[0].wait();
+    std::fs::write(&go, "").expect("file");
+    let name = id(&ends).as_str().expect("id").to_owned();
+    let statuses = cluster.work_dir(0).join("meta/statuses");
+    until("the end of one", || {
+        let all = std::fs::read_dir(&statuses).expect("statuses").flatten();
+        let mut own = all.filter(|one| one.file_name().to_string_lossy().ends_with(&name));
+        own.any(|one| read(one.path()) == "0").then_some(())
+    });
+    isolated.restart_agent();
+    isolated.framework.await_state("ends", "TASK_FINISHED");
+    isolated.framework.kill("stays");
+    isolated.framework.await_state("stays", "TASK_KILLED");
+    isolated.framework.expect("FAILURE");
+    isolated.wait_until_nothing_is_left();
+}
+
+#[test]
+fn what_members_of_a_group_need_is_fetched() {
+    let cluster = Cluster::start(1);
+    let mut framework = Framework::simple(cluster.master.address, "fetching", &[]);
+    let offer = framework.offer();
+    let file = cluster.dir.path().join("fetched");
+    std::fs::write(&file, "content").expect("file");
+    let mut member = task("reads", &offer, "grep content fetched");
+    member["command"]["uris"] = json!([{"value": file}]);
+    launch_group(&framework, &offer, &[member, task("plain", &offer, "true")]);
+    framework.await_state("reads", "TASK_FINISHED");
+    framework.await_state("plain", "TASK_FINISHED");
 }

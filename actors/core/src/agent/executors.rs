@@ -82,6 +82,8 @@ impl Agent {
         let connection = executor.connection();
         executor.state = ExecutorState::Terminated;
         let executor = executor.clone();
+        let why = executor.termination.as_ref();
+        self.nested.executor_exited(container, status, why, out);
         if let Some(connection) = connection {
             self.close(connection, out);
         }

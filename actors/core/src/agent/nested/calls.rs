@@ -276,11 +276,12 @@ impl Agent {
         connection: ConnectionId,
         reply: Token,
     ) -> Option<Answer> {
-        let Some(container) = self.nested.get(id) else {
-            return Some(not_found(id));
-        };
-        if let State::Ended { how, .. } = &container.state {
-            return Some(Answer::Ended(Box::new((**how).clone())));
+        match self.nested.get(id).map(|container| &container.state) {
+            Some(State::Ended { how, .. }) => {
+                return Some(Answer::Ended(Box::new((**how).clone())));
+            }
+            None if !self.containers.contains_key(id) => return Some(not_found(id)),
+            Some(State::Starting | State::Running { .. }) | None => {}
         }
         let waiters = self.nested.waiters.entry(id.clone()).or_default();
         if waiters.len() >= MAX_WAITERS {
@@ -292,18 +293,23 @@ impl Agent {
     }
 
     fn kill_nested(&mut self, id: &ContainerId, signal: i32, out: &mut Vec<Effect>) -> Answer {
+        let is_executor = self.containers.contains_key(id);
         let known = self.nested.get_mut(id).filter(|known| !known.has_ended());
-        let Some(container) = known else {
+        if known.is_none() && !is_executor {
             return Answer::Refused(
                 404,
                 format!("Container '{id}' cannot be found (or is already killed)"),
             );
-        };
+        }
         if !(1..=LAST_SIGNAL).contains(&signal) {
             return bad(format!(
                 "There is no signal {signal}, expected one from 1 to {LAST_SIGNAL}"
             ));
         }
+        let Some(container) = known else {
+            out.push(Effect::Signal(id.clone(), signal));
+            return Answer::Done;
+        };
         match container.state {
             // There is no process that could take it.
             State::Starting => {

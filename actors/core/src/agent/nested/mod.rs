@@ -23,6 +23,7 @@ use tepui_protocol::v1::{TaskResourceLimitation, task_status::Reason};
 use super::Agent;
 use super::container_resources::ContainerResources;
 use super::messages::{Answer, ConnectionId, Effect, Limitation, Token};
+use super::model::Termination;
 use crate::ids::ContainerId;
 use crate::resources::Resources;
 
@@ -204,6 +205,27 @@ impl Nested {
                 alone.cloned().collect()
             }
             _ => self.within(&id.root()),
+        }
+    }
+
+    /// The container of an executor has ended: those who wait are told.
+    pub(super) fn executor_exited(
+        &mut self,
+        id: &ContainerId,
+        status: Option<i32>,
+        why: Option<&Termination>,
+        out: &mut Vec<Effect>,
+    ) {
+        let how = WaitContainer {
+            exit_status: status,
+            state: why.map(|why| why.state as i32),
+            reason: why.map(|why| why.reason as i32),
+            message: why.map(|why| why.message.clone()),
+            limitation: None,
+        };
+        for (_, token) in self.waiters.remove(id).unwrap_or_default() {
+            let ended = Answer::Ended(Box::new(how.clone()));
+            out.push(Effect::Reply(token, ended));
         }
     }
 

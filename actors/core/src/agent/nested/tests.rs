@@ -339,6 +339,23 @@ fn they_are_forgotten_with_the_executor() {
 }
 
 #[test]
+fn an_executors_own_container_is_signalled_and_waited_for() {
+    let (mut agent, root) = with_executor();
+    agent.about(2, ContainerCall::Wait(root.clone()));
+    agent.about(3, ContainerCall::Kill(root.clone(), 10));
+    assert_eq!(agent.effect(), Effect::Signal(root.clone(), 10));
+    assert_eq!(agent.answer(3), Answer::Done);
+    let remove = agent.refused(ContainerCall::Remove(root.clone()));
+    assert_eq!(remove, (500, "Container has not terminated yet".into()));
+    agent.exited(&root, Some(10));
+    assert_eq!(agent.answer(2), ended(10));
+    while !agent.is_quiet() {
+        agent.effect();
+    }
+    assert_eq!(agent.refused(ContainerCall::Wait(root)).0, 404);
+}
+
+#[test]
 fn one_stands_alone_and_outlives_the_agent() {
     let mut agent = Fixture::registered();
     let id = ContainerId::from("alone");
