@@ -23,7 +23,7 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -222,11 +222,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     left.orphans
         .iter()
         .for_each(|leader| process_tree::kill_group(*leader));
-    let statuses = containerizer.statuses();
-    let known: BTreeSet<ContainerId> = restored.called().cloned().collect();
-    statuses.keep(&known);
-    let ended = left.ended.iter();
-    let ended: Vec<_> = ended.map(|id| (id.clone(), statuses.read(id))).collect();
+    let exits = exits(&restored, &left, &containerizer);
     let running = left.running.keys().cloned().collect();
     containerizer.destroy_others(&running).await;
     let directories = directories(&restored);
@@ -243,7 +239,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
-    take_up(&actor, left.running, ended, &directories, config.recover);
+    take_up(&actor, left.running, exits, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
@@ -373,6 +369,18 @@ fn say_what_is_left(restored: &Restored, left: &Found) {
         let groups = left.orphans.len();
         tracing::warn!(groups, "killing processes that belong to no task");
     }
+}
+
+/// What has ended meanwhile, and how, where that was written down.
+fn exits(
+    restored: &Restored,
+    left: &Found,
+    containerizer: &Containerizers,
+) -> Vec<(ContainerId, Option<i32>)> {
+    let statuses = containerizer.statuses();
+    statuses.keep(&restored.called().cloned().collect());
+    let ended = left.ended.iter();
+    ended.map(|id| (id.clone(), statuses.read(id))).collect()
 }
 
 /// The sandboxes of containers that may have outlived an earlier run.

@@ -169,8 +169,10 @@ impl SimulatedAgent {
                 result: Ok(Vec::new()),
             }),
             // A simulated agent does not start again, so nothing need be recorded; its containers use
-            // nothing that could be limited.
+            // nothing that could be limited, and nobody calls it about any.
             Effect::Record(_)
+            | Effect::Signal(..)
+            | Effect::RemoveContainer(..)
             | Effect::UpdateContainer(..)
             | Effect::CloseConnection(_)
             | Effect::Reply(..)

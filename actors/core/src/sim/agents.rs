@@ -333,8 +333,8 @@ impl World {
                 };
                 self.after(delay, event);
             }
-            // The simulated machine limits nothing.
-            Effect::UpdateContainer(..) => {}
+            // The simulated machine limits nothing, and nobody calls its agents about containers.
+            Effect::UpdateContainer(..) | Effect::Signal(..) | Effect::RemoveContainer(..) => {}
             Effect::UpdateVolumes(order) => {
                 let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
                 let result = match fails {

@@ -36,7 +36,7 @@ fn within(outer: &ContainerId, name: &str) -> ContainerId {
 }
 
 impl Fixture {
-    fn about(&mut self, token: u64, call: ContainerCall) {
+    fn call_about(&mut self, token: u64, call: ContainerCall) {
         self.input(Input::ContainerCall {
             call: Box::new(call),
             connection: ConnectionId(token),
@@ -45,7 +45,7 @@ impl Fixture {
     }
 
     #[track_caller]
-    fn answer(&mut self, token: u64) -> Answer {
+    fn answer_to(&mut self, token: u64) -> Answer {
         match self.effect() {
             Effect::Reply(Token(to), answer) if to == token => answer,
             other => panic!("no answer to {token}: {other:?}"),
@@ -53,37 +53,37 @@ impl Fixture {
     }
 
     #[track_caller]
-    fn refused(&mut self, call: ContainerCall) -> (u16, String) {
-        self.about(99, call);
-        match self.answer(99) {
+    fn call_refused(&mut self, call: ContainerCall) -> (u16, String) {
+        self.call_about(99, call);
+        match self.answer_to(99) {
             Answer::Refused(status, why) => (status, why),
             other => panic!("not refused: {other:?}"),
         }
     }
 
     #[track_caller]
-    fn order(&mut self, call: LaunchContainer) -> Launch {
-        self.about(1, ContainerCall::Launch(call));
+    fn ordered(&mut self, call: LaunchContainer) -> Launch {
+        self.call_about(1, ContainerCall::Launch(call));
         self.launch()
     }
 
     /// Launches a container, which then runs.
     #[track_caller]
     fn run_in(&mut self, id: &ContainerId, pid: u32) -> Launch {
-        let order = self.order(launch(id));
-        self.started(id, pid);
-        assert_eq!(self.answer(1), Answer::Done);
+        let order = self.ordered(launch(id));
+        self.runs_as(id, pid);
+        assert_eq!(self.answer_to(1), Answer::Done);
         order
     }
 
-    fn started(&mut self, id: &ContainerId, pid: u32) {
+    fn runs_as(&mut self, id: &ContainerId, pid: u32) {
         self.input(Input::Launched {
             container: id.clone(),
             result: Ok(pid),
         });
     }
 
-    fn exited(&mut self, id: &ContainerId, status: Option<i32>) {
+    fn has_exited(&mut self, id: &ContainerId, status: Option<i32>) {
         self.input(Input::Exited {
             container: id.clone(),
             status,
@@ -116,34 +116,34 @@ fn one_in_an_executors_container_runs_and_is_waited_for() {
     let parent = called.parent.unwrap();
     assert_eq!((&parent.container, parent.pid), (&root, 4711));
     // It is there already.
-    agent.about(2, ContainerCall::Launch(launch(&id)));
-    assert_eq!(agent.answer(2), Answer::Accepted);
+    agent.call_about(2, ContainerCall::Launch(launch(&id)));
+    assert_eq!(agent.answer_to(2), Answer::Accepted);
 
-    agent.about(3, ContainerCall::Wait(id.clone()));
-    agent.about(4, ContainerCall::Wait(id.clone()));
+    agent.call_about(3, ContainerCall::Wait(id.clone()));
+    agent.call_about(4, ContainerCall::Wait(id.clone()));
     // Who leaves waits no more.
     agent.input(Input::ConnectionClosed {
         connection: ConnectionId(4),
     });
-    assert!(matches!(agent.answer(4), Answer::Refused(404, _)));
-    agent.about(5, ContainerCall::Kill(id.clone(), 15));
+    assert!(matches!(agent.answer_to(4), Answer::Refused(404, _)));
+    agent.call_about(5, ContainerCall::Kill(id.clone(), 15));
     assert_eq!(agent.effect(), Effect::Signal(id.clone(), 15));
-    assert_eq!(agent.answer(5), Answer::Done);
+    assert_eq!(agent.answer_to(5), Answer::Done);
     assert_eq!(
-        agent.refused(ContainerCall::Remove(id.clone())),
+        agent.call_refused(ContainerCall::Remove(id.clone())),
         (500, "Nested container has not terminated yet".into())
     );
-    agent.exited(&id, Some(7 << 8));
-    assert_eq!(agent.answer(3), ended(7 << 8));
-    agent.about(6, ContainerCall::Wait(id.clone()));
-    assert_eq!(agent.answer(6), ended(7 << 8));
+    agent.has_exited(&id, Some(7 << 8));
+    assert_eq!(agent.answer_to(3), ended(7 << 8));
+    agent.call_about(6, ContainerCall::Wait(id.clone()));
+    assert_eq!(agent.answer_to(6), ended(7 << 8));
     let gone = format!("Container '{id}' cannot be found (or is already killed)");
     assert_eq!(
-        agent.refused(ContainerCall::Kill(id.clone(), 9)),
+        agent.call_refused(ContainerCall::Kill(id.clone(), 9)),
         (404, gone)
     );
 
-    agent.about(7, ContainerCall::Remove(id.clone()));
+    agent.call_about(7, ContainerCall::Remove(id.clone()));
     let Effect::RemoveContainer(removed, Some(sandbox)) = agent.effect() else {
         panic!("nothing is removed")
     };
@@ -152,9 +152,9 @@ fn one_in_an_executors_container_runs_and_is_waited_for() {
         container: id.clone(),
         result: Ok(()),
     });
-    assert_eq!(agent.answer(7), Answer::Done);
+    assert_eq!(agent.answer_to(7), Answer::Done);
     assert_eq!(
-        agent.refused(ContainerCall::Wait(id.clone())),
+        agent.call_refused(ContainerCall::Wait(id.clone())),
         (404, format!("Container {id} cannot be found"))
     );
 }
@@ -162,7 +162,7 @@ fn one_in_an_executors_container_runs_and_is_waited_for() {
 #[test]
 fn what_cannot_be_launched_is_refused() {
     let (mut agent, root) = with_executor();
-    let refused = |agent: &mut Fixture, call| agent.refused(ContainerCall::Launch(call));
+    let refused = |agent: &mut Fixture, call| agent.call_refused(ContainerCall::Launch(call));
     let unknown = ContainerId::from("nobody.a");
     let why = "Parent container nobody does not exist".to_owned();
     assert_eq!(refused(&mut agent, launch(&unknown)), (400, why));
@@ -186,14 +186,16 @@ fn what_cannot_be_launched_is_refused() {
     let long = within(&root, &"x".repeat(MAX_CHAIN_BYTES));
     assert_eq!(refused(&mut agent, launch(&long)).0, 400);
     assert_eq!(
-        agent.refused(ContainerCall::Remove(ContainerId::from("nobody.a"))),
+        agent.call_refused(ContainerCall::Remove(ContainerId::from("nobody.a"))),
         (500, "Unknown root container".into())
     );
     let id = within(&root, "a");
     agent.run_in(&id, 5);
     for signal in [-1, 0, 65, i32::MAX] {
         assert_eq!(
-            agent.refused(ContainerCall::Kill(id.clone(), signal)).0,
+            agent
+                .call_refused(ContainerCall::Kill(id.clone(), signal))
+                .0,
             400
         );
     }
@@ -212,15 +214,15 @@ fn they_nest_only_so_deep_and_only_so_many_run() {
         agent.run_in(&id, 100 + pid);
     }
     let deeper = within(&id, "a");
-    let (status, why) = agent.refused(ContainerCall::Launch(launch(&deeper)));
+    let (status, why) = agent.call_refused(ContainerCall::Launch(launch(&deeper)));
     assert!(status == 400 && why.contains("31 levels deep"), "{why}");
     for number in MAX_DEPTH..MAX_RUNNING {
         agent.run_in(&within(&root, &number.to_string()), 7);
     }
-    let more = agent.refused(ContainerCall::Launch(launch(&within(&root, "more"))));
+    let more = agent.call_refused(ContainerCall::Launch(launch(&within(&root, "more"))));
     assert_eq!(more.0, 400);
     // One that has ended makes room.
-    agent.exited(&within(&root, "40"), Some(0));
+    agent.has_exited(&within(&root, "40"), Some(0));
     agent.run_in(&within(&root, "more"), 8);
 }
 
@@ -228,19 +230,19 @@ fn they_nest_only_so_deep_and_only_so_many_run() {
 fn a_failed_launch_is_told_and_remembered() {
     let (mut agent, root) = with_executor();
     let id = within(&root, "a");
-    agent.order(launch(&id));
-    agent.about(2, ContainerCall::Wait(id.clone()));
+    agent.ordered(launch(&id));
+    agent.call_about(2, ContainerCall::Wait(id.clone()));
     agent.input(Input::Launched {
         container: id.clone(),
         result: Err("no such program".into()),
     });
-    let Answer::Ended(how) = agent.answer(2) else {
+    let Answer::Ended(how) = agent.answer_to(2) else {
         panic!("it has ended")
     };
     assert_eq!(how.state(), TaskState::TaskFailed);
     assert_eq!(how.reason(), Reason::ContainerLaunchFailed);
     assert_eq!(
-        agent.answer(1),
+        agent.answer_to(1),
         Answer::Refused(400, "no such program".into())
     );
     // It may be tried again.
@@ -251,13 +253,13 @@ fn a_failed_launch_is_told_and_remembered() {
 fn one_that_has_no_process_yet_is_killed_without_signal() {
     let (mut agent, root) = with_executor();
     let id = within(&root, "a");
-    agent.order(launch(&id));
-    agent.about(2, ContainerCall::Kill(id.clone(), 15));
+    agent.ordered(launch(&id));
+    agent.call_about(2, ContainerCall::Kill(id.clone(), 15));
     assert_eq!(agent.effect(), Effect::Kill(id.clone()));
-    assert_eq!(agent.answer(2), Answer::Done);
-    agent.started(&id, 5);
+    assert_eq!(agent.answer_to(2), Answer::Done);
+    agent.runs_as(&id, 5);
     assert_eq!(agent.effect(), Effect::Kill(id));
-    assert_eq!(agent.answer(1), Answer::Done);
+    assert_eq!(agent.answer_to(1), Answer::Done);
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn one_that_takes_too_much_says_so() {
     });
     assert_eq!(agent.effect(), Effect::Kill(id.clone()));
     // What is in it could not stay.
-    let inner = agent.refused(ContainerCall::Launch(launch(&within(&id, "b"))));
+    let inner = agent.call_refused(ContainerCall::Launch(launch(&within(&id, "b"))));
     assert_eq!(
         inner,
         (
@@ -283,9 +285,9 @@ fn one_that_takes_too_much_says_so() {
             format!("Parent container {id} is in 'DESTROYING' state")
         )
     );
-    agent.exited(&id, Some(9));
-    agent.about(2, ContainerCall::Wait(id));
-    let Answer::Ended(how) = agent.answer(2) else {
+    agent.has_exited(&id, Some(9));
+    agent.call_about(2, ContainerCall::Wait(id));
+    let Answer::Ended(how) = agent.answer_to(2) else {
         panic!("it has ended")
     };
     assert_eq!(how.reason(), Reason::ContainerLimitationMemory);
@@ -307,9 +309,9 @@ fn limits_are_those_of_the_next_that_has_its_own() {
         ..LinuxInfo::default()
     });
     own.container = Some(info);
-    let order = agent.order(own);
-    agent.started(&id, 5);
-    assert_eq!(agent.answer(1), Answer::Done);
+    let order = agent.ordered(own);
+    agent.runs_as(&id, 5);
+    assert_eq!(agent.answer_to(1), Answer::Done);
     assert_eq!(order.called.unwrap().limits_of, id);
     let inner = agent.run_in(&within(&id, "b"), 6);
     assert_eq!(inner.called.unwrap().limits_of, id);
@@ -323,36 +325,36 @@ fn they_are_forgotten_with_the_executor() {
     let (a, b) = (within(&root, "a"), within(&root, "b"));
     agent.run_in(&a, 5);
     agent.run_in(&b, 6);
-    agent.exited(&a, Some(0));
-    agent.about(2, ContainerCall::Wait(b.clone()));
-    agent.exited(&root, Some(0));
+    agent.has_exited(&a, Some(0));
+    agent.call_about(2, ContainerCall::Wait(b.clone()));
+    agent.has_exited(&root, Some(0));
     assert_eq!(agent.effect(), Effect::RemoveContainer(a.clone(), None));
     assert_eq!(agent.effect(), Effect::Kill(b.clone()));
     while !agent.is_quiet() {
         agent.effect();
     }
-    assert_eq!(agent.refused(ContainerCall::Wait(a)).0, 404);
-    agent.exited(&b, Some(9));
-    assert_eq!(agent.answer(2), ended(9));
+    assert_eq!(agent.call_refused(ContainerCall::Wait(a)).0, 404);
+    agent.has_exited(&b, Some(9));
+    assert_eq!(agent.answer_to(2), ended(9));
     assert_eq!(agent.effect(), Effect::RemoveContainer(b.clone(), None));
-    assert_eq!(agent.refused(ContainerCall::Wait(b)).0, 404);
+    assert_eq!(agent.call_refused(ContainerCall::Wait(b)).0, 404);
 }
 
 #[test]
 fn an_executors_own_container_is_signalled_and_waited_for() {
     let (mut agent, root) = with_executor();
-    agent.about(2, ContainerCall::Wait(root.clone()));
-    agent.about(3, ContainerCall::Kill(root.clone(), 10));
+    agent.call_about(2, ContainerCall::Wait(root.clone()));
+    agent.call_about(3, ContainerCall::Kill(root.clone(), 10));
     assert_eq!(agent.effect(), Effect::Signal(root.clone(), 10));
-    assert_eq!(agent.answer(3), Answer::Done);
-    let remove = agent.refused(ContainerCall::Remove(root.clone()));
+    assert_eq!(agent.answer_to(3), Answer::Done);
+    let remove = agent.call_refused(ContainerCall::Remove(root.clone()));
     assert_eq!(remove, (500, "Container has not terminated yet".into()));
-    agent.exited(&root, Some(10));
-    assert_eq!(agent.answer(2), ended(10));
+    agent.has_exited(&root, Some(10));
+    assert_eq!(agent.answer_to(2), ended(10));
     while !agent.is_quiet() {
         agent.effect();
     }
-    assert_eq!(agent.refused(ContainerCall::Wait(root)).0, 404);
+    assert_eq!(agent.call_refused(ContainerCall::Wait(root)).0, 404);
 }
 
 #[test]
@@ -366,24 +368,24 @@ fn one_stands_alone_and_outlives_the_agent() {
     agent.run_in(&inner, 6);
     let gone = within(&id, "gone");
     agent.run_in(&gone, 7);
-    agent.exited(&gone, Some(256));
+    agent.has_exited(&gone, Some(256));
 
     let mut agent = agent.crashed(settings());
-    agent.started(&id, 5);
-    agent.exited(&inner, Some(512));
+    agent.runs_as(&id, 5);
+    agent.has_exited(&inner, Some(512));
     for (container, status) in [(&gone, 256), (&inner, 512)] {
-        agent.about(2, ContainerCall::Wait(container.clone()));
-        assert_eq!(agent.answer(2), ended(status));
+        agent.call_about(2, ContainerCall::Wait(container.clone()));
+        assert_eq!(agent.answer_to(2), ended(status));
     }
-    agent.about(3, ContainerCall::Kill(id.clone(), 9));
+    agent.call_about(3, ContainerCall::Kill(id.clone(), 9));
     assert_eq!(agent.effect(), Effect::Signal(id.clone(), 9));
-    assert_eq!(agent.answer(3), Answer::Done);
-    agent.exited(&id, Some(9));
+    assert_eq!(agent.answer_to(3), Answer::Done);
+    agent.has_exited(&id, Some(9));
     let forgotten = [agent.effect(), agent.effect()];
     assert!(forgotten.contains(&Effect::RemoveContainer(gone, None)));
-    agent.about(4, ContainerCall::Wait(id.clone()));
-    assert_eq!(agent.answer(4), ended(9));
-    agent.about(5, ContainerCall::Remove(id.clone()));
+    agent.call_about(4, ContainerCall::Wait(id.clone()));
+    assert_eq!(agent.answer_to(4), ended(9));
+    agent.call_about(5, ContainerCall::Remove(id.clone()));
     assert!(matches!(
         agent.effect(),
         Effect::RemoveContainer(_, Some(_))
@@ -393,16 +395,16 @@ fn one_stands_alone_and_outlives_the_agent() {
         result: Err("it is busy".into()),
     });
     let why = "Failed to remove the sandbox directory: it is busy".to_owned();
-    assert_eq!(agent.answer(5), Answer::Refused(500, why));
+    assert_eq!(agent.answer_to(5), Answer::Refused(500, why));
 }
 
 #[test]
 fn an_agent_without_a_master_launches_nothing() {
     let mut agent = Fixture::new(settings());
     let alone = ContainerId::from("alone");
-    let refused = agent.refused(ContainerCall::Launch(launch(&alone)));
+    let refused = agent.call_refused(ContainerCall::Launch(launch(&alone)));
     assert_eq!(refused.0, 503);
-    assert_eq!(agent.refused(ContainerCall::Wait(alone)).0, 404);
+    assert_eq!(agent.call_refused(ContainerCall::Wait(alone)).0, 404);
 }
 
 #[test]
@@ -411,13 +413,13 @@ fn only_so_many_wait_and_only_so_many_ends_are_remembered() {
     let id = ContainerId::from("alone");
     agent.run_in(&id, 5);
     for token in 100..100 + u64::try_from(MAX_WAITERS).unwrap() {
-        agent.about(token, ContainerCall::Wait(id.clone()));
+        agent.call_about(token, ContainerCall::Wait(id.clone()));
     }
-    assert_eq!(agent.refused(ContainerCall::Wait(id.clone())).0, 503);
+    assert_eq!(agent.call_refused(ContainerCall::Wait(id.clone())).0, 503);
     for number in 0..=MAX_ENDED {
         let id = ContainerId::new(format!("n{number}"));
         agent.run_in(&id, 6);
-        agent.exited(&id, Some(0));
+        agent.has_exited(&id, Some(0));
         if number == MAX_ENDED {
             let oldest = ContainerId::from("n0");
             assert_eq!(agent.effect(), Effect::RemoveContainer(oldest, None));
