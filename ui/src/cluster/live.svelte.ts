@@ -5,7 +5,7 @@ import { Read } from '../lib/read.svelte';
 import { ClusterState, type Changes } from './state';
 import { follow, type Health } from './stream';
 import { Sorted, type Compare } from './sorted';
-import type { Agent, AgentInfo, Framework } from './wire';
+import type { Agent, AgentInfo, Executor, Framework } from './wire';
 
 /** What has changed is shown this often at most, in milliseconds. */
 const PUBLISH_MS = 300;
@@ -43,6 +43,13 @@ class LiveCluster {
   readonly frameworks = new Read<true>(async (signal) => {
     const { get_frameworks } = await call<{ get_frameworks: { frameworks?: Framework[] } }>('GET_FRAMEWORKS', {}, signal);
     this.state.readFrameworks(get_frameworks);
+    this.#show();
+    return true;
+  });
+  /** Executors as they are now: no event tells of them. */
+  readonly executors = new Read<true>(async (signal) => {
+    const { get_executors } = await call<{ get_executors: { executors?: Executor[] } }>('GET_EXECUTORS', {}, signal);
+    this.state.readExecutors(get_executors);
     this.#show();
     return true;
   });
