@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
 import { steps as clusterSteps } from './cluster.mjs';
+import { steps as firstSteps } from './first.mjs';
 import { startCluster } from './local.mjs';
 import { steps as logSteps } from './logs.mjs';
 import { steps as taskSteps } from './tasks.mjs';
@@ -287,7 +288,7 @@ step('20,000 apps and 100,000 instances stay usable', async ({ page, cluster, br
   await page.unroute('**/v2/apps/big');
 });
 
-steps.push(...logSteps, ...clusterSteps, ...taskSteps);
+steps.push(...logSteps, ...clusterSteps, ...taskSteps, ...firstSteps);
 
 step('colours can be chosen, and are kept', async ({ page, cluster }) => {
   await page.goto(`${cluster.apps}/ui/`);

@@ -101,6 +101,18 @@ describe('all tasks', () => {
     await says('4 tasks');
     expect(location.hash).toBe('#/tasks');
   });
+  it('are shown while the rest of them comes', async () => {
+    const server = master();
+    const page = show(Tasks, {});
+    await until(() => server.asked.some((it) => it['type'] === 'SUBSCRIBE'));
+    server.begin({ ...STATE, tasks: Array.from({ length: 3000 }, (_, place) => of(`t${place}`, 'S1', 'TASK_RUNNING', 'F', 'web')) });
+    await until(() => /1,\d+ tasks so far/.test(text()));
+    expect(cells(page).length).toBeGreaterThan(5);
+    expect(text()).toContain('Reading the master’s state');
+    server.finish();
+    await says('3,000 tasks');
+    expect(text()).not.toContain('so far');
+  });
   it('are none at first, which is said', async () => {
     const server = master();
     show(Tasks, {});
