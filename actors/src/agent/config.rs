@@ -9,7 +9,7 @@ use std::time::Duration;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
-pub use super::containerizer::config::{ContainerizerConfig, LauncherKind};
+pub use super::containerizer::config::{ContainerizerConfig, ContainerizerKind, LauncherKind};
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 use crate::election::Masters;
 

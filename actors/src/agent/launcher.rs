@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use actix::{Addr, Message};
+use futures_util::future::BoxFuture;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Input, Launch};
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::actor::{AgentActor, Tell};
 use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
-use super::containerizer::{self, MesosContainerizer};
+use super::containerizer::{self, Containerizers};
 use super::fetcher::{Fetcher, Wanted};
 use super::process_tree;
 use super::sandbox::{self, Owner};
@@ -86,7 +87,7 @@ enum Container {
 /// so that a slow disk delays no status update.
 pub(super) struct Launcher {
     jobs: mpsc::Sender<Job>,
-    containerizer: Arc<MesosContainerizer>,
+    containerizer: Arc<Containerizers>,
     containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
 }
 
@@ -95,7 +96,7 @@ impl Launcher {
     pub(super) fn start(
         work_dir: &Path,
         fetcher: Fetcher,
-        containerizer: Arc<MesosContainerizer>,
+        containerizer: Arc<Containerizers>,
     ) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
         let runtime = tokio::runtime::Handle::current();
@@ -272,15 +273,23 @@ fn work(
     orders: &mpsc::Receiver<Job>,
     work_dir: &Path,
     fetcher: &Fetcher,
-    containerizer: &Arc<MesosContainerizer>,
+    containerizer: &Arc<Containerizers>,
 ) {
     for job in orders {
         match job {
             Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
-                Ok(prepared) if launch.uris.is_empty() => {
-                    start(&launch, prepared, containerizer, actor);
-                }
-                Ok(prepared) => fetch(fetcher, launch, prepared, fetching, actor),
+                Ok(prepared) => match containerizer.provision(&launch) {
+                    None if launch.uris.is_empty() => {
+                        start(&launch, prepared, containerizer, actor);
+                    }
+                    provision => {
+                        let getting = get(fetcher, &launch, &prepared, provision);
+                        let containerizer = containerizer.clone();
+                        let after =
+                            finish(getting, containerizer, launch, prepared, fetching, actor);
+                        fetcher.spawn(after);
+                    }
+                },
                 Err(why) => tell(&launch, Err(why), &actor),
             },
             Job::Start(launch, prepared, actor) => start(&launch, prepared, containerizer, actor),
@@ -315,37 +324,56 @@ fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String
     })
 }
 
-/// Fetches what the container needs, which may take long; other launches go on meanwhile.
-fn fetch(
+/// Gets what the container needs, which may take long; other launches go on meanwhile.
+fn get(
     fetcher: &Fetcher,
-    launch: Box<Launch>,
-    prepared: Prepared,
-    fetching: Fetching,
-    actor: Addr<AgentActor>,
-) {
-    let Fetching { stop, then, .. } = fetching;
+    launch: &Launch,
+    prepared: &Prepared,
+    provision: Option<BoxFuture<'static, Result<(), String>>>,
+) -> impl Future<Output = Result<(), String>> + use<> {
     let wanted = Wanted {
         uris: launch.uris.clone(),
         sandbox: launch.directory.clone(),
         user: launch.user.clone(),
         switch: prepared.owner.is_some(),
     };
-    let own = fetcher.clone();
-    fetcher.spawn(async move {
-        let fetched = tokio::select! {
-            fetched = own.fetch(wanted) => fetched,
-            _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
-        };
-        if let Err(why) = fetched {
-            return tell(&launch, Err(why), &actor);
+    let fetcher = fetcher.clone();
+    async move {
+        if !wanted.uris.is_empty() {
+            fetcher.fetch(wanted).await?;
         }
-        if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
-            && let Job::Start(launch, _, actor) = job
-        {
-            let why = "the launcher's thread has ended".to_owned();
-            tell(&launch, Err(why), &actor);
+        match provision {
+            Some(provision) => provision.await,
+            None => Ok(()),
         }
-    });
+    }
+}
+
+/// Hands a launch back to the launcher's thread once all it needs is there.
+async fn finish(
+    getting: impl Future<Output = Result<(), String>>,
+    containerizer: Arc<Containerizers>,
+    launch: Box<Launch>,
+    prepared: Prepared,
+    fetching: Fetching,
+    actor: Addr<AgentActor>,
+) {
+    let Fetching { stop, then, .. } = fetching;
+    let got = tokio::select! {
+        got = getting => got,
+        _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
+    };
+    if let Err(why) = got {
+        containerizer.destroy(&launch.container, None).await;
+        return tell(&launch, Err(why), &actor);
+    }
+    if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
+        && let Job::Start(launch, _, actor) = job
+    {
+        containerizer.destroy(&launch.container, None).await;
+        let why = "the launcher's thread has ended".to_owned();
+        tell(&launch, Err(why), &actor);
+    }
 }
 
 /// Starts the container in its sandbox. The actor is told once the container's program runs: a
@@ -353,7 +381,7 @@ fn fetch(
 fn start(
     launch: &Launch,
     prepared: Prepared,
-    containerizer: &Arc<MesosContainerizer>,
+    containerizer: &Arc<Containerizers>,
     actor: Addr<AgentActor>,
 ) {
     let Prepared {

@@ -40,6 +40,10 @@ fn values_are_read() {
 fn errors_say_what_would_be_right() {
     for (flag, parts) in [
         ("--launcher=docker", ["'launcher'", "'posix' or 'linux'"]),
+        (
+            "--containerizers=mesos,rkt",
+            ["'containerizers'", "a list out of 'mesos'"],
+        ),
         ("--cgroups_root=../x", ["'cgroups_root'", "without '..'"]),
         ("--cgroups_root=/", ["'cgroups_root'", "a relative path"]),
         ("--isolation=a,b,a", ["'isolation'", "none of them twice"]),
