@@ -12,17 +12,21 @@ use std::sync::{Arc, mpsc};
 use actix::{Addr, Message};
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
+use tepui_core::agent::garbage::Place;
 use tepui_core::agent::messages::{Input, Launch};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
+use tepui_core::time::Wall;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
+use super::config::{AgentConfig, ContainerLogger};
 use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
 use super::containerizer::{self, MesosContainerizer};
 use super::fetcher::{Fetcher, Wanted};
+use super::garbage::{self, Sweeper};
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
@@ -45,6 +49,10 @@ enum Job {
     Update(ContainerId, Box<ContainerResources>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
     LinkLatest(AgentId),
+    Look(Wall, Addr<AgentActor>),
+    Remove(Vec<Place>, Addr<AgentActor>),
+    /// The sandbox's container has ended.
+    Ended(PathBuf),
 }
 
 /// How a launch goes on after fetching.
@@ -93,20 +101,33 @@ pub(super) struct Launcher {
 impl Launcher {
     /// Starts the thread; must be called within the runtime that is to wait for the processes.
     pub(super) fn start(
+        config: &AgentConfig,
         work_dir: &Path,
         fetcher: Fetcher,
         containerizer: Arc<MesosContainerizer>,
     ) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
+        let sweeper = Sweeper::start(work_dir)?;
         let runtime = tokio::runtime::Handle::current();
         let work_dir = work_dir.to_owned();
         let its = containerizer.clone();
+        let (logger, no_new_privs) = (config.container_logger, config.no_new_privs);
         std::thread::Builder::new()
             .name("launcher".into())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _entered = runtime.enter();
-                work(&orders, &work_dir, &fetcher, &its);
+                if no_new_privs {
+                    renounce_privileges();
+                }
+                let shop = Shop {
+                    work_dir,
+                    fetcher,
+                    containerizer: its,
+                    logger,
+                    sweeper,
+                };
+                shop.work(&orders);
             })?;
         Ok(Launcher {
             jobs,
@@ -157,6 +178,20 @@ impl Launcher {
         }
     }
 
+    /// Has the actor told which directories of sandboxes there are.
+    pub(super) fn look(&self, now: Wall, actor: Addr<AgentActor>) {
+        if self.jobs.send(Job::Look(now, actor)).is_err() {
+            tracing::error!("the launcher's thread has ended");
+        }
+    }
+
+    /// Removes directories of sandboxes, after all that was ordered before.
+    pub(super) fn remove(&self, places: Vec<Place>, actor: Addr<AgentActor>) {
+        if self.jobs.send(Job::Remove(places, actor)).is_err() {
+            tracing::error!("the launcher's thread has ended");
+        }
+    }
+
     /// Kills a container, with whatever its processes have started.
     pub(super) fn kill(&self, container: &ContainerId) {
         match self.containers.borrow_mut().get_mut(container) {
@@ -185,7 +220,7 @@ impl Launcher {
         self.containers
             .borrow_mut()
             .insert(container.clone(), running);
-        let end = self.end(container.clone(), pid, actor);
+        let end = self.end(&isolated, pid, actor);
         actix::spawn(async move {
             if let Err(error) = process_tree::ended(pid).await {
                 tracing::error!(%container, %error, "cannot wait for a container");
@@ -216,7 +251,7 @@ impl Launcher {
         {
             self.containerizer.kill(&container, pid);
         }
-        let end = self.end(container.clone(), pid, actor);
+        let end = self.end(&isolated, pid, actor);
         actix::spawn(async move {
             let status = match child.wait().await {
                 Ok(status) => Some(status.into_raw()),
@@ -250,11 +285,13 @@ impl Launcher {
     /// the actor hears of it.
     fn end(
         &self,
-        container: ContainerId,
+        isolated: &Isolated,
         pid: u32,
         actor: Addr<AgentActor>,
     ) -> impl AsyncFnOnce(Option<i32>) + 'static {
         let (containers, containerizer) = (self.containers.clone(), self.containerizer.clone());
+        let (container, directory) = (isolated.id.clone(), isolated.directory.clone());
+        let jobs = self.jobs.clone();
         async move |status| {
             // The process id may belong to another process from now on.
             let ended = containers.borrow_mut().remove(&container);
@@ -262,40 +299,96 @@ impl Launcher {
                 watches.iter().for_each(JoinHandle::abort);
             }
             containerizer.destroy(&container, Some(pid)).await;
+            // Only the age of what is left depends on it.
+            let _ = jobs.send(Job::Ended(directory));
             actor.do_send(Tell(Input::Exited { container, status }));
         }
     }
 }
 
-/// The launcher's thread: jobs in the order they came, until the actor is gone.
-fn work(
-    orders: &mpsc::Receiver<Job>,
-    work_dir: &Path,
-    fetcher: &Fetcher,
-    containerizer: &Arc<MesosContainerizer>,
-) {
-    for job in orders {
-        match job {
-            Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
-                Ok(prepared) if launch.uris.is_empty() => {
-                    start(&launch, prepared, containerizer, actor);
+/// What the launcher's thread works with.
+struct Shop {
+    work_dir: PathBuf,
+    fetcher: Fetcher,
+    containerizer: Arc<MesosContainerizer>,
+    logger: ContainerLogger,
+    sweeper: Sweeper,
+}
+
+impl Shop {
+    /// Jobs in the order they came, until the actor is gone.
+    fn work(&self, orders: &mpsc::Receiver<Job>) {
+        for job in orders {
+            match job {
+                Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
+                    Ok(prepared) if launch.uris.is_empty() => {
+                        self.start(&launch, prepared, actor);
+                    }
+                    Ok(prepared) => fetch(&self.fetcher, launch, prepared, fetching, actor),
+                    Err(why) => tell(&launch, Err(why), &actor),
+                },
+                Job::Start(launch, prepared, actor) => self.start(&launch, prepared, actor),
+                Job::Update(container, resources) => {
+                    self.containerizer.update(&container, &resources);
                 }
-                Ok(prepared) => fetch(fetcher, launch, prepared, fetching, actor),
-                Err(why) => tell(&launch, Err(why), &actor),
-            },
-            Job::Start(launch, prepared, actor) => start(&launch, prepared, containerizer, actor),
-            Job::Update(container, resources) => containerizer.update(&container, &resources),
-            Job::Volumes(order, actor) => {
-                let result = volumes::update(&order);
-                let container = order.container;
-                actor.do_send(Tell(Input::VolumesUpdated { container, result }));
-            }
-            Job::LinkLatest(agent) => {
-                if let Err(error) = sandbox::link_latest(work_dir, &agent) {
-                    tracing::error!(%agent, %error, "cannot make the agent's directory");
+                Job::Volumes(order, actor) => {
+                    let result = volumes::update(&order);
+                    let container = order.container;
+                    actor.do_send(Tell(Input::VolumesUpdated { container, result }));
+                }
+                Job::Look(now, actor) => self.sweeper.look(now, actor),
+                Job::Remove(places, actor) => self.sweeper.remove(&places, actor),
+                Job::Ended(sandbox) => garbage::mark_ended(&sandbox),
+                Job::LinkLatest(agent) => {
+                    if let Err(error) = sandbox::link_latest(&self.work_dir, &agent) {
+                        tracing::error!(%agent, %error, "cannot make the agent's directory");
+                    }
                 }
             }
         }
+    }
+
+    /// Starts the container in its sandbox. The actor is told once the container's program runs: a
+    /// helper may still fail before that.
+    fn start(&self, launch: &Launch, prepared: Prepared, actor: Addr<AgentActor>) {
+        let Prepared {
+            owner,
+            output,
+            killed,
+        } = prepared;
+        let is_killed = || killed.load(Ordering::Relaxed);
+        let isolated = containerizer::container(launch, owner);
+        let started = self
+            .logger
+            .attach(launch, owner, output)
+            .and_then(|output| self.containerizer.start(launch, owner, output, &is_killed));
+        let mut started = match started {
+            Ok(started) => started,
+            Err(why) => return tell(launch, Err(why), &actor),
+        };
+        if !started.has_helper() {
+            return tell(launch, Ok(Box::new((started, isolated))), &actor);
+        }
+        let (containerizer, launch) = (self.containerizer.clone(), launch.clone());
+        tokio::spawn(async move {
+            let confirmed = started.confirmed().await;
+            if confirmed.is_err() {
+                let pid = Some(started.pid);
+                containerizer.destroy(&launch.container, pid).await;
+                // It has ended; this is only what its parent owes it.
+                let _ = started.child.wait().await;
+            }
+            let result = confirmed.map(|()| Box::new((started, isolated)));
+            tell(&launch, result, &actor);
+        });
+    }
+}
+
+/// What this thread starts from now on, and all that it starts, gets no rights from the owner or
+/// the mode of a program. Nothing need be done at each launch.
+fn renounce_privileges() {
+    if let Err(error) = nix::sys::prctl::set_no_new_privs() {
+        tracing::error!(%error, "containers may get more rights than their users have");
     }
 }
 
@@ -345,42 +438,6 @@ fn fetch(
             let why = "the launcher's thread has ended".to_owned();
             tell(&launch, Err(why), &actor);
         }
-    });
-}
-
-/// Starts the container in its sandbox. The actor is told once the container's program runs: a
-/// helper may still fail before that.
-fn start(
-    launch: &Launch,
-    prepared: Prepared,
-    containerizer: &Arc<MesosContainerizer>,
-    actor: Addr<AgentActor>,
-) {
-    let Prepared {
-        owner,
-        output,
-        killed,
-    } = prepared;
-    let is_killed = || killed.load(Ordering::Relaxed);
-    let isolated = containerizer::container(launch, owner);
-    let mut started = match containerizer.start(launch, owner, output, &is_killed) {
-        Ok(started) => started,
-        Err(why) => return tell(launch, Err(why), &actor),
-    };
-    if !started.has_helper() {
-        return tell(launch, Ok(Box::new((started, isolated))), &actor);
-    }
-    let (containerizer, launch) = (containerizer.clone(), launch.clone());
-    tokio::spawn(async move {
-        let confirmed = started.confirmed().await;
-        if confirmed.is_err() {
-            let pid = Some(started.pid);
-            containerizer.destroy(&launch.container, pid).await;
-            // It has ended; this is only what its parent owes it.
-            let _ = started.child.wait().await;
-        }
-        let result = confirmed.map(|()| Box::new((started, isolated)));
-        tell(&launch, result, &actor);
     });
 }
 
