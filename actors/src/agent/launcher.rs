@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use actix::{Addr, Message};
+use futures_util::future::BoxFuture;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::garbage::Place;
@@ -24,7 +25,7 @@ use super::actor::{AgentActor, Tell};
 use super::config::{AgentConfig, ContainerLogger};
 use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
-use super::containerizer::{self, MesosContainerizer};
+use super::containerizer::{self, Containerizers};
 use super::fetcher::{Fetcher, Wanted};
 use super::garbage::{self, Sweeper};
 use super::process_tree;
@@ -94,7 +95,7 @@ enum Container {
 /// so that a slow disk delays no status update.
 pub(super) struct Launcher {
     jobs: mpsc::Sender<Job>,
-    containerizer: Arc<MesosContainerizer>,
+    containerizer: Arc<Containerizers>,
     containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
 }
 
@@ -104,7 +105,7 @@ impl Launcher {
         config: &AgentConfig,
         work_dir: &Path,
         fetcher: Fetcher,
-        containerizer: Arc<MesosContainerizer>,
+        containerizer: Arc<Containerizers>,
     ) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
         let sweeper = Sweeper::start(work_dir)?;
@@ -120,14 +121,7 @@ impl Launcher {
                 if no_new_privs {
                     renounce_privileges();
                 }
-                let shop = Shop {
-                    work_dir,
-                    fetcher,
-                    containerizer: its,
-                    logger,
-                    sweeper,
-                };
-                shop.work(&orders);
+                work(&orders, &work_dir, &fetcher, &its, logger, &sweeper);
             })?;
         Ok(Launcher {
             jobs,
@@ -306,81 +300,48 @@ impl Launcher {
     }
 }
 
-/// What the launcher's thread works with.
-struct Shop {
-    work_dir: PathBuf,
-    fetcher: Fetcher,
-    containerizer: Arc<MesosContainerizer>,
+/// The launcher's thread: jobs in the order they came, until the actor is gone.
+fn work(
+    orders: &mpsc::Receiver<Job>,
+    work_dir: &Path,
+    fetcher: &Fetcher,
+    containerizer: &Arc<Containerizers>,
     logger: ContainerLogger,
-    sweeper: Sweeper,
-}
-
-impl Shop {
-    /// Jobs in the order they came, until the actor is gone.
-    fn work(&self, orders: &mpsc::Receiver<Job>) {
-        for job in orders {
-            match job {
-                Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
-                    Ok(prepared) if launch.uris.is_empty() => {
-                        self.start(&launch, prepared, actor);
+    sweeper: &Sweeper,
+) {
+    for job in orders {
+        match job {
+            Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching, logger) {
+                Ok(prepared) => match containerizer.provision(&launch) {
+                    None if launch.uris.is_empty() => {
+                        start(&launch, prepared, containerizer, actor);
                     }
-                    Ok(prepared) => fetch(&self.fetcher, launch, prepared, fetching, actor),
-                    Err(why) => tell(&launch, Err(why), &actor),
+                    provision => {
+                        let getting = get(fetcher, &launch, &prepared, provision);
+                        let containerizer = containerizer.clone();
+                        let after =
+                            finish(getting, containerizer, launch, prepared, fetching, actor);
+                        fetcher.spawn(after);
+                    }
                 },
-                Job::Start(launch, prepared, actor) => self.start(&launch, prepared, actor),
-                Job::Update(container, resources) => {
-                    self.containerizer.update(&container, &resources);
-                }
-                Job::Volumes(order, actor) => {
-                    let result = volumes::update(&order);
-                    let container = order.container;
-                    actor.do_send(Tell(Input::VolumesUpdated { container, result }));
-                }
-                Job::Look(now, actor) => self.sweeper.look(now, actor),
-                Job::Remove(places, actor) => self.sweeper.remove(&places, actor),
-                Job::Ended(sandbox) => garbage::mark_ended(&sandbox),
-                Job::LinkLatest(agent) => {
-                    if let Err(error) = sandbox::link_latest(&self.work_dir, &agent) {
-                        tracing::error!(%agent, %error, "cannot make the agent's directory");
-                    }
+                Err(why) => tell(&launch, Err(why), &actor),
+            },
+            Job::Start(launch, prepared, actor) => start(&launch, prepared, containerizer, actor),
+            Job::Update(container, resources) => containerizer.update(&container, &resources),
+            Job::Volumes(order, actor) => {
+                let result = volumes::update(&order);
+                let container = order.container;
+                actor.do_send(Tell(Input::VolumesUpdated { container, result }));
+            }
+            Job::Look(now, actor) => sweeper.look(now, actor),
+            Job::Remove(places, actor) => sweeper.remove(&places, actor),
+            Job::Ended(sandbox) => garbage::mark_ended(&sandbox),
+            Job::LinkLatest(agent) => {
+                if let Err(error) = sandbox::link_latest(work_dir, &agent) {
+                    tracing::error!(%agent, %error, "cannot make the agent's directory");
                 }
             }
         }
-    }
-
-    /// Starts the container in its sandbox. The actor is told once the container's program runs: a
-    /// helper may still fail before that.
-    fn start(&self, launch: &Launch, prepared: Prepared, actor: Addr<AgentActor>) {
-        let Prepared {
-            owner,
-            output,
-            killed,
-        } = prepared;
-        let is_killed = || killed.load(Ordering::Relaxed);
-        let isolated = containerizer::container(launch, owner);
-        let started = self
-            .logger
-            .attach(launch, owner, output)
-            .and_then(|output| self.containerizer.start(launch, owner, output, &is_killed));
-        let mut started = match started {
-            Ok(started) => started,
-            Err(why) => return tell(launch, Err(why), &actor),
-        };
-        if !started.has_helper() {
-            return tell(launch, Ok(Box::new((started, isolated))), &actor);
-        }
-        let (containerizer, launch) = (self.containerizer.clone(), launch.clone());
-        tokio::spawn(async move {
-            let confirmed = started.confirmed().await;
-            if confirmed.is_err() {
-                let pid = Some(started.pid);
-                containerizer.destroy(&launch.container, pid).await;
-                // It has ended; this is only what its parent owes it.
-                let _ = started.child.wait().await;
-            }
-            let result = confirmed.map(|()| Box::new((started, isolated)));
-            tell(&launch, result, &actor);
-        });
     }
 }
 
@@ -393,7 +354,11 @@ fn renounce_privileges() {
 }
 
 /// Makes the sandbox, and shows volumes in it.
-fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String> {
+fn prepare(
+    launch: &Launch,
+    fetching: &Fetching,
+    logger: ContainerLogger,
+) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
     let output = sandbox::make(&directory, owner)
@@ -403,41 +368,96 @@ fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String
     }
     Ok(Prepared {
         owner,
-        output,
-        killed: killed.clone(),
+        output: logger.attach(launch, owner, output)?,
+        killed: fetching.killed.clone(),
     })
 }
 
-/// Fetches what the container needs, which may take long; other launches go on meanwhile.
-fn fetch(
+/// Gets what the container needs, which may take long; other launches go on meanwhile.
+fn get(
     fetcher: &Fetcher,
-    launch: Box<Launch>,
-    prepared: Prepared,
-    fetching: Fetching,
-    actor: Addr<AgentActor>,
-) {
-    let Fetching { stop, then, .. } = fetching;
+    launch: &Launch,
+    prepared: &Prepared,
+    provision: Option<BoxFuture<'static, Result<(), String>>>,
+) -> impl Future<Output = Result<(), String>> + use<> {
     let wanted = Wanted {
         uris: launch.uris.clone(),
         sandbox: launch.directory.clone(),
         user: launch.user.clone(),
         switch: prepared.owner.is_some(),
     };
-    let own = fetcher.clone();
-    fetcher.spawn(async move {
-        let fetched = tokio::select! {
-            fetched = own.fetch(wanted) => fetched,
-            _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
-        };
-        if let Err(why) = fetched {
-            return tell(&launch, Err(why), &actor);
+    let fetcher = fetcher.clone();
+    async move {
+        if !wanted.uris.is_empty() {
+            fetcher.fetch(wanted).await?;
         }
-        if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
-            && let Job::Start(launch, _, actor) = job
-        {
-            let why = "the launcher's thread has ended".to_owned();
-            tell(&launch, Err(why), &actor);
+        match provision {
+            Some(provision) => provision.await,
+            None => Ok(()),
         }
+    }
+}
+
+/// Hands a launch back to the launcher's thread once all it needs is there.
+async fn finish(
+    getting: impl Future<Output = Result<(), String>>,
+    containerizer: Arc<Containerizers>,
+    launch: Box<Launch>,
+    prepared: Prepared,
+    fetching: Fetching,
+    actor: Addr<AgentActor>,
+) {
+    let Fetching { stop, then, .. } = fetching;
+    let got = tokio::select! {
+        got = getting => got,
+        _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
+    };
+    if let Err(why) = got {
+        containerizer.destroy(&launch.container, None).await;
+        return tell(&launch, Err(why), &actor);
+    }
+    if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
+        && let Job::Start(launch, _, actor) = job
+    {
+        containerizer.destroy(&launch.container, None).await;
+        let why = "the launcher's thread has ended".to_owned();
+        tell(&launch, Err(why), &actor);
+    }
+}
+
+/// Starts the container in its sandbox. The actor is told once the container's program runs: a
+/// helper may still fail before that.
+fn start(
+    launch: &Launch,
+    prepared: Prepared,
+    containerizer: &Arc<Containerizers>,
+    actor: Addr<AgentActor>,
+) {
+    let Prepared {
+        owner,
+        output,
+        killed,
+    } = prepared;
+    let is_killed = || killed.load(Ordering::Relaxed);
+    let isolated = containerizer::container(launch, owner);
+    let mut started = match containerizer.start(launch, owner, output, &is_killed) {
+        Ok(started) => started,
+        Err(why) => return tell(launch, Err(why), &actor),
+    };
+    if !started.has_helper() {
+        return tell(launch, Ok(Box::new((started, isolated))), &actor);
+    }
+    let (containerizer, launch) = (containerizer.clone(), launch.clone());
+    tokio::spawn(async move {
+        let confirmed = started.confirmed().await;
+        if confirmed.is_err() {
+            let pid = Some(started.pid);
+            containerizer.destroy(&launch.container, pid).await;
+            // It has ended; this is only what its parent owes it.
+            let _ = started.child.wait().await;
+        }
+        let result = confirmed.map(|()| Box::new((started, isolated)));
+        tell(&launch, result, &actor);
     });
 }
 

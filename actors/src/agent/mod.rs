@@ -54,7 +54,7 @@ use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
-use containerizer::MesosContainerizer;
+use containerizer::Containerizers;
 use fetcher::Fetcher;
 use journal::Journal;
 use launcher::Launcher;
@@ -220,7 +220,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let listener = listen(&config, &restored)?;
     let address = listener.local_addr()?;
     let told = advertise::address(address, &config.hostname);
-    let containerizer = MesosContainerizer::open(&config.containerizer, &work_dir);
+    let containerizer = Containerizers::open(&config.containerizer, &work_dir);
     let containerizer = Arc::new(containerizer.map_err(RunError::Isolation)?);
     let mut settings = settings(&config, &work_dir, told)?;
     settings.isolation = containerizer.abilities();
@@ -328,7 +328,7 @@ fn take_over(
     settings: &Settings,
     restored: Restored,
     work_dir: &Path,
-    containerizer: &MesosContainerizer,
+    containerizer: &Containerizers,
 ) -> Result<(Restored, Found), RunError> {
     let policy = match config.recover {
         Recover::Reconnect => Some(config.reconfiguration_policy),

@@ -11,11 +11,12 @@ use super::error::FlagError;
 use super::kind::parse_list;
 use super::parse_bytes;
 use super::values::Values;
-use crate::agent::config::{ContainerizerConfig, LauncherKind};
+use crate::agent::config::{ContainerizerConfig, ContainerizerKind, LauncherKind};
 
 /// The settings of containers.
 pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
     Ok(ContainerizerConfig {
+        containerizers: values.parse("containerizers", "a list out of 'mesos'", containerizers)?,
         isolation: values.parse(
             "isolation",
             "names of isolators with commas between, none of them twice",
@@ -65,6 +66,12 @@ fn paths(values: &Values, name: &'static str) -> Result<Option<Vec<PathBuf>>, Fl
             .map(|path| path.is_absolute().then_some(path))
             .collect()
     })
+}
+
+fn containerizers(text: &str) -> Option<Vec<ContainerizerKind>> {
+    let all = [ContainerizerKind::Mesos];
+    let known = |name: &String| all.into_iter().find(|kind| kind.name() == name);
+    parse_list(text)?.iter().map(known).collect()
 }
 
 fn launcher(text: &str) -> Option<LauncherKind> {

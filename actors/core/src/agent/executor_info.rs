@@ -10,6 +10,7 @@ use tepui_protocol::v1::{self, CommandInfo, ExecutorInfo, FrameworkInfo, TaskInf
 use super::model::ExecutorKind;
 use super::{Isolation, Settings, paths};
 use crate::ids::AgentId;
+use crate::validation::container::is_docker;
 
 /// CPUs the agent's own executor of a command gets beside its task's.
 pub const COMMAND_EXECUTOR_CPUS: f64 = 0.1;
@@ -214,10 +215,12 @@ pub(super) fn unsupported(
             ));
         }
     }
-    let container = info.container.as_deref()?;
-    if container.r#type() == v1::container_info::Type::Docker {
-        return Some("containers of type DOCKER are not supported yet".into());
+    let container = info.container.as_deref();
+    let is_docker = container.is_some_and(is_docker);
+    if let Some(why) = not_taken(is_docker, isolation) {
+        return Some(why);
     }
+    let container = container.filter(|_| !is_docker)?;
     let image = container
         .mesos
         .as_ref()
@@ -233,6 +236,20 @@ pub(super) fn unsupported(
         }
     }
     not_isolated(container, isolation)
+}
+
+/// Why no containerizer takes a container (Mesos: `ComposingContainerizer` tries one after the other).
+fn not_taken(is_docker: bool, isolation: Isolation) -> Option<String> {
+    let (is_there, kind, needed) = match is_docker {
+        true => (isolation.docker, "of type DOCKER", "docker"),
+        false => (isolation.mesos, "that are not of type DOCKER", "mesos"),
+    };
+    (!is_there).then(|| {
+        format!(
+            "containers {kind} need the containerizer '{needed}', which this agent does not use \
+             (see --containerizers)"
+        )
+    })
 }
 
 /// What of a container needs an isolator that this agent does not use.

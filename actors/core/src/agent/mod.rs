@@ -97,8 +97,12 @@ pub struct Settings {
 }
 
 /// What the isolators of an agent can do. What none of them can do is refused rather than ignored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Isolation {
+    /// Whether there is the Mesos containerizer, for all that is not of type DOCKER.
+    pub mesos: bool,
+    /// Whether there is the Docker containerizer, for what is.
+    pub docker: bool,
     /// Whether what a container may use is limited, and must follow what its tasks are given.
     pub limits: bool,
     /// Whether `ContainerInfo.rlimit_info` is obeyed.
@@ -111,6 +115,22 @@ pub struct Isolation {
     pub host_paths: bool,
     /// Whether `ContainerInfo.volumes` with a source of type `SANDBOX_PATH` are mounted.
     pub sandbox_paths: bool,
+}
+
+impl Default for Isolation {
+    /// The Mesos containerizer without any isolator.
+    fn default() -> Self {
+        Isolation {
+            mesos: true,
+            docker: false,
+            limits: false,
+            rlimits: false,
+            capabilities: false,
+            ipc: false,
+            host_paths: false,
+            sandbox_paths: false,
+        }
+    }
 }
 
 /// Names of the capabilities an agent announces.

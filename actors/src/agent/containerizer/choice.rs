@@ -149,6 +149,7 @@ impl Choice {
             ipc: self.has("namespaces/ipc"),
             host_paths: self.has("volume/host_path"),
             sandbox_paths: self.has("volume/sandbox_path"),
+            ..Isolation::default()
         }
     }
 

@@ -15,9 +15,27 @@ pub enum LauncherKind {
     Linux,
 }
 
-/// Settings of the Mesos containerizer; each field's flag has the same name.
+/// Who makes containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerizerKind {
+    /// The agent itself.
+    Mesos,
+}
+
+impl ContainerizerKind {
+    /// Its name in `--containerizers`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ContainerizerKind::Mesos => "mesos",
+        }
+    }
+}
+
+/// Settings of the containerizers; each field's flag has the same name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerizerConfig {
+    /// Those that are tried, in this order.
+    pub containerizers: Vec<ContainerizerKind>,
     /// Names of isolators.
     pub isolation: Vec<String>,
     /// How containers' processes are started.
@@ -60,6 +78,7 @@ impl Default for ContainerizerConfig {
     /// What the flags say where nothing is given.
     fn default() -> Self {
         ContainerizerConfig {
+            containerizers: vec![ContainerizerKind::Mesos],
             isolation: vec!["posix/cpu".to_owned(), "posix/mem".to_owned()],
             launcher: LauncherKind::Posix,
             cgroups_hierarchy: "/sys/fs/cgroup".into(),

@@ -9,6 +9,7 @@
 mod cgroups;
 mod choice;
 pub mod config;
+mod containerizers;
 pub(super) mod helper;
 pub(super) mod isolator;
 mod isolators;
@@ -18,7 +19,7 @@ mod records;
 mod rlimits;
 pub(super) mod start;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use tepui_core::agent::Isolation;
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Launch, Limitation};
-use tepui_core::agent::survivors::{self, Found, Survivor};
+use tepui_core::agent::survivors::{Process, Survivor};
 use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 
@@ -35,6 +36,7 @@ use super::{process_tree, processes};
 use cgroups::{Cgroups, Controller, Wait};
 use choice::Choice;
 use config::{ContainerizerConfig, LauncherKind};
+pub(super) use containerizers::Containerizers;
 use isolator::{Container, Plan};
 use ladder::Ladder;
 use records::Records;
@@ -87,7 +89,7 @@ impl Linux {
     }
 }
 
-/// The containerizer of one agent.
+/// The containerizer of Mesos itself.
 pub(super) struct MesosContainerizer {
     ladder: Ladder,
     /// What containers can ask for.
@@ -283,24 +285,18 @@ impl MesosContainerizer {
             .map_err(|error| format!("cannot remove its cgroup: {error}"))
     }
 
-    /// Looks for what an earlier run has left: by the cgroups of its containers, and by the
-    /// environment of processes that are in none.
-    pub(super) fn find(&self, work_dir: &Path, expected: &[Survivor]) -> Found {
-        let scanned = processes::all(work_dir);
+    /// The processes in the cgroups of containers that an earlier run may have left.
+    fn processes(&self, expected: &[Survivor]) -> Vec<Process> {
         let Some(linux) = &self.linux else {
-            return survivors::sort(&scanned, expected);
+            return Vec::new();
         };
-        let mut by_pid: BTreeMap<u32, survivors::Process> = BTreeMap::new();
-        by_pid.extend(scanned.into_iter().map(|process| (process.pid, process)));
-        for survivor in expected {
+        let of_one = |survivor: &Survivor| {
             let pids = linux.cgroups.processes(survivor.container.as_str());
-            for pid in pids.unwrap_or_default() {
-                let known = processes::named(pid, survivor.directory.clone());
-                by_pid.extend(known.map(|process| (pid, process)));
-            }
-        }
-        let all: Vec<survivors::Process> = by_pid.into_values().collect();
-        survivors::sort(&all, expected)
+            let directory = survivor.directory.clone();
+            let pids = pids.unwrap_or_default().into_iter();
+            pids.filter_map(move |pid| processes::named(pid, directory.clone()))
+        };
+        expected.iter().flat_map(of_one).collect()
     }
 
     /// Destroys all containers that an earlier run of this agent has begun, but for those that

@@ -18,7 +18,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::super::actor::{AgentActor, ExecutorCall, Tell};
 use super::super::config::ContainerizerConfig;
-use super::super::containerizer::MesosContainerizer;
+use super::super::containerizer::Containerizers;
 use super::super::fetcher::Fetcher;
 use super::super::journal::{Durable, Job, Journal, Recorded};
 use super::super::launcher::Launcher;
@@ -142,7 +142,7 @@ impl Fixture {
         let (end, ended) = oneshot::channel();
         let fetcher = Fetcher::start(config.fetcher(work.path())).unwrap();
         let containers = ContainerizerConfig::default();
-        let containerizer = MesosContainerizer::open(&containers, work.path()).unwrap();
+        let containerizer = Containerizers::open(&containers, work.path()).unwrap();
         let launcher = Launcher::start(work.path(), fetcher, Arc::new(containerizer)).unwrap();
         let actor =
             AgentActor::new(core, clock, finder, work.path(), journal, launcher, end).unwrap();

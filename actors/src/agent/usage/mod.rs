@@ -13,7 +13,7 @@ use tepui_core::time::{Now, Wall};
 use tepui_protocol::v1;
 use tokio::sync::Mutex;
 
-use super::containerizer::MesosContainerizer;
+use super::containerizer::Containerizers;
 use crate::clock::Clock;
 use crate::metrics::system::System;
 use processes::{Figures, Processes};
@@ -26,7 +26,7 @@ const BYTES_PER_MEGABYTE: u64 = 1 << 20;
 /// The processes of the machine, read at most once at a time for all who ask.
 pub(super) struct Usage {
     last: Mutex<Option<Scan>>,
-    containerizer: Arc<MesosContainerizer>,
+    containerizer: Arc<Containerizers>,
 }
 
 /// The processes as they were at one moment.
@@ -39,7 +39,7 @@ pub(super) struct Scan {
 
 impl Usage {
     /// Figures of the containers of this containerizer.
-    pub(super) fn of(containerizer: Arc<MesosContainerizer>) -> Self {
+    pub(super) fn of(containerizer: Arc<Containerizers>) -> Self {
         Usage {
             last: Mutex::default(),
             containerizer,

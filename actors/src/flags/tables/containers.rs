@@ -33,7 +33,7 @@ flags! {
         container_ports_isolated_range: Text, None, No, "Network/ports: ranges to check.";
         container_ports_watch_interval: Duration, Some("30secs"), No,
             "Network/ports: check period.";
-        containerizers: Text, Some("mesos"), Only(&["mesos"]),
+        containerizers: Text, Some("mesos"), Yes,
             "Comma list out of mesos, docker, in order tried.";
         csi_plugin_config_dir: Text, None, No,
             "Directory of CSI plugin JSON configs for volume/csi.";

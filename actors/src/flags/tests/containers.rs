@@ -87,6 +87,10 @@ fn errors_say_what_would_be_right() {
             ["'host_path_volume_prefixes'", "absolute paths"],
         ),
         ("--launcher=docker", ["'launcher'", "'posix' or 'linux'"]),
+        (
+            "--containerizers=mesos,rkt",
+            ["'containerizers'", "a list out of 'mesos'"],
+        ),
         ("--cgroups_root=../x", ["'cgroups_root'", "without '..'"]),
         ("--cgroups_root=/", ["'cgroups_root'", "a relative path"]),
         ("--isolation=a,b,a", ["'isolation'", "none of them twice"]),

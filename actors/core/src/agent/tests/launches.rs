@@ -322,6 +322,29 @@ fn what_is_not_supported_fails_the_launch_clearly() {
 }
 
 #[test]
+fn a_container_needs_a_containerizer_that_takes_it() {
+    let only_docker = Settings {
+        isolation: Isolation {
+            mesos: false,
+            docker: true,
+            ..Isolation::default()
+        },
+        ..settings()
+    };
+    let mut agent = Fixture::registered_with(only_docker);
+    agent.run(command_task("t1", "true"));
+    let update = agent.update();
+    assert_eq!(update.status.reason(), Reason::ContainerLaunchFailed);
+    let message = update.status.message();
+    assert!(
+        message.ends_with(
+            "need the containerizer 'mesos', which this agent does not use (see --containerizers)"
+        ),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_framework_that_comes_back_keeps_its_history() {
     let mut agent = Fixture::registered();
     for id in ["t1", "t2"] {
