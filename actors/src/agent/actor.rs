@@ -213,8 +213,10 @@ impl AgentActor {
             Effect::Kill(container) => self.launcher.kill(&container),
             Effect::Signal(container, signal) => self.launcher.signal(&container, signal),
             Effect::RemoveContainer(container, sandbox) => {
-                self.launcher.remove(container, sandbox, ctx.address());
+                self.launcher
+                    .remove_container(container, sandbox, ctx.address());
             }
+            Effect::Remove(places) => self.launcher.remove(places, ctx.address()),
             Effect::Admitted(agent) => self.launcher.link_latest(agent),
             Effect::Exit(reason) => self.end(Ok(reason)),
             Effect::Fail(reason) => {
@@ -266,6 +268,7 @@ impl Actor for AgentActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        self.launcher.look(self.clock.now().wall, ctx.address());
         self.arm(ctx);
     }
 }

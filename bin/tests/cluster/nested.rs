@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::agent_restart::{PATIENT, careful, is_alive};
 use super::groups::launch_group;
-use super::isolation::{ALL, HIERARCHY, Isolated, read, sized};
+use super::isolation::{ALL, Isolated, read, sized};
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
+
+/// Where the kernel shows cgroups.
+const HIERARCHY: &str = "/sys/fs/cgroup";
 
 /// Calls the agent of a cluster.
 fn call(cluster: &Cluster, body: &Value) -> http::Response {
@@ -168,7 +171,7 @@ fn pid_in(file: &Path) -> i32 {
 #[test]
 fn they_are_in_cgroups_below_that_of_the_container_around() {
     let (mut isolated, root) = isolated("nested", "cgroups/cpu,cgroups/mem,cgroups/pids");
-    let top = format!("/{}/{root}", isolated.root);
+    let top = format!("/{}/{root}", isolated.cgroups.root);
     let cluster = isolated.cluster();
     let script = "echo $$ > pid; exec sleep 1000";
     let own = chain(&[&root, "own"]);

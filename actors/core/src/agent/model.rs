@@ -9,6 +9,7 @@ use tepui_protocol::v1::task_status::Source;
 use tepui_protocol::v1::{self, TaskState};
 
 use super::counters::Counters;
+use super::garbage::GarbageFigures;
 use super::messages::ConnectionId;
 pub use super::nested::Container;
 use super::operation_state::OperationUuid;
@@ -279,6 +280,8 @@ pub struct Snapshot {
     pub containers: OrdMap<ContainerId, Arc<Container>>,
     /// Counts of what happened since start.
     pub counters: Counters,
+    /// Counts of sandboxes that were removed.
+    pub garbage: GarbageFigures,
 }
 
 /// The task's form in the API when it is handed to an executor, and while it waits for that.

@@ -95,6 +95,7 @@ impl AgentHost {
             recovery_timeout: Duration::from_micros(RECOVERY_TIMEOUT_US),
             executor_reregistration_timeout: seconds(15),
             max_completed_executors_per_framework: 20,
+            garbage: None,
         };
         AgentHost {
             ip,
@@ -333,8 +334,12 @@ impl World {
                 };
                 self.after(delay, event);
             }
-            // The simulated machine limits nothing, and nobody calls its agents about containers.
-            Effect::UpdateContainer(..) | Effect::Signal(..) | Effect::RemoveContainer(..) => {}
+            // The simulated machine limits nothing, and nobody calls its agents about containers. No
+            // sandbox is on a disk, so that none is removed.
+            Effect::UpdateContainer(..)
+            | Effect::Signal(..)
+            | Effect::RemoveContainer(..)
+            | Effect::Remove(_) => {}
             Effect::UpdateVolumes(order) => {
                 let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
                 let result = match fails {
