@@ -53,6 +53,43 @@ export const steps = [
     }
     await page.getByRole('table', { name: /^What runs on/ }).getByText('patient', { exact: true }).waitFor({ state: 'detached' });
   }],
+  ['the keyboard leads through a page in the order in which it is read', async ({ page, cluster }) => {
+    const app = { id: '/keyboard', cmd: 'sleep 1000', cpus: 0.1, mem: 32 };
+    const created = await fetch(`${cluster.apps}/v2/apps`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(app) });
+    assert.equal(created.status, 201);
+    await page.goto(`${cluster.master}/#/tasks?state=Nothing`);
+    await page.reload();
+    await page.getByRole('heading', { name: 'No task is like that' }).waitFor();
+    const focused = () => page.evaluate(() => {
+      const it = document.activeElement;
+      return it?.getAttribute('aria-label') ?? (it?.closest('label') ?? it)?.textContent?.replace(/[▾↑↓]/g, '').replace(/\s+/g, ' ').trim() ?? '';
+    });
+    const seen = [];
+    for (let turn = 0; turn < 17; turn += 1) {
+      await page.keyboard.press('Tab');
+      seen.push(await focused());
+    }
+    const links = ['Overview', 'Agents', 'Tasks', 'Frameworks', 'Roles', 'Offers', 'Maintenance'];
+    const filter = ['Search tasks', 'State1 chosen', 'Framework', 'Role', 'Only on agents with this in their host or id', 'Clear', 'Clear the filter'];
+    assert.deepEqual(seen, ['To the content', 'Tepui Cluster', ...links, 'Colours: system; change', ...filter]);
+    // The first stop leads past all of what every page has.
+    await page.reload();
+    await page.getByRole('heading', { name: 'No task is like that' }).waitFor();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    assert.equal(await focused(), 'Search tasks');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    for (let turn = 0; turn < 12 && (await focused()) !== 'Running'; turn += 1) await page.keyboard.press('Tab');
+    await page.keyboard.press('Space');
+    await page.getByRole('table', { name: 'Tasks' }).getByRole('link', { name: /^keyboard/ }).waitFor();
+    await page.keyboard.press('Escape');
+    assert.match(await focused(), /^State/, 'a menu gives the focus back');
+    const removed = await fetch(`${cluster.apps}/v2/apps/keyboard`, { method: 'DELETE' });
+    assert.equal(removed.status, 200);
+    await page.getByRole('table', { name: 'Tasks' }).getByRole('link', { name: /^keyboard/ }).waitFor({ state: 'detached' });
+  }],
   ['all tasks are found by state, framework, role, agent and text', async ({ page, cluster, browser }) => {
     const framework = await startFramework(cluster.master, { user: 'root', name: 'many roles', roles: ['tasks/a', 'tasks/b'], capabilities: [{ type: 'MULTI_ROLE' }] });
     try {
