@@ -1,6 +1,8 @@
 //! Starts containers, waits for them and reports their end: keeps the list of those that run.
 //! Does not know what runs in them, nor how they are isolated: `containerizer` does.
 
+mod within;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
@@ -10,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use actix::{Addr, Message};
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
@@ -336,7 +337,7 @@ impl Launcher {
     ) -> impl AsyncFnOnce(Option<i32>) + 'static {
         let (containers, containerizer) = (self.containers.clone(), self.containerizer.clone());
         let gone = self.gone.clone();
-        let (container, directory) = (isolated.id.clone(), isolated.directory.clone());
+        let (container, isolated) = (isolated.id.clone(), isolated.clone());
         let jobs = self.jobs.clone();
         async move |status| {
             // The process id may belong to another process from now on.
@@ -346,68 +347,20 @@ impl Launcher {
             if let Some(Container::Running { watches, .. }) = ended {
                 watches.iter().for_each(JoinHandle::abort);
             }
-            end_within(&container, &containers, &containerizer, &gone).await;
+            within::end(&container, &containers, &containerizer, &gone).await;
             let status = containerizer.statuses().read(&container).or(status);
             if container.depth() > 0 {
-                say_last_limitation(&container, &containerizer, &actor);
+                within::say_last_limitation(&isolated, &containerizer, &actor);
             }
             containerizer.destroy(&container, Some(pid)).await;
             containers.borrow_mut().remove(&container);
             if container.depth() == 0 {
                 // Only the age of what is left depends on it.
-                let _ = jobs.send(Job::Ended(directory));
+                let _ = jobs.send(Job::Ended(isolated.directory));
             }
             actor.do_send(Tell(Input::Exited { container, status }));
             gone.notify_waiters();
         }
-    }
-}
-
-/// Ends all that is in a container, and waits until nothing is left of it.
-async fn end_within(
-    container: &ContainerId,
-    containers: &RefCell<HashMap<ContainerId, Container>>,
-    containerizer: &Containerizers,
-    gone: &Notify,
-) {
-    loop {
-        let next = gone.notified();
-        let mut is_empty = true;
-        for (id, inner) in containers.borrow_mut().iter_mut() {
-            if !id.is_within(container) {
-                continue;
-            }
-            is_empty = false;
-            match inner {
-                Container::Starting { killed, fetching } => {
-                    killed.store(true, Ordering::Relaxed);
-                    fetching.take();
-                }
-                Container::Running { pid, .. } => containerizer.kill(id, *pid),
-                Container::Ending => {}
-            }
-        }
-        if is_empty {
-            return;
-        }
-        next.await;
-    }
-}
-
-/// A container may end by the very limit that it meets, before anybody has told of that.
-fn say_last_limitation(
-    container: &ContainerId,
-    containerizer: &Containerizers,
-    actor: &Addr<AgentActor>,
-) {
-    let known = containerizer::recovered(container.clone(), "");
-    let told = containerizer.watches(&known).into_iter();
-    for limitation in told.filter_map(FutureExt::now_or_never) {
-        let container = container.clone();
-        actor.do_send(Tell(Input::Limited {
-            container,
-            limitation,
-        }));
     }
 }
 

@@ -361,14 +361,15 @@ impl Agent {
         let Some(container) = self.nested.get_mut(id) else {
             return;
         };
-        if container.has_ended() {
+        // Several may tell of one limit.
+        if container.has_ended() || container.limited.is_some() {
             return;
         }
         tracing::warn!(
             container = %id, reason = limitation.reason.as_str_name(),
             "the container used more than it may; it is killed"
         );
-        container.limited.get_or_insert(Arc::new(limitation));
+        container.limited = Some(Arc::new(limitation));
         container.is_ending = true;
         out.push(Effect::Kill(id.clone()));
     }

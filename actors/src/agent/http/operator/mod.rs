@@ -140,14 +140,7 @@ async fn answer(
             }),
             ..typed(Answered::GetLoggingLevel)
         },
-        Type::SetLoggingLevel => {
-            let set = call.set_logging_level.unwrap_or_default();
-            // A negative time is over at once.
-            let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
-            let time = Duration::from_nanos(nanoseconds);
-            logging::process().set_verbosity(set.level, time);
-            return Ok(HttpResponse::Ok().finish());
-        }
+        Type::SetLoggingLevel => return Ok(set_logging_level(&call)),
         Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
@@ -170,6 +163,15 @@ async fn answer(
         | Type::MarkResourceProviderGone => return Err(unsupported(kind)),
     };
     Ok(written(media, media::encode(media, &response)))
+}
+
+fn set_logging_level(call: &Call) -> HttpResponse {
+    let set = call.set_logging_level.clone().unwrap_or_default();
+    // A negative time is over at once.
+    let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
+    let time = Duration::from_nanos(nanoseconds);
+    logging::process().set_verbosity(set.level, time);
+    HttpResponse::Ok().finish()
 }
 
 fn unsupported(kind: Type) -> HttpResponse {

@@ -133,8 +133,10 @@ fn what_the_agent_says_of_a_containers_end_goes_first() {
         fixture.expect_update(name, TaskState::TaskStarting);
     }
     let number = 1 << 30;
-    for (name, pid) in [("a", number), ("b", number + 1)] {
+    for name in ["a", "b"] {
         fixture.expect_start(name);
+    }
+    for (name, pid) in [("a", number), ("b", number + 1)] {
         fixture.started(name, pid);
         fixture.expect_update(name, TaskState::TaskRunning);
     }
