@@ -9,7 +9,9 @@ use std::time::Duration;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
-pub use super::containerizer::config::{ContainerizerConfig, ContainerizerKind, LauncherKind};
+pub use super::containerizer::config::{
+    ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind,
+};
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 use crate::election::Masters;
 

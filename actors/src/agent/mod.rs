@@ -369,24 +369,29 @@ fn say_what_is_left(restored: &Restored, left: &Found) {
     }
 }
 
-/// The sandboxes of containers that may have outlived an earlier run.
-fn directories(restored: &Restored) -> BTreeMap<ContainerId, String> {
+/// The sandboxes of containers that may have outlived an earlier run, and whether they are of type
+/// DOCKER.
+fn directories(restored: &Restored) -> BTreeMap<ContainerId, (String, bool)> {
     let known = restored.survivors().into_iter();
-    known.map(|it| (it.container, it.directory)).collect()
+    known
+        .map(|it| (it.container, (it.directory, it.is_docker)))
+        .collect()
 }
 
 /// Tells the agent which containers have outlived its earlier run, before anybody else can.
 fn take_up(
     actor: &Addr<AgentActor>,
     left: Found,
-    directories: &BTreeMap<ContainerId, String>,
+    directories: &BTreeMap<ContainerId, (String, bool)>,
     recover: Recover,
 ) {
     for (container, pid) in left.running {
-        let directory = directories.get(&container).cloned().unwrap_or_default();
+        let known = directories.get(&container).cloned();
+        let (directory, is_docker) = known.unwrap_or_default();
         actor.do_send(Survived {
             container,
             directory,
+            is_docker,
             pid,
         });
     }

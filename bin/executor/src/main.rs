@@ -6,6 +6,7 @@ mod clock;
 mod command;
 mod config;
 mod connection;
+mod docker;
 mod http;
 mod ids;
 mod link;
@@ -29,6 +30,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Config, USAGE};
+use crate::docker::Docker;
 use crate::link::Link;
 use crate::machine::{Action, Input, Machine};
 use crate::process::{Processes, StartError};
@@ -38,7 +40,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn main() -> ExitCode {
     match config::arguments(std::env::args_os().skip(1)) {
-        Ok(Arguments::Run { switch_user }) => match run(switch_user) {
+        Ok(Arguments::Run {
+            switch_user,
+            docker,
+        }) => match run(switch_user, docker.as_ref()) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => fail(&error),
+        },
+        Ok(Arguments::RunExecutor(docker)) => match run_executor(&docker) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(&error),
         },
@@ -49,13 +58,20 @@ fn main() -> ExitCode {
 }
 
 /// Runs until the machine says how to exit.
-fn run(switch_user: bool) -> Result<u8, String> {
+fn run(switch_user: bool, docker: Option<&docker::Settings>) -> Result<u8, String> {
     let cwd = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
     let config = config::from_environment(std::env::vars_os().collect(), cwd)?;
+    let settings = machine::Settings {
+        docker: docker.map(|docker| docker.stop_timeout),
+        ..config.settings
+    };
     let config = Config {
         switch_user,
+        settings,
         ..config
     };
+    let docker = docker.map(Docker::new).transpose();
+    let docker = docker.map_err(|error| format!("cannot make sockets: {error}"))?;
     let signals = watch_signals().map_err(|error| format!("cannot watch signals: {error}"))?;
     // Orphans of tasks come to this process, which ends them with their task.
     prctl::set_child_subreaper(true).map_err(|error| format!("cannot adopt orphans: {error}"))?;
@@ -72,12 +88,24 @@ fn run(switch_user: bool) -> Result<u8, String> {
         machine,
         link,
         processes,
+        docker,
         checks: Checks::default(),
         inputs: VecDeque::new(),
     };
     let code = executor.run(&signals, actions)?;
     executor.processes.kill_all();
+    if let Some(docker) = &executor.docker {
+        docker.kill();
+    }
     Ok(code)
+}
+
+/// Starts a container that is an executor itself, and ends as it does. The agent waits at the other
+/// end of the standard input to hear that it runs.
+fn run_executor(docker: &docker::Settings) -> Result<u8, String> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let agent = input.map_err(|error| format!("cannot use the standard input: {error}"))?;
+    docker::run_executor(docker, agent.into())
 }
 
 /// The machine and all it acts upon.
@@ -87,6 +115,8 @@ struct Executor {
     machine: Machine,
     link: Link,
     processes: Processes,
+    /// Where the task runs, if not in a process of this executor.
+    docker: Option<Docker>,
     checks: Checks,
     inputs: VecDeque<Input>,
 }
@@ -114,6 +144,10 @@ impl Executor {
                 Action::Subscribe(call) => self.inputs.extend(self.link.subscribe(&call)),
                 Action::Send(call) => self.inputs.extend(self.link.send(&call)),
                 Action::Start(start) => {
+                    if let Some(docker) = &self.docker {
+                        docker.start(start.task.task_id.value);
+                        continue;
+                    }
                     let task = start.task.task_id.value.clone();
                     self.inputs
                         .push_back(match self.processes.start(&self.config, &start) {
@@ -126,14 +160,26 @@ impl Executor {
                             }
                         });
                 }
-                Action::Terminate(pid) => self.processes.signal(pid, Signal::SIGTERM),
-                Action::Kill(pid) => self.processes.signal(pid, Signal::SIGKILL),
+                Action::Terminate(pid) => match &self.docker {
+                    Some(docker) => docker.terminate(),
+                    None => self.processes.signal(pid, Signal::SIGTERM),
+                },
+                Action::Kill(pid) => match &self.docker {
+                    Some(docker) => docker.kill(),
+                    None => self.processes.signal(pid, Signal::SIGKILL),
+                },
                 Action::Check(check) => {
                     let (config, processes) = (&self.config, &mut self.processes);
-                    self.inputs
-                        .extend(self.checks.start(config, processes, &check));
+                    let docker = self.docker.as_ref();
+                    let checked = self.checks.start(config, processes, docker, &check);
+                    self.inputs.extend(checked);
                 }
-                Action::StopCheck(run) => self.checks.stop(&self.processes, run),
+                Action::StopCheck(run) => {
+                    self.checks.stop(&self.processes, run);
+                    if let Some(docker) = &self.docker {
+                        docker.stop_check(run);
+                    }
+                }
                 Action::Log(text) => log(&text),
                 Action::Exit(code) => return Some(code),
             }
@@ -151,6 +197,8 @@ impl Executor {
                 .chain(&calls)
                 .map(|it| PollFd::new(it.as_fd(), it.interest())),
         );
+        let docker = self.docker.iter();
+        watched.extend(docker.map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
         let probes = self.checks.probes();
         let first_probe = watched.len();
         watched.extend(probes.map(|(_, it)| PollFd::new(it.as_fd(), it.interest())));
@@ -182,6 +230,9 @@ impl Executor {
                 .into_iter()
                 .filter_map(|run| self.checks.on_ready(run)),
         );
+        if let Some(docker) = &mut self.docker {
+            inputs.extend(docker.heard());
+        }
         if self
             .machine
             .next_deadline()

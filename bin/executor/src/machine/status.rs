@@ -6,8 +6,8 @@ use std::fmt;
 use tepui_protocol::v1::check_status_info;
 use tepui_protocol::v1::task_status::{Reason, Source};
 use tepui_protocol::v1::{
-    CheckInfo, CheckStatusInfo, ContainerId, ContainerStatus, ExecutorId, TaskId, TaskInfo,
-    TaskState, TaskStatus, check_info,
+    CheckInfo, CheckStatusInfo, ContainerId, ContainerStatus, ExecutorId, NetworkInfo, TaskId,
+    TaskInfo, TaskState, TaskStatus, check_info,
 };
 
 use crate::clock::Now;
@@ -107,6 +107,8 @@ pub(super) struct Report {
     pub(super) container: Option<ContainerId>,
     pub(super) check: Option<CheckStatusInfo>,
     pub(super) healthy: Option<bool>,
+    pub(super) data: Option<Vec<u8>>,
+    pub(super) network: Option<NetworkInfo>,
 }
 
 impl Report {
@@ -120,6 +122,8 @@ impl Report {
             container: None,
             check: task.check.as_deref().map(empty_result),
             healthy: None,
+            data: None,
+            network: None,
         }
     }
 
@@ -133,6 +137,7 @@ impl Report {
 
     /// The status that says it.
     pub(super) fn status(self, executor: &str, uuid: Vec<u8>, now: Now) -> TaskStatus {
+        let has_container = self.container.is_some() || self.network.is_some();
         TaskStatus {
             task_id: self.task_id,
             state: self.state as i32,
@@ -146,9 +151,11 @@ impl Report {
             timestamp: Some(now.wall.as_secs_f64()),
             uuid: Some(uuid),
             check_status: self.check.map(Box::new),
-            container_status: self.container.map(|id| {
+            data: self.data,
+            container_status: has_container.then(|| {
                 Box::new(ContainerStatus {
-                    container_id: Some(id),
+                    container_id: self.container,
+                    network_infos: self.network.into_iter().collect(),
                     ..ContainerStatus::default()
                 })
             }),

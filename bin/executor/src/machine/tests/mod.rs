@@ -28,6 +28,7 @@ const TERMINATED: Ended = Ended::Signaled {
 impl Fixture {
     fn new(checkpoint: bool) -> Self {
         let settings = Settings {
+            docker: None,
             framework_id: "f1".into(),
             executor_id: "e1".into(),
             checkpoint,
