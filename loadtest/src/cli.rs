@@ -10,8 +10,8 @@ use crate::framework::Error;
 use crate::machine;
 use crate::report::{Report, Run};
 use crate::scenario::{
-    agent_restart, apps, bench, bounds, failover, flap, launch, offers, quota, register, soak,
-    state, steady, tasks,
+    agent_restart, apps, bench, bounds, containers, failover, flap, launch, offers, quota,
+    register, soak, state, steady, tasks,
 };
 
 /// First words of the generated page about performance.
@@ -60,6 +60,7 @@ enum Command {
     Bounds(bounds::Bounds),
     Tasks(tasks::Tasks),
     AgentRestart(agent_restart::AgentRestart),
+    Containers(containers::Containers),
     Apps(apps::Apps),
     Bench(bench::Bench),
 }
@@ -119,6 +120,7 @@ async fn play(clock: Clock, command: &Command) -> Result<Vec<Run>, Error> {
         Command::Bounds(arguments) => vec![bounds::run(clock, arguments).await?],
         Command::Tasks(arguments) => tasks::run(clock, arguments).await?,
         Command::AgentRestart(arguments) => vec![agent_restart::run(clock, arguments).await?],
+        Command::Containers(arguments) => vec![containers::run(clock, arguments).await?],
         Command::Apps(arguments) => apps::run(clock, arguments).await?,
         Command::Bench(arguments) => bench::run(clock, arguments).await?,
     })
@@ -260,6 +262,7 @@ mod tests {
             "bounds",
             "tasks",
             "agent-restart",
+            "containers",
             "apps",
             "bench",
         ] {

@@ -12,7 +12,23 @@ use std::process::Command;
 use serde_json::Value;
 
 #[test]
-fn tasks_go_on_while_their_agent_is_killed_and_started_again() {
+fn containers_are_launched_and_destroyed() {
+    let report = report(&["containers", "--containers=12", "--at-once=5"]);
+    let measures = report["runs"][0]["measures"].as_array().unwrap();
+    for name in [
+        "launched, the first ones",
+        "launched, the last ones",
+        "launched",
+        "destroyed",
+    ] {
+        let found = measures.iter().find(|measure| measure["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("no {name} in {measures:#?}"));
+        assert!(found["value"].as_f64().unwrap() > 0.0, "{name}");
+    }
+}
+
+/// What the program reports with these arguments.
+fn report(arguments: &[&str]) -> Value {
     let program = Path::new(env!("CARGO_BIN_EXE_tepui-loadtest"));
     for name in ["tepui-master", "tepui-agent", "tepui-executor"] {
         let path = program.with_file_name(name);
@@ -23,14 +39,23 @@ fn tasks_go_on_while_their_agent_is_killed_and_started_again() {
         );
     }
     let output = Command::new(program)
-        .args(["agent-restart", "--tasks=10", "--away-ms=100", "--json"])
-        .args(["--timeout-secs=60"])
-        .arg("--agent-flag=--executor_reregistration_timeout=15secs")
+        .args(arguments)
+        .args(["--json", "--timeout-secs=60"])
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn tasks_go_on_while_their_agent_is_killed_and_started_again() {
+    let report = report(&[
+        "agent-restart",
+        "--tasks=10",
+        "--away-ms=100",
+        "--agent-flag=--executor_reregistration_timeout=15secs",
+    ]);
     let measures = report["runs"][0]["measures"].as_array().unwrap();
     let measure = |name: &str| {
         let found = measures.iter().find(|measure| measure["name"] == name);

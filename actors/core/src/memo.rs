@@ -12,23 +12,41 @@ pub type Written = Box<RawValue>;
 
 /// A value that remembers what was written of it until it changes: whoever gets it to change
 /// makes it forget. Copies remember nothing.
+///
+/// There is one memory for each way of writing: all who ask for that must want the same.
 pub struct Memo<T> {
     value: T,
-    written: OnceLock<Written>,
-    written_v1: OnceLock<Written>,
+    /// Made when it is first needed: of most values nothing is ever written.
+    memory: OnceLock<Box<Memory>>,
+}
+
+/// What was written of a value.
+#[derive(Default)]
+struct Memory {
+    v0: OnceLock<Written>,
+    v1: OnceLock<Written>,
+    protobuf: OnceLock<Box<[u8]>>,
 }
 
 impl<T> Memo<T> {
     /// What `write` makes of the value, or made of it when it was first asked.
-    ///
-    /// There is one memory: all who ask must want the same.
     pub fn written(&self, write: impl FnOnce(&T) -> Written) -> &RawValue {
-        self.written.get_or_init(|| write(&self.value))
+        self.memory().v0.get_or_init(|| write(&self.value))
     }
 
-    /// The same for what the v1 API shows of the value, which has a memory of its own.
+    /// The same for what the v1 API shows of the value as JSON.
     pub fn written_v1(&self, write: impl FnOnce(&T) -> Written) -> &RawValue {
-        self.written_v1.get_or_init(|| write(&self.value))
+        self.memory().v1.get_or_init(|| write(&self.value))
+    }
+
+    /// The same for what the v1 API shows of the value as protobuf.
+    pub fn written_protobuf(&self, write: impl FnOnce(&T) -> Vec<u8>) -> &[u8] {
+        let protobuf = &self.memory().protobuf;
+        protobuf.get_or_init(|| write(&self.value).into_boxed_slice())
+    }
+
+    fn memory(&self) -> &Memory {
+        self.memory.get_or_init(Box::default)
     }
 }
 
@@ -36,8 +54,7 @@ impl<T> From<T> for Memo<T> {
     fn from(value: T) -> Self {
         Memo {
             value,
-            written: OnceLock::new(),
-            written_v1: OnceLock::new(),
+            memory: OnceLock::new(),
         }
     }
 }
@@ -63,8 +80,7 @@ impl<T> Deref for Memo<T> {
 
 impl<T> DerefMut for Memo<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.written = OnceLock::new();
-        self.written_v1 = OnceLock::new();
+        self.memory = OnceLock::new();
         &mut self.value
     }
 }
@@ -144,14 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_writing_are_remembered_and_forgotten() {
+    fn all_ways_of_writing_are_remembered_and_forgotten() {
         let mut memo = Memo::from(1);
         let other = |value: &i32| number(&(value * 10));
         assert_eq!(memo.written(number).get(), "1");
         assert_eq!(memo.written_v1(other).get(), "10");
         assert_eq!(memo.written_v1(|_| unreachable!()).get(), "10");
+        let bytes = |value: &i32| vec![u8::try_from(*value).unwrap()];
+        assert_eq!(memo.written_protobuf(bytes), [1]);
+        assert_eq!(memo.written_protobuf(|_| unreachable!()), [1]);
         *memo = 2;
         assert_eq!(memo.written_v1(other).get(), "20");
+        assert_eq!(memo.written_protobuf(bytes), [2]);
     }
 
     #[test]

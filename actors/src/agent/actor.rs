@@ -200,6 +200,7 @@ impl AgentActor {
             Effect::UpdateVolumes(order) => self.launcher.update_volumes(order, ctx.address()),
             Effect::Checkpoint(order) => self.checkpoints.write(order, ctx.address()),
             Effect::Kill(container) => self.launcher.kill(&container),
+            Effect::Remove(places) => self.launcher.remove(places, ctx.address()),
             Effect::Admitted(agent) => self.launcher.link_latest(agent),
             Effect::Exit(reason) => self.end(Ok(reason)),
             Effect::Fail(reason) => {
@@ -251,6 +252,7 @@ impl Actor for AgentActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        self.launcher.look(self.clock.now().wall, ctx.address());
         self.arm(ctx);
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tepui_core::agent::garbage::GarbageSettings;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
@@ -13,6 +14,7 @@ pub use super::containerizer::config::{
     ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind,
 };
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
+pub use super::logger::{ContainerLogger, LOG_SIZE, OPTIONS, Rotation, kept, log_size};
 use crate::election::Masters;
 
 /// Where Linux tells the id of its present boot.
@@ -70,6 +72,11 @@ pub struct AgentConfig {
     pub executor_environment_variables: Option<BTreeMap<String, String>>,
     /// Whether tasks run as their framework's or command's user.
     pub switch_user: bool,
+    /// Where the output of containers goes.
+    pub container_logger: ContainerLogger,
+    /// Whether no program of a container may get more rights than its user has, as one that is
+    /// setuid root would.
+    pub no_new_privs: bool,
     /// How containers are isolated.
     pub containerizer: ContainerizerConfig,
     /// What becomes of what an earlier run has left.
@@ -84,6 +91,10 @@ pub struct AgentConfig {
     pub registration_backoff_factor: Duration,
     /// Finished executors remembered per framework.
     pub max_completed_executors_per_framework: usize,
+    /// How long sandboxes are kept: `gc_delay` and `gc_disk_headroom`.
+    pub garbage: GarbageSettings,
+    /// Time between two looks at how full the disk is.
+    pub disk_watch_interval: Duration,
     /// All flags as given or defaulted, for `/flags` and `/state`.
     pub flags: BTreeMap<String, String>,
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 
 use actix::{Addr, Message};
 use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use tepui_core::agent::journal::Restored;
 use tepui_protocol::journal::{self, End, HEADER, Record};
 
@@ -28,6 +29,10 @@ const SHORT_BYTES: u64 = 1024 * 1024;
 
 /// A journal is written anew when it is so many times as long as it was then.
 const GROWTH: u64 = 4;
+
+/// Room on the disk that is set aside for further records, in bytes: tasks that fill the disk must
+/// not end the agent, which has to tell of them.
+const RESERVE_BYTES: u64 = 1024 * 1024;
 
 /// Where the journal of this work directory is.
 pub(super) fn path(work_dir: &Path) -> PathBuf {
@@ -198,6 +203,8 @@ struct Writer {
     /// Length of the file, and what it was when it was written anew.
     bytes: u64,
     fresh_bytes: u64,
+    /// Length that it can have even on a disk that is full.
+    reserved_bytes: u64,
     durable: u64,
 }
 
@@ -208,6 +215,7 @@ impl Writer {
             file: None,
             bytes: 0,
             fresh_bytes: 0,
+            reserved_bytes: 0,
             durable: 0,
         }
     }
@@ -224,9 +232,15 @@ impl Writer {
                     self.durable = order;
                 }
                 Job::Replace(records) => {
-                    // It says what the records before it say.
-                    new.clear();
-                    self.replace(&records)?;
+                    match self.replace(&records) {
+                        // It says what the records before it say.
+                        Ok(()) => new.clear(),
+                        Err(error) if self.goes_on_after(&error) => {
+                            tracing::warn!(%error, "the journal is not written anew for now");
+                            self.fresh_bytes = self.bytes;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }
@@ -235,6 +249,7 @@ impl Writer {
             file.write_all(&new)?;
             file.sync_data()?;
             self.bytes += new.len() as u64;
+            self.reserve();
         }
         Ok(Durable {
             order: self.durable,
@@ -262,7 +277,35 @@ impl Writer {
         self.file = Some(file);
         self.bytes = bytes.len() as u64;
         self.fresh_bytes = self.bytes;
+        self.reserved_bytes = 0;
+        self.reserve();
         Ok(())
+    }
+
+    /// Whether the journal can be appended to even though it cannot be written anew.
+    fn goes_on_after(&self, error: &io::Error) -> bool {
+        let is_full = [Errno::ENOSPC as i32, Errno::EDQUOT as i32];
+        self.file.is_some()
+            && error
+                .raw_os_error()
+                .is_some_and(|code| is_full.contains(&code))
+    }
+
+    /// Sets room aside when half of it is used.
+    fn reserve(&mut self) {
+        if self.bytes + RESERVE_BYTES / 2 < self.reserved_bytes {
+            return;
+        }
+        let wanted = self.bytes + RESERVE_BYTES;
+        let length = i64::try_from(wanted).ok();
+        let Some((file, length)) = self.file.as_ref().zip(length) else {
+            return;
+        };
+        match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
+            Ok(()) => self.reserved_bytes = wanted,
+            // Not all file systems can, and a full disk may be empty again next time.
+            Err(error) => tracing::debug!(%error, "no room is set aside for the journal"),
+        }
     }
 }
 
@@ -322,6 +365,19 @@ mod tests {
             journal::read(&bytes).records,
             [admitted("d"), admitted("e")]
         );
+    }
+
+    #[test]
+    fn room_is_set_aside_and_is_no_part_of_the_journal() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path(), &[admitted("a")]);
+        let found = fs::metadata(path(dir.path())).unwrap();
+        assert!(found.len() < 1000 && found.blocks() * 512 >= RESERVE_BYTES);
+        writer
+            .perform([Job::Append(1, vec![admitted("b")])].into_iter())
+            .unwrap();
+        assert_eq!(hostname(dir.path()).as_deref(), Some("b"));
     }
 
     #[test]

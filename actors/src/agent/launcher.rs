@@ -13,17 +13,21 @@ use actix::{Addr, Message};
 use futures_util::future::BoxFuture;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
+use tepui_core::agent::garbage::Place;
 use tepui_core::agent::messages::{Input, Launch};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
+use tepui_core::time::Wall;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
+use super::config::{AgentConfig, ContainerLogger};
 use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
 use super::containerizer::{self, Containerizers};
 use super::fetcher::{Fetcher, Wanted};
+use super::garbage::{self, Sweeper};
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
@@ -46,6 +50,10 @@ enum Job {
     Update(ContainerId, Box<ContainerResources>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
     LinkLatest(AgentId),
+    Look(Wall, Addr<AgentActor>),
+    Remove(Vec<Place>, Addr<AgentActor>),
+    /// The sandbox's container has ended.
+    Ended(PathBuf),
 }
 
 /// How a launch goes on after fetching.
@@ -94,20 +102,26 @@ pub(super) struct Launcher {
 impl Launcher {
     /// Starts the thread; must be called within the runtime that is to wait for the processes.
     pub(super) fn start(
+        config: &AgentConfig,
         work_dir: &Path,
         fetcher: Fetcher,
         containerizer: Arc<Containerizers>,
     ) -> std::io::Result<Self> {
         let (jobs, orders) = mpsc::channel();
+        let sweeper = Sweeper::start(work_dir)?;
         let runtime = tokio::runtime::Handle::current();
         let work_dir = work_dir.to_owned();
         let its = containerizer.clone();
+        let (logger, no_new_privs) = (config.container_logger, config.no_new_privs);
         std::thread::Builder::new()
             .name("launcher".into())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _entered = runtime.enter();
-                work(&orders, &work_dir, &fetcher, &its);
+                if no_new_privs {
+                    renounce_privileges();
+                }
+                work(&orders, &work_dir, &fetcher, &its, logger, &sweeper);
             })?;
         Ok(Launcher {
             jobs,
@@ -158,6 +172,20 @@ impl Launcher {
         }
     }
 
+    /// Has the actor told which directories of sandboxes there are.
+    pub(super) fn look(&self, now: Wall, actor: Addr<AgentActor>) {
+        if self.jobs.send(Job::Look(now, actor)).is_err() {
+            tracing::error!("the launcher's thread has ended");
+        }
+    }
+
+    /// Removes directories of sandboxes, after all that was ordered before.
+    pub(super) fn remove(&self, places: Vec<Place>, actor: Addr<AgentActor>) {
+        if self.jobs.send(Job::Remove(places, actor)).is_err() {
+            tracing::error!("the launcher's thread has ended");
+        }
+    }
+
     /// Kills a container, with whatever its processes have started.
     pub(super) fn kill(&self, container: &ContainerId) {
         match self.containers.borrow_mut().get_mut(container) {
@@ -187,7 +215,7 @@ impl Launcher {
         self.containers
             .borrow_mut()
             .insert(container.clone(), running);
-        let end = self.end(container.clone(), pid, actor);
+        let end = self.end(&isolated, pid, actor);
         actix::spawn(async move {
             if let Err(error) = process_tree::ended(pid).await {
                 tracing::error!(%container, %error, "cannot wait for a container");
@@ -218,7 +246,7 @@ impl Launcher {
         {
             self.containerizer.kill(&container, pid);
         }
-        let end = self.end(container.clone(), pid, actor);
+        let end = self.end(&isolated, pid, actor);
         actix::spawn(async move {
             let status = match child.wait().await {
                 Ok(status) => Some(status.into_raw()),
@@ -252,11 +280,13 @@ impl Launcher {
     /// the actor hears of it.
     fn end(
         &self,
-        container: ContainerId,
+        isolated: &Isolated,
         pid: u32,
         actor: Addr<AgentActor>,
     ) -> impl AsyncFnOnce(Option<i32>) + 'static {
         let (containers, containerizer) = (self.containers.clone(), self.containerizer.clone());
+        let (container, directory) = (isolated.id.clone(), isolated.directory.clone());
+        let jobs = self.jobs.clone();
         async move |status| {
             // The process id may belong to another process from now on.
             let ended = containers.borrow_mut().remove(&container);
@@ -264,6 +294,8 @@ impl Launcher {
                 watches.iter().for_each(JoinHandle::abort);
             }
             containerizer.destroy(&container, Some(pid)).await;
+            // Only the age of what is left depends on it.
+            let _ = jobs.send(Job::Ended(directory));
             actor.do_send(Tell(Input::Exited { container, status }));
         }
     }
@@ -275,10 +307,12 @@ fn work(
     work_dir: &Path,
     fetcher: &Fetcher,
     containerizer: &Arc<Containerizers>,
+    logger: ContainerLogger,
+    sweeper: &Sweeper,
 ) {
     for job in orders {
         match job {
-            Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching.killed) {
+            Job::Launch(launch, fetching, actor) => match prepare(&launch, &fetching, logger) {
                 Ok(prepared) => match containerizer.provision(&launch) {
                     None if launch.uris.is_empty() => {
                         start(&launch, prepared, containerizer, actor);
@@ -300,6 +334,9 @@ fn work(
                 let container = order.container;
                 actor.do_send(Tell(Input::VolumesUpdated { container, result }));
             }
+            Job::Look(now, actor) => sweeper.look(now, actor),
+            Job::Remove(places, actor) => sweeper.remove(&places, actor),
+            Job::Ended(sandbox) => garbage::mark_ended(&sandbox),
             Job::LinkLatest(agent) => {
                 if let Err(error) = sandbox::link_latest(work_dir, &agent) {
                     tracing::error!(%agent, %error, "cannot make the agent's directory");
@@ -309,8 +346,20 @@ fn work(
     }
 }
 
+/// What this thread starts from now on, and all that it starts, gets no rights from the owner or
+/// the mode of a program. Nothing need be done at each launch.
+fn renounce_privileges() {
+    if let Err(error) = nix::sys::prctl::set_no_new_privs() {
+        tracing::error!(%error, "containers may get more rights than their users have");
+    }
+}
+
 /// Makes the sandbox, and shows volumes in it.
-fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String> {
+fn prepare(
+    launch: &Launch,
+    fetching: &Fetching,
+    logger: ContainerLogger,
+) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
     let output = sandbox::make(&directory, owner)
@@ -320,8 +369,8 @@ fn prepare(launch: &Launch, killed: &Arc<AtomicBool>) -> Result<Prepared, String
     }
     Ok(Prepared {
         owner,
-        output,
-        killed: killed.clone(),
+        output: logger.attach(launch, owner, output)?,
+        killed: fetching.killed.clone(),
     })
 }
 

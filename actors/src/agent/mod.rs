@@ -8,10 +8,12 @@ mod containerizer;
 mod detect;
 mod fetcher;
 mod files;
+mod garbage;
 mod http;
 mod journal;
 mod launcher;
 mod link;
+mod logger;
 mod process_tree;
 mod processes;
 mod sandbox;
@@ -26,6 +28,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use actix::{Actor, Addr};
@@ -52,11 +55,17 @@ use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
 use containerizer::Containerizers;
-pub use containerizer::helper::run_as_helper;
 use fetcher::Fetcher;
 use journal::Journal;
 use launcher::Launcher;
 use usage::Usage;
+
+/// Does the work of a helper if this process was started as one, and gives the status to end with:
+/// the agent starts its own program again to isolate a container, or to rotate its logs. The
+/// agent's program calls this before all else.
+pub fn run_as_helper() -> Option<ExitCode> {
+    containerizer::helper::run_as_helper().or_else(logger::rotate::run_as_rotator)
+}
 
 /// The file, below the work directory, that is locked while an agent uses it.
 const LOCK: &str = "meta/agent.lock";
@@ -233,15 +242,13 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let leader = finder.leader();
     let fetcher = Fetcher::start(config.fetcher(&work_dir)).map_err(RunError::Fetcher)?;
     let fetches = fetcher.figures();
-    let launcher = Launcher::start(&work_dir, fetcher, containerizer.clone())?;
+    let launcher = Launcher::start(&config, &work_dir, fetcher, containerizer.clone())?;
     let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
     take_up(&actor, left, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
-    if let Some(leader) = leader {
-        actix::spawn(follow(leader, actor.clone()));
-    }
+    attend(&config, &work_dir, leader, &actor);
     let server = http::serve(
         listener,
         http::Shared {
@@ -267,6 +274,20 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         ended: has_ended,
         _lock: lock,
     })
+}
+
+/// Has the agent told what it must hear of by itself.
+fn attend(
+    config: &AgentConfig,
+    work_dir: &Path,
+    leader: Option<watch::Receiver<Option<Leader>>>,
+    actor: &Addr<AgentActor>,
+) {
+    let (work_dir, interval) = (work_dir.to_owned(), config.disk_watch_interval);
+    actix::spawn(garbage::watch_disk(work_dir, interval, actor.clone()));
+    if let Some(leader) = leader {
+        actix::spawn(follow(leader, actor.clone()));
+    }
 }
 
 /// Takes the address. Where any free port will do, an agent that was there before takes the one it
@@ -459,6 +480,7 @@ fn settings(
         recovery_timeout: config.recovery_timeout,
         executor_reregistration_timeout: config.executor_reregistration_timeout,
         max_completed_executors_per_framework: config.max_completed_executors_per_framework,
+        garbage: Some(config.garbage),
     })
 }
 

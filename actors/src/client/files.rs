@@ -98,6 +98,36 @@ impl AgentFile {
     pub async fn read_more(&mut self) -> Result<Vec<u8>, ClientError> {
         // An offset of -1 asks for the size.
         let size = self.read(-1, None).await?.offset;
+        if size < self.position {
+            let rest = self.rest_of_rotated().await?;
+            if !rest.is_empty() {
+                return Ok(rest);
+            }
+            self.position = 0;
+        }
+        self.read_up_to(size).await
+    }
+
+    /// What was written to the file after the last look and before another one took its place, if
+    /// the container's logger keeps that as `<name>.1`.
+    async fn rest_of_rotated(&mut self) -> Result<Vec<u8>, ClientError> {
+        let mut older = AgentFile {
+            http: self.http.clone(),
+            agent_url: self.agent_url.clone(),
+            path: format!("{}.1", self.path),
+            position: self.position,
+        };
+        // It need not be there.
+        let Ok(found) = older.read(-1, None).await else {
+            return Ok(Vec::new());
+        };
+        let rest = older.read_up_to(found.offset).await?;
+        self.position = older.position;
+        Ok(rest)
+    }
+
+    /// The next bytes of a file of this size.
+    async fn read_up_to(&mut self, size: u64) -> Result<Vec<u8>, ClientError> {
         let wanted = size.saturating_sub(self.position).min(CHUNK_BYTES);
         if wanted == 0 {
             return Ok(Vec::new());

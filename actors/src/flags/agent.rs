@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tepui_core::agent::garbage::GarbageSettings;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 
 use super::error::FlagError;
 use super::start::log_level;
 use super::values::Values;
-use super::{Startup, containers, host};
+use super::{Startup, containers, host, logs};
 use crate::agent::config::{AgentConfig, BOOT_ID, Recover};
 use crate::election::Masters;
 
@@ -56,7 +57,9 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         executor_shutdown_grace_period: values.duration("executor_shutdown_grace_period")?,
         executor_environment_variables: executor_environment(&values)?,
         switch_user: values.bool("switch_user")?,
-        containerizer: containers::config(&values)?,
+        container_logger: logs::config(&values)?,
+        no_new_privs: values.bool("no_new_privs")?,
+        containerizer: containers::config(&values, ip)?,
         recover: recover(&values)?,
         reconfiguration_policy: reconfiguration_policy(&values)?,
         recovery_timeout: values.duration("recovery_timeout")?,
@@ -64,6 +67,11 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         registration_backoff_factor: values.duration("registration_backoff_factor")?,
         max_completed_executors_per_framework: values
             .number("max_completed_executors_per_framework")?,
+        garbage: GarbageSettings {
+            delay: values.duration("gc_delay")?,
+            disk_headroom: headroom(&values)?,
+        },
+        disk_watch_interval: values.duration("disk_watch_interval")?,
         flags,
     };
     let log_level = log_level(&values)?;
@@ -87,6 +95,14 @@ fn master(values: &Values) -> Result<Masters, FlagError> {
     };
     text.parse::<Masters>()
         .map_err(|error| values.bad("master", &error.to_string()))
+}
+
+/// The flag `gc_disk_headroom`: a share of the disk.
+fn headroom(values: &Values) -> Result<f64, FlagError> {
+    values.parse("gc_disk_headroom", "a number from 0 to 1", |text| {
+        let share = text.parse::<f64>().ok();
+        share.filter(|share| (0.0..=1.0).contains(share))
+    })
 }
 
 fn recover(values: &Values) -> Result<Recover, FlagError> {

@@ -1,7 +1,8 @@
 //! Makes a `ContainerizerConfig` of the flags.
 //! Does not ask whether this machine can do it; the containerizer does when it starts.
 
-use std::path::{Component, Path};
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
 
 use tepui_protocol::json;
 use tepui_protocol::v1::CapabilityInfo;
@@ -13,7 +14,7 @@ use super::values::Values;
 use crate::agent::config::{ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind};
 
 /// The settings of containers.
-pub(super) fn config(values: &Values) -> Result<ContainerizerConfig, FlagError> {
+pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
     Ok(ContainerizerConfig {
         containerizers: values.parse(
             "containerizers",
@@ -33,6 +34,11 @@ pub(super) fn config(values: &Values) -> Result<ContainerizerConfig, FlagError> 
         cgroups_root: values.parse("cgroups_root", "a relative path without '..'", root)?,
         cgroups_enable_cfs: values.bool("cgroups_enable_cfs")?,
         cgroups_limit_swap: values.bool("cgroups_limit_swap")?,
+        cgroups_pids_limit: values.optional(
+            "cgroups_pids_limit",
+            "a number of at least 1",
+            |text| text.parse().ok().filter(|limit| *limit > 0),
+        )?,
         cgroups_destroy_timeout: values.duration("cgroups_destroy_timeout")?,
         revocable_cpu_low_priority: values.bool("revocable_cpu_low_priority")?,
         container_disk_watch_interval: values.duration("container_disk_watch_interval")?,
@@ -46,8 +52,24 @@ pub(super) fn config(values: &Values) -> Result<ContainerizerConfig, FlagError> 
             .bool("disallow_sharing_agent_ipc_namespace")?,
         disallow_sharing_agent_pid_namespace: values
             .bool("disallow_sharing_agent_pid_namespace")?,
+        host_path_volume_force_creation: paths(values, "host_path_volume_force_creation")?
+            .unwrap_or_default(),
+        host_path_volume_prefixes: match paths(values, "host_path_volume_prefixes")? {
+            None if !ip.is_loopback() => Some(Vec::new()),
+            given => given,
+        },
         effective_capabilities: capabilities(values, "effective_capabilities")?,
         bounding_capabilities: capabilities(values, "bounding_capabilities")?,
+    })
+}
+
+/// Absolute paths with colons between.
+fn paths(values: &Values, name: &'static str) -> Result<Option<Vec<PathBuf>>, FlagError> {
+    values.optional(name, "absolute paths with colons between", |text| {
+        let paths = text.split(':').map(PathBuf::from);
+        paths
+            .map(|path| path.is_absolute().then_some(path))
+            .collect()
     })
 }
 

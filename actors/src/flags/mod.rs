@@ -15,6 +15,7 @@ mod error;
 mod help;
 mod host;
 mod kind;
+mod logs;
 mod marathon;
 mod master;
 mod sources;

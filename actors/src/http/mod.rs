@@ -19,6 +19,7 @@ pub mod serve;
 pub mod shared;
 pub mod system;
 pub mod toggle;
+mod turns;
 pub mod unread;
 pub mod version;
 

@@ -10,12 +10,17 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
+use super::turns::Turn;
+
 /// Bytes of a piece. Larger ones would be given back to the system after each answer, and cost
 /// more to get again than to fill.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Bytes of a piece that is rather copied to others than kept apart.
 const SHORT_PIECE_BYTES: usize = PIECE_BYTES / 4;
+
+/// Bytes of an answer that waits for its turn among others of its thread.
+const LONG_BYTES: usize = 4 * PIECE_BYTES;
 
 /// What was written, in pieces. Copies share them.
 #[derive(Debug, Clone, Default)]
@@ -105,9 +110,12 @@ impl io::Write for PieceWriter {
 ///
 /// After each piece others of the same thread have their turn. A reader on the same machine takes
 /// what is written as fast as it is, so that the whole answer would be sent in one go.
+/// Long ones take [turns](Turn).
 #[derive(Debug)]
 pub struct PiecesBody {
     pieces: Pieces,
+    /// None for what is short.
+    turn: Option<Turn>,
     next: usize,
     is_resting: bool,
 }
@@ -115,6 +123,7 @@ pub struct PiecesBody {
 impl From<Pieces> for PiecesBody {
     fn from(pieces: Pieces) -> Self {
         PiecesBody {
+            turn: (pieces.len() >= LONG_BYTES).then(Turn::new),
             pieces,
             next: 0,
             is_resting: false,
@@ -139,8 +148,12 @@ impl MessageBody for PiecesBody {
         }
         loop {
             let Some(piece) = self.pieces.0.get(self.next).cloned() else {
+                self.turn = None;
                 return Poll::Ready(None);
             };
+            if let Some(turn) = &mut self.turn {
+                std::task::ready!(turn.poll(context));
+            }
             self.next += 1;
             if !piece.is_empty() {
                 self.is_resting = true;
@@ -205,6 +218,15 @@ mod tests {
             () = others => {}
         }
         assert_eq!(turns.get(), 3);
+    }
+
+    #[actix_web::test]
+    async fn many_long_ones_are_all_sent() {
+        let long = written(&[&vec![7; LONG_BYTES + 1]]);
+        let all = (0..10).map(|_| actix_web::body::to_bytes(PiecesBody::from(long.clone())));
+        for sent in futures_util::future::join_all(all).await {
+            assert_eq!(sent.unwrap().len(), LONG_BYTES + 1);
+        }
     }
 
     #[actix_web::test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tepui_core::agent::Counters;
+use tepui_core::agent::garbage::GarbageFigures;
 use tepui_core::agent::model::{Executor, ExecutorState, Snapshot};
 use tepui_core::master::agent_sums::Amounts;
 use tepui_core::resources::Resources;
@@ -155,6 +156,47 @@ static FETCHER: &[Entry<Fetches>] = &[
     ),
 ];
 
+static REMOVALS: Family = counter(
+    "tepui_agent_gc_path_removals_total",
+    "Directories of sandboxes that were removed, or not, by the outcome.",
+);
+static REMOVALS_PENDING: Family = gauge(
+    "tepui_agent_gc_path_removals_pending",
+    "Directories of sandboxes that will be removed.",
+);
+
+static ALLOWED_AGE: Family = gauge(
+    "tepui_agent_executor_directory_max_allowed_age_seconds",
+    "Age that a sandbox may have on a disk as full as it is.",
+);
+
+static GARBAGE: &[Entry<GarbageFigures>] = &[
+    (
+        "gc/path_removals_succeeded",
+        &REMOVALS,
+        &[("outcome", "succeeded")],
+        |figures| figures.succeeded as f64,
+    ),
+    (
+        "gc/path_removals_failed",
+        &REMOVALS,
+        &[("outcome", "failed")],
+        |figures| figures.failed as f64,
+    ),
+    (
+        "gc/path_removals_pending",
+        &REMOVALS_PENDING,
+        &[],
+        |figures| figures.pending as f64,
+    ),
+    (
+        "slave/executor_directory_max_allowed_age_secs",
+        &ALLOWED_AGE,
+        &[],
+        |figures| figures.allowed_age.as_secs_f64(),
+    ),
+];
+
 static UPTIME: Family = gauge(
     "tepui_agent_uptime_seconds",
     "Time since the agent started.",
@@ -215,6 +257,7 @@ impl AgentFigures<'_> {
         out.put(key, &FRAMEWORKS, &[], frameworks);
         put_all(COUNTERS, &snapshot.counters, out);
         put_all(FETCHER, &self.fetches, out);
+        put_all(GARBAGE, &snapshot.garbage, out);
         for (state, count) in tasks(snapshot) {
             let key = format_args!("slave/tasks_{state}");
             out.put(key, &TASKS, &[("state", state)], count as f64);

@@ -12,7 +12,7 @@ pub(super) const NOTHING: &str = "-";
 const GAP: usize = 2;
 
 /// Names of columns whose cells a user gives to other commands.
-const IDS: [&str; 5] = ["ID", "AGENT", "FRAMEWORK", "FOR", "TASK"];
+const IDS: [&str; 6] = ["ID", "AGENT", "FRAMEWORK", "FOR", "TASK", "APP"];
 
 /// What stands for what was left out of a cell.
 const LEFT_OUT: char = '\u{2026}';
@@ -48,11 +48,13 @@ impl Table {
     }
 
     /// The table as text, each line indented by `indent` blanks.
+    #[cfg(test)]
     pub(super) fn text(&self, indent: usize) -> String {
         self.fitted(indent, None)
     }
 
-    /// The same, where a line may have only so many characters: the widest columns are narrowed.
+    /// The table as text, each line indented by `indent` blanks. Where a line may have only so many
+    /// characters, the widest columns are narrowed.
     /// Of ids the middle is left out, as they begin and end in what tells them apart; of other
     /// texts the end. No line is longer, however narrow the terminal is.
     pub(super) fn fitted(&self, indent: usize, columns: Option<usize>) -> String {

@@ -1,5 +1,5 @@
 //! Containers in cgroups and namespaces, as the kernel shows them. Needs root, and cgroups of
-//! version 1 at `/sys/fs/cgroup`.
+//! either version at `/sys/fs/cgroup`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,30 +8,25 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::agent_restart::{PATIENT, careful, is_alive};
+use crate::support::cgroups::{Cgroups, Figure, shares};
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
-
-/// Where the kernel shows cgroups.
-const HIERARCHY: &str = "/sys/fs/cgroup";
-
-/// The trees that isolated containers are in.
-const TREES: &[&str] = &["freezer", "cpu", "cpuacct", "memory", "pids"];
 
 /// Everything that can be isolated without asking for more.
 const ALL: &str = "cgroups/cpu,cgroups/mem,cgroups/pids,filesystem/linux,namespaces/pid,\
                    namespaces/ipc,posix/rlimits,linux/capabilities,linux/nnp,disk/du";
 
 /// A cluster whose agent isolates, and a framework. Its cgroups are gone with it.
-struct Isolated {
+pub(super) struct Isolated {
     cluster: Option<Cluster>,
-    framework: Framework,
-    root: String,
+    pub(super) framework: Framework,
+    pub(super) cgroups: Cgroups,
     flags: Vec<String>,
 }
 
 impl Isolated {
-    fn with(name: &str, isolation: &str, more: &[&str]) -> Isolated {
+    pub(super) fn with(name: &str, isolation: &str, more: &[&str]) -> Isolated {
         let root = format!("tepui-test-{name}-{}", std::process::id());
         let mut flags = vec![
             "--launcher=linux".to_owned(),
@@ -46,12 +41,12 @@ impl Isolated {
         Isolated {
             cluster: Some(cluster),
             framework,
-            root,
+            cgroups: Cgroups { root },
             flags,
         }
     }
 
-    fn cluster(&mut self) -> &mut Cluster {
+    pub(super) fn cluster(&mut self) -> &mut Cluster {
         self.cluster.as_mut().expect("it runs")
     }
 
@@ -61,27 +56,27 @@ impl Isolated {
         http::request(address, "GET", path, &[], &[]).json()
     }
 
-    fn restart_agent(&mut self) {
-        let flags = self.flags.clone();
+    pub(super) fn restart_agent(&mut self) {
+        self.restart_agent_with(&[]);
+    }
+
+    /// With further flags, which win over those it had.
+    pub(super) fn restart_agent_with(&mut self, more: &[&str]) {
+        let more = more.iter().map(|flag| (*flag).to_owned());
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let mut flags = self.flags.clone();
+        for flag in more {
+            flags.retain(|known| name(known) != name(&flag));
+            flags.push(flag);
+        }
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         self.cluster().restart_agent(0, &flags);
         self.cluster().wait_for_agents(1);
     }
 
-    /// Cgroups of containers in a tree.
-    fn cgroups(&self, tree: &str) -> Vec<PathBuf> {
-        let parent = Path::new(HIERARCHY).join(tree).join(&self.root);
-        let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-        let directories = entries.filter(|entry| entry.path().is_dir());
-        directories.map(|entry| entry.path()).collect()
-    }
-
-    fn wait_until_nothing_is_left(&mut self) {
+    pub(super) fn wait_until_nothing_is_left(&mut self) {
         until("the end of all cgroups", || {
-            TREES
-                .iter()
-                .all(|tree| self.cgroups(tree).is_empty())
-                .then_some(())
+            self.cgroups.containers().is_empty().then_some(())
         });
         let records = self.cluster().work_dir(0).join("meta/containers");
         until("the end of all records", || {
@@ -91,7 +86,7 @@ impl Isolated {
     }
 
     /// The sandbox of the only container, as the agent tells it.
-    fn sandbox(&mut self, executor: &str) -> PathBuf {
+    pub(super) fn sandbox(&mut self, executor: &str) -> PathBuf {
         let work_dir = self.cluster().work_dir(0);
         let state = self.agent("/state");
         let frameworks = state["frameworks"].as_array().expect("frameworks").clone();
@@ -117,23 +112,7 @@ impl Drop for Isolated {
     fn drop(&mut self) {
         drop(self.cluster.take());
         // A test that has failed leaves its tasks, as an agent that stops does.
-        for inner in self.cgroups("freezer") {
-            let processes = std::fs::read_to_string(inner.join("cgroup.procs"));
-            for pid in processes.unwrap_or_default().lines().flat_map(str::parse) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-            until("the end of what is left", || {
-                let left = std::fs::read_to_string(inner.join("cgroup.procs"));
-                left.is_ok_and(|left| left.is_empty()).then_some(())
-            });
-        }
-        for tree in TREES {
-            let parent = Path::new(HIERARCHY).join(tree).join(&self.root);
-            for inner in self.cgroups(tree) {
-                let _ = std::fs::remove_dir(inner);
-            }
-            let _ = std::fs::remove_dir(parent);
-        }
+        self.cgroups.remove();
     }
 }
 
@@ -146,14 +125,14 @@ fn namespace(pid: i64, kind: &str) -> PathBuf {
     std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).expect("namespace")
 }
 
-fn executor_pid(status: &Value) -> i64 {
+pub(super) fn executor_pid(status: &Value) -> i64 {
     status["container_status"]["executor_pid"]
         .as_i64()
         .expect("pid")
 }
 
 /// A task with these resources and limits of memory in MB.
-fn sized(id: &str, offer: &Value, mem: f64, command: &str) -> Value {
+pub(super) fn sized(id: &str, offer: &Value, mem: f64, command: &str) -> Value {
     let mut task = task(id, offer, command);
     task["resources"] = json!([
         scalar("cpus", 0.5),
@@ -177,14 +156,7 @@ fn a_container_is_in_its_cgroups_and_namespaces() {
         .as_str()
         .expect("container")
         .to_owned();
-    let cgroups = read(format!("/proc/{pid}/cgroup"));
-    let own = format!("/{}/{container}", isolated.root);
-    for tree in TREES {
-        let line = cgroups
-            .lines()
-            .find(|line| line.contains(&format!(":{tree}:")));
-        assert!(line.expect("a line").ends_with(&own), "{tree}: {cgroups}");
-    }
+    isolated.cgroups.assert_holds(pid, &container);
     for kind in ["pid", "ipc", "mnt"] {
         let host = namespace(i64::from(std::process::id()), kind);
         assert_ne!(namespace(pid, kind), host, "{kind}");
@@ -195,16 +167,11 @@ fn a_container_is_in_its_cgroups_and_namespaces() {
         "{status}"
     );
     // What the task and its executor have together: 96 + 32 MB, 0.5 + 0.1 CPUs.
-    let figure = |tree: &str, file: &str| {
-        let path = Path::new(HIERARCHY).join(tree).join(&own[1..]).join(file);
-        read(path).trim().to_owned()
-    };
-    assert_eq!(
-        figure("memory", "memory.limit_in_bytes"),
-        (128 << 20).to_string()
-    );
-    assert_eq!(figure("cpu", "cpu.shares"), "614");
-    assert_eq!(figure("cpu", "cpu.cfs_quota_us"), "60000");
+    let figure = |figure| isolated.cgroups.figure(&container, figure);
+    assert_eq!(figure(Figure::MemoryLimit), (128 << 20).to_string());
+    // 1024 shares for each CPU.
+    assert_eq!(figure(Figure::CpuShares), shares(614));
+    assert_eq!(figure(Figure::CpuQuota), "60000");
 
     let shown = isolated.agent("/monitor/statistics");
     let statistics = &shown[0]["statistics"];
@@ -349,7 +316,7 @@ fn isolated_containers_outlive_the_agent_and_orphans_do_not() {
     assert_eq!(failed["reason"], "REASON_EXECUTOR_TERMINATED");
     assert!(is_alive(i32::try_from(kept).expect("pid")));
     until("one container", || {
-        (isolated.cgroups("freezer").len() == 1).then_some(())
+        (isolated.cgroups.containers().len() == 1).then_some(())
     });
     isolated.framework.kill("kept");
     isolated.framework.await_state("kept", "TASK_KILLED");
@@ -378,21 +345,21 @@ fn what_cannot_be_executed_leaves_nothing() {
 fn many_launches_with_a_crash_in_the_middle_leave_nothing() {
     let mut isolated = Isolated::with("many", "cgroups/cpu,cgroups/mem,cgroups/pids", &[]);
     let offer = isolated.framework.offer();
-    let tasks: Vec<Value> = (0..30)
+    let tasks: Vec<Value> = (0..200)
         .map(|number| {
             let mut task = task(&format!("t{number}"), &offer, "sleep 1000");
-            task["resources"] = json!([scalar("cpus", 0.01), scalar("mem", 16.0)]);
+            task["resources"] = json!([scalar("cpus", 0.001), scalar("mem", 1.0)]);
             task
         })
         .collect();
     isolated.framework.launch(&offer, &tasks);
     until("the first containers", || {
-        (isolated.cgroups("pids").len() > 5).then_some(())
+        (isolated.cgroups.containers().len() > 50).then_some(())
     });
     isolated.cluster().agents[0].signal(Signal::SIGKILL);
     isolated.cluster().agents[0].wait();
     isolated.restart_agent();
-    for number in 0..30 {
+    for number in 0..200 {
         let id = format!("t{number}");
         isolated.framework.kill(&id);
     }

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abuse;
 mod agent_journal;
 mod agent_reads;
 mod agent_reboot;
@@ -22,8 +23,10 @@ mod endpoints;
 mod executors;
 mod failover;
 mod fetcher;
+mod garbage;
 mod groups;
 mod isolation;
+mod logs;
 mod marathon;
 mod marathon_crashes;
 mod metrics;

@@ -2,6 +2,7 @@
 //! Holds no test of its own.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub mod cgroups;
 pub mod cluster;
 pub mod framework;
 pub mod http;

@@ -169,8 +169,9 @@ impl SimulatedAgent {
                 result: Ok(Vec::new()),
             }),
             // A simulated agent does not start again, so nothing need be recorded; its containers use
-            // nothing that could be limited.
+            // nothing that could be limited, and no disk.
             Effect::Record(_)
+            | Effect::Remove(_)
             | Effect::UpdateContainer(..)
             | Effect::CloseConnection(_)
             | Effect::Reply(..)

@@ -372,6 +372,7 @@ fn settings(options: &Options) -> Result<Settings, Error> {
         recovery_timeout: Duration::from_secs(900),
         executor_reregistration_timeout: Duration::from_secs(2),
         max_completed_executors_per_framework: REMEMBERED_EXECUTORS,
+        garbage: None,
     })
 }
 

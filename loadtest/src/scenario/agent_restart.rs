@@ -57,15 +57,20 @@ async fn play(stage: &mut Stage, arguments: &AgentRestart) -> Result<Run, Error>
     let played = play_on(stage, &mut agent, arguments).await;
     let log = agent.last_lines();
     if played.is_err() {
-        // They would outlive everything else.
-        for process in proc::below(&agent.work_dir())? {
-            let pid = i32::try_from(process.pid)?;
-            // It may have ended meanwhile.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        kill_left(&agent)?;
     }
     agent.end().await;
     played.map_err(|error| format!("{error}\n{log}").into())
+}
+
+/// Kills what an agent has started: it would outlive everything else.
+pub(super) fn kill_left(agent: &Agent) -> Result<(), Error> {
+    for process in proc::below(&agent.work_dir())? {
+        let pid = i32::try_from(process.pid)?;
+        // It may have ended meanwhile.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    Ok(())
 }
 
 async fn play_on(
@@ -81,10 +86,7 @@ async fn play_on(
     let before = proc::below(&agent.work_dir())?;
 
     agent.kill().await?;
-    let watch = Watch {
-        client: reqwest::Client::new(),
-        limit: stage.limit(),
-    };
+    let watch = Watch::new(stage.limit());
     let master = stage.own_master()?.address();
     watch.until(master, "master/slaves_connected", 0.0).await?;
     tokio::time::sleep(Duration::from_millis(arguments.away_ms)).await;
@@ -177,14 +179,27 @@ fn cpu(processes: &BTreeSet<Process>) -> Result<Duration, Error> {
 }
 
 /// Waits for figures of masters and agents.
-struct Watch {
+pub(super) struct Watch {
     client: reqwest::Client,
     limit: Duration,
 }
 
 impl Watch {
+    /// One that gives up after this time.
+    pub(super) fn new(limit: Duration) -> Self {
+        Watch {
+            client: reqwest::Client::new(),
+            limit,
+        }
+    }
+
     /// Waits until a figure has this value.
-    async fn until(&self, address: SocketAddr, name: &str, value: f64) -> Result<(), Error> {
+    pub(super) async fn until(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        value: f64,
+    ) -> Result<(), Error> {
         let reached = async {
             while self.metrics(address).await?[name].as_f64() != Some(value) {
                 tokio::time::sleep(POLL).await;

@@ -5,6 +5,7 @@ pub mod agent_restart;
 pub mod apps;
 pub mod bench;
 pub mod bounds;
+pub mod containers;
 pub mod failover;
 pub mod flap;
 pub mod launch;

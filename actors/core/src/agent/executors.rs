@@ -282,10 +282,12 @@ impl Agent {
         }
         record.forget_oldest_tasks();
         record.queued.clear();
+        let run = executor.container.clone();
         framework.completed_executors.push_back(executor);
         while framework.completed_executors.len() > limit {
             framework.completed_executors.pop_front();
         }
+        self.executor_is_garbage(framework_id, id, &run);
     }
 
     /// Moves a framework to the completed ones when nothing of it is left to do here.
@@ -303,6 +305,7 @@ impl Agent {
         self.forget_streams(id);
         if let Some(framework) = self.frameworks.remove(id) {
             self.completed_frameworks.push_back(framework);
+            self.framework_is_garbage(id);
         }
         while self.completed_frameworks.len() > MAX_COMPLETED_FRAMEWORKS {
             self.completed_frameworks.pop_front();

@@ -126,6 +126,7 @@ impl Agent {
         if self.frameworks.contains_key(&order.framework_id) {
             return;
         }
+        self.keep_framework(&order.framework_id);
         let before = self
             .completed_frameworks
             .iter()
@@ -342,6 +343,7 @@ impl Agent {
         out: &mut Vec<Effect>,
     ) -> Option<(ContainerId, String)> {
         let agent = self.agent_id.clone()?;
+        self.keep_executor(&order.framework_id, &order.executor_id);
         let container = ContainerId::new(self.ids.uuid().to_string());
         let directory = paths::run(
             &self.settings.work_dir,

@@ -2,6 +2,7 @@
 //! Whoever runs it performs the effects in order.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::journal::Record;
@@ -9,6 +10,7 @@ use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
 use tepui_protocol::v1::{self, command_info, executor};
 
 use super::container_resources::ContainerResources;
+use super::garbage::{Place, Removals};
 use super::volumes::{Volume, VolumeLink, VolumesUpdate};
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId};
 
@@ -86,6 +88,22 @@ pub enum Input {
         container: ContainerId,
         /// Why not.
         result: Result<(), String>,
+    },
+    /// Directories with sandboxes that were on the disk when the agent started, and how long ago
+    /// something was last made in each, or in those within it.
+    SandboxesFound {
+        /// All of them.
+        found: Vec<(Place, Duration)>,
+    },
+    /// What became of directories of a `Remove`.
+    SandboxesRemoved {
+        /// How many.
+        removals: Removals,
+    },
+    /// The disk of the work directory was looked at.
+    DiskUsed {
+        /// How much of it is used, from 0 to 1.
+        share: f64,
     },
     /// Another master leads now: the next link goes to it.
     MasterChanged,
@@ -212,6 +230,9 @@ pub enum Effect {
     Checkpoint(Box<Checkpoint>),
     /// Kill all processes of a container and report `Exited` as ever.
     Kill(ContainerId),
+    /// Remove directories of sandboxes, and report `SandboxesRemoved`. A launch that follows may use
+    /// the same paths.
+    Remove(Vec<Place>),
     /// The agent has this id: point `slaves/latest` to its directory.
     Admitted(AgentId),
     /// Nothing is left to do: end the process, for this reason.

@@ -8,6 +8,7 @@ mod drain;
 mod executor_info;
 mod executors;
 pub mod fetcher;
+pub mod garbage;
 pub mod journal;
 mod kill;
 mod launch;
@@ -44,6 +45,7 @@ pub use status_updates::{MAX_PENDING, RETRY_MAX, RETRY_MIN};
 
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, IdSource};
 use crate::time::{Mono, Now, Wall};
+use garbage::{Garbage, GarbageSettings};
 use journal::{Frameworks, Journal, Restored};
 use messages::{ConnectionId, Effect, Input, LinkNumber};
 use model::{Drain, Executor, ExecutorState, Framework, Snapshot};
@@ -90,6 +92,8 @@ pub struct Settings {
     pub executor_reregistration_timeout: Duration,
     /// Finished executors remembered per framework.
     pub max_completed_executors_per_framework: usize,
+    /// How long sandboxes are kept; none where there are none on a disk.
+    pub garbage: Option<GarbageSettings>,
 }
 
 /// What the isolators of an agent can do. What none of them can do is refused rather than ignored.
@@ -195,6 +199,7 @@ pub struct Agent {
     drain: Option<Drain>,
     timers: Timers<Timer>,
     journal: Journal,
+    garbage: Garbage,
     counters: Counters,
     start_time: Wall,
 }
@@ -210,6 +215,7 @@ impl Agent {
         let mut agent = Agent {
             info: Arc::new(settings.info.clone()),
             backoff: settings.registration_backoff_factor,
+            garbage: Garbage::new(settings.garbage),
             settings,
             ids,
             life: Life::Active,
@@ -265,6 +271,9 @@ impl Agent {
             Input::VolumesUpdated { container, result } => {
                 self.volumes_updated(&container, result, out);
             }
+            Input::SandboxesFound { found } => self.sandboxes_found(now, found),
+            Input::SandboxesRemoved { removals } => self.sandboxes_removed(removals),
+            Input::DiskUsed { share } => self.disk_is_used(share),
             Input::MasterChanged => self.master_changed(now, out),
             Input::Stop => self.stop(now, out),
             Input::Leave => self.leave(now, "told to leave the cluster", out),
@@ -273,6 +282,7 @@ impl Agent {
         while let Some(timer) = self.timers.pop_due(now.mono) {
             self.fire(now, timer, out);
         }
+        self.collect_garbage(now, out);
         self.exit_when_done(out);
         self.end_drain_when_done();
         let admitted = self.agent_id.is_some().then_some(&self.info);
@@ -338,6 +348,7 @@ impl Agent {
             }
             self.remove_framework_when_idle(&id);
         }
+        self.garbage.leave_to_the_disk();
         // The journal that was read is replaced by one of what there is now.
         let frameworks = self.known_frameworks();
         self.journal
@@ -346,7 +357,11 @@ impl Agent {
 
     /// When `Tick` is due, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.timers.next()
+        self.timers
+            .next()
+            .into_iter()
+            .chain(self.garbage.next())
+            .min()
     }
 
     /// A consistent view that shares memory with the live state.
@@ -363,6 +378,7 @@ impl Agent {
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),
             counters: self.counters.clone(),
+            garbage: self.garbage.figures(),
         }
     }
 

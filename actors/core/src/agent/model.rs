@@ -9,6 +9,7 @@ use tepui_protocol::v1::task_status::Source;
 use tepui_protocol::v1::{self, TaskState};
 
 use super::counters::Counters;
+use super::garbage::GarbageFigures;
 use super::messages::ConnectionId;
 use super::operation_state::OperationUuid;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
@@ -276,6 +277,8 @@ pub struct Snapshot {
     pub completed_frameworks: Vector<Arc<Framework>>,
     /// Counts of what happened since start.
     pub counters: Counters,
+    /// Counts of sandboxes that were removed.
+    pub garbage: GarbageFigures,
 }
 
 /// The task's form in the API when it is handed to an executor, and while it waits for that.

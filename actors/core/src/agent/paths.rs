@@ -18,8 +18,25 @@ pub fn run(
     executor: &ExecutorId,
     container: &ContainerId,
 ) -> String {
+    let executor = executor_dir(work_dir, agent, framework, executor);
+    format!("{executor}/runs/{container}")
+}
+
+/// Directory of all runs of an executor, in `runs` below it.
+pub fn executor_dir(
+    work_dir: &str,
+    agent: &AgentId,
+    framework: &FrameworkId,
+    executor: &ExecutorId,
+) -> String {
+    let framework = framework_dir(work_dir, agent, framework);
+    format!("{framework}/executors/{executor}")
+}
+
+/// Directory of everything of one framework on an agent.
+pub fn framework_dir(work_dir: &str, agent: &AgentId, framework: &FrameworkId) -> String {
     let agent = agent_dir(work_dir, agent);
-    format!("{agent}/frameworks/{framework}/executors/{executor}/runs/{container}")
+    format!("{agent}/frameworks/{framework}")
 }
 
 /// Directory of everything of one agent id.

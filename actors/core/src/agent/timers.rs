@@ -35,6 +35,16 @@ impl<K: Ord + Clone> Timers<K> {
         }
     }
 
+    /// Whether `key` has a deadline.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// How many deadlines there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Mono> {
         self.by_time.first().map(|(at, _)| *at)

@@ -95,6 +95,7 @@ impl AgentHost {
             recovery_timeout: Duration::from_micros(RECOVERY_TIMEOUT_US),
             executor_reregistration_timeout: seconds(15),
             max_completed_executors_per_framework: 20,
+            garbage: None,
         };
         AgentHost {
             ip,
@@ -334,7 +335,8 @@ impl World {
                 self.after(delay, event);
             }
             // The simulated machine limits nothing.
-            Effect::UpdateContainer(..) => {}
+            // No sandbox is on a disk, so that none is removed.
+            Effect::UpdateContainer(..) | Effect::Remove(_) => {}
             Effect::UpdateVolumes(order) => {
                 let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
                 let result = match fails {

@@ -206,6 +206,7 @@ fn make(
         }),
         "cgroups/pids" => Box::new(Pids {
             cgroups: cgroups()?,
+            limit: config.cgroups_pids_limit,
         }),
         "linux/capabilities" => Box::new(LinuxCapabilities::new(
             config.effective_capabilities.as_ref(),
@@ -220,7 +221,10 @@ fn make(
             disallow_sharing: config.disallow_sharing_agent_pid_namespace,
         }),
         "volume/sandbox_path" => Box::new(SandboxPath),
-        "volume/host_path" => Box::new(HostPath),
+        "volume/host_path" => Box::new(HostPath {
+            force_creation: config.host_path_volume_force_creation.clone(),
+            prefixes: config.host_path_volume_prefixes.clone(),
+        }),
         "disk/du" => Box::new(Du::new(
             config.container_disk_watch_interval,
             config.enforce_container_disk_quota,

@@ -55,6 +55,8 @@ pub struct ContainerizerConfig {
     pub cgroups_enable_cfs: bool,
     /// Whether swap counts as memory.
     pub cgroups_limit_swap: bool,
+    /// The most processes and threads that a container may have, if there is a limit.
+    pub cgroups_pids_limit: Option<u64>,
     /// Time the processes of a container have to end once they are killed.
     pub cgroups_destroy_timeout: Duration,
     /// Whether CPUs that may be taken back give few shares.
@@ -69,6 +71,10 @@ pub struct ContainerizerConfig {
     pub disallow_sharing_agent_ipc_namespace: bool,
     /// Whether containers must have a pid namespace of their own.
     pub disallow_sharing_agent_pid_namespace: bool,
+    /// Directories in which what a volume names is made if it is not there.
+    pub host_path_volume_force_creation: Vec<PathBuf>,
+    /// Directories of which volumes may show what is in them; none stands for all.
+    pub host_path_volume_prefixes: Option<Vec<PathBuf>>,
     /// Capabilities of containers where the framework says nothing.
     pub effective_capabilities: Option<CapabilityInfo>,
     /// Capabilities that containers can get at most.
@@ -87,6 +93,7 @@ impl Default for ContainerizerConfig {
             cgroups_root: "mesos".to_owned(),
             cgroups_enable_cfs: false,
             cgroups_limit_swap: false,
+            cgroups_pids_limit: None,
             cgroups_destroy_timeout: Duration::from_secs(60),
             revocable_cpu_low_priority: true,
             container_disk_watch_interval: Duration::from_secs(15),
@@ -94,6 +101,8 @@ impl Default for ContainerizerConfig {
             default_container_shm_size: None,
             disallow_sharing_agent_ipc_namespace: false,
             disallow_sharing_agent_pid_namespace: false,
+            host_path_volume_force_creation: Vec::new(),
+            host_path_volume_prefixes: None,
             effective_capabilities: None,
             bounding_capabilities: None,
         }

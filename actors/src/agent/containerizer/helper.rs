@@ -51,8 +51,7 @@ pub(super) struct User {
 }
 
 /// Does the work of a helper if this process was started as one, and gives the status to end with.
-/// The agent's program calls this before all else.
-pub fn run_as_helper() -> Option<ExitCode> {
+pub(in super::super) fn run_as_helper() -> Option<ExitCode> {
     let asked = std::env::args_os()
         .nth(1)
         .is_some_and(|arg| arg == HELPER_ARG);

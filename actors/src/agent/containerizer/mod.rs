@@ -11,7 +11,7 @@ mod choice;
 pub mod config;
 mod containerizers;
 mod docker;
-pub mod helper;
+pub(super) mod helper;
 pub(super) mod isolator;
 mod isolators;
 mod ladder;
@@ -51,6 +51,43 @@ const LAST_DELAY: Duration = Duration::from_millis(100);
 struct Linux {
     cgroups: Arc<dyn Cgroups>,
     records: Records,
+    /// Whether new containers get cgroups; else only those of an earlier run have some.
+    is_chosen: bool,
+}
+
+impl Linux {
+    fn open(
+        config: &ContainerizerConfig,
+        work_dir: &Path,
+        controllers: &[Controller],
+        is_chosen: bool,
+    ) -> Result<Self, String> {
+        let records = Records::open(work_dir)
+            .map_err(|error| format!("cannot keep records of containers: {error}"))?;
+        let (hierarchy, root) = (&config.cgroups_hierarchy, &config.cgroups_root);
+        Ok(Linux {
+            cgroups: cgroups::open(hierarchy, root, controllers)?,
+            records,
+            is_chosen,
+        })
+    }
+
+    /// With the posix launcher: what is needed for containers that a run with the other one has
+    /// left, if there are any.
+    fn earlier(config: &ContainerizerConfig, work_dir: &Path) -> Option<Self> {
+        if records::is_empty(work_dir) {
+            return None;
+        }
+        let all = Linux::open(config, work_dir, &Controller::ALL, false);
+        let all = all.or_else(|_| Linux::open(config, work_dir, &[Controller::Processes], false));
+        all.inspect_err(|why| {
+            tracing::error!(
+                why,
+                "cgroups of an earlier run with the linux launcher stay"
+            );
+        })
+        .ok()
+    }
 }
 
 /// The containerizer of Mesos itself.
@@ -58,7 +95,7 @@ pub(super) struct MesosContainerizer {
     ladder: Ladder,
     /// What containers can ask for.
     abilities: Isolation,
-    /// None with the posix launcher.
+    /// None with the posix launcher, unless the other one has left something.
     linux: Option<Linux>,
     /// None where nothing is to be done to a process before it runs its program.
     helper: Option<Helper>,
@@ -71,19 +108,15 @@ impl MesosContainerizer {
     pub(super) fn open(config: &ContainerizerConfig, work_dir: &Path) -> Result<Self, String> {
         let choice = Choice::read(config)?;
         let linux = match config.launcher {
-            LauncherKind::Posix => None,
+            LauncherKind::Posix => Linux::earlier(config, work_dir),
             LauncherKind::Linux => {
-                let (hierarchy, root) = (&config.cgroups_hierarchy, &config.cgroups_root);
-                let records = Records::open(work_dir)
-                    .map_err(|error| format!("cannot keep records of containers: {error}"))?;
-                Some(Linux {
-                    cgroups: cgroups::open(hierarchy, root, &choice.controllers())?,
-                    records,
-                })
+                let controllers = choice.controllers();
+                Some(Linux::open(config, work_dir, &controllers, true)?)
             }
         };
         let isolators = choice.isolators(config, linux.as_ref().map(|linux| &linux.cgroups))?;
-        let helper = (linux.is_some() || !isolators.is_empty()).then(Helper::open);
+        let is_linux = config.launcher == LauncherKind::Linux;
+        let helper = (is_linux || !isolators.is_empty()).then(Helper::open);
         let helper = helper
             .transpose()
             .map_err(|error| format!("cannot copy this program for containers: {error}"))?;
@@ -130,7 +163,7 @@ impl MesosContainerizer {
     }
 
     fn begin(&self, id: &ContainerId, plan: &mut Plan) -> Result<(), String> {
-        let Some(linux) = &self.linux else {
+        let Some(linux) = self.linux.as_ref().filter(|linux| linux.is_chosen) else {
             return Ok(());
         };
         linux
@@ -177,7 +210,7 @@ impl MesosContainerizer {
     /// Kills all processes of a container, of which `leader` is the first; does not wait for their
     /// end.
     pub(super) fn kill(&self, id: &ContainerId, leader: u32) {
-        let Some(linux) = &self.linux else {
+        let Some(linux) = self.linux_of(id) else {
             return process_tree::kill(leader);
         };
         let (cgroups, id) = (linux.cgroups.clone(), id.clone());
@@ -191,7 +224,7 @@ impl MesosContainerizer {
     /// Ends what is left of a container whose first process, `leader`, has ended or is to end, and
     /// takes back what was prepared for it.
     pub(super) async fn destroy(self: &Arc<Self>, id: &ContainerId, leader: Option<u32>) {
-        if self.linux.is_none()
+        if self.linux_of(id).is_none()
             && let Some(leader) = leader
         {
             process_tree::kill_group(leader);
@@ -216,7 +249,7 @@ impl MesosContainerizer {
 
     /// One attempt.
     fn take_back(&self, id: &ContainerId) -> Result<(), String> {
-        if let Some(linux) = &self.linux {
+        if let Some(linux) = self.linux_of(id) {
             let left = linux.cgroups.processes(id.as_str());
             let left = left.map_err(|error| format!("cannot list its processes: {error}"))?;
             if !left.is_empty() {
@@ -229,14 +262,26 @@ impl MesosContainerizer {
         self.forget(id)
     }
 
+    /// The linux launcher's part, if the container is one of its own.
+    fn linux_of(&self, id: &ContainerId) -> Option<&Linux> {
+        let linux = self.linux.as_ref()?;
+        (linux.is_chosen || linux.records.has(id)).then_some(linux)
+    }
+
     /// The last step: nobody can find the container after it.
     fn forget(&self, id: &ContainerId) -> Result<(), String> {
-        let Some(linux) = &self.linux else {
+        let Some(linux) = self.linux_of(id) else {
             return Ok(());
         };
-        linux
-            .cgroups
-            .remove(Controller::Processes, id.as_str())
+        let mut removed = Ok(());
+        if !linux.is_chosen {
+            // No isolator has done it.
+            for controller in Controller::ALL {
+                removed = removed.and(linux.cgroups.remove(controller, id.as_str()));
+            }
+        }
+        removed
+            .and_then(|()| linux.cgroups.remove(Controller::Processes, id.as_str()))
             .and_then(|()| linux.records.remove(id))
             .map_err(|error| format!("cannot remove its cgroup: {error}"))
     }

@@ -31,6 +31,11 @@ impl Records {
         File::create(self.directory.join(id.as_str())).map(drop)
     }
 
+    /// Whether it may have left something.
+    pub(super) fn has(&self, id: &ContainerId) -> bool {
+        self.directory.join(id.as_str()).exists()
+    }
+
     /// Nothing is left of it.
     pub(super) fn remove(&self, id: &ContainerId) -> io::Result<()> {
         match fs::remove_file(self.directory.join(id.as_str())) {
@@ -48,6 +53,14 @@ impl Records {
             }
         }
         Ok(found)
+    }
+}
+
+/// Whether there is no record in this work directory.
+pub(super) fn is_empty(work_dir: &Path) -> bool {
+    match fs::read_dir(work_dir.join(DIRECTORY)) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => true,
     }
 }
 

@@ -28,6 +28,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 use super::config::{AgentConfig, BOOT_ID, ContainerizerConfig, Recover};
 use super::{AgentHandle, run};
 use crate::election::Masters;
+use tepui_core::agent::garbage::GarbageSettings;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 
 pub(super) const AGENT: &str = "agent-S0";
@@ -66,6 +67,8 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         executor_shutdown_grace_period: Duration::from_millis(200),
         executor_environment_variables: None,
         switch_user: false,
+        container_logger: ContainerLogger::Sandbox,
+        no_new_privs: true,
         containerizer: ContainerizerConfig::default(),
         recover: Recover::Reconnect,
         reconfiguration_policy: ReconfigurationPolicy::Equal,
@@ -73,6 +76,11 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         executor_reregistration_timeout: Duration::from_secs(2),
         registration_backoff_factor: Duration::from_millis(1),
         max_completed_executors_per_framework: 150,
+        garbage: GarbageSettings {
+            delay: Duration::from_secs(7 * 24 * 3600),
+            disk_headroom: 0.1,
+        },
+        disk_watch_interval: Duration::from_secs(60),
         flags: BTreeMap::from([("port".to_owned(), "0".to_owned())]),
     }
 }

@@ -17,9 +17,13 @@ flags! {
         registration_backoff_factor: Duration, Some("1secs"), Yes,
             "Base of the random delay before the agent registers again.";
     [Storage]
-        disk_watch_interval: Duration, Some("1mins"), No, "Period of disk usage check.";
-        gc_delay: Duration, Some("1weeks"), No, "Longest age of old sandboxes.";
-        gc_disk_headroom: Double, Some("0.1"), No, "Free disk share used to shorten gc_delay.";
+        disk_watch_interval: Duration, Some("1mins"), Yes,
+            "Time between two looks at how full the disk of the work directory is.";
+        gc_delay: Duration, Some("1weeks"), Yes,
+            "Longest time sandboxes are kept after the end of what ran in them; shorter on a full disk: \
+             gc_delay * max(0, 1 - gc_disk_headroom - share of the disk that is used).";
+        gc_disk_headroom: Double, Some("0.1"), Yes,
+            "Share of the disk that is to stay free, from 0 to 1; see gc_delay.";
         gc_non_executor_container_sandboxes: Bool, Some("false"), Only(&["false"]),
             "Also collect nested/standalone container sandboxes.";
         reconfiguration_policy: Text, Some("equal"), Yes,
@@ -83,8 +87,23 @@ flags! {
         launcher_dir: Text, Some("/usr/local/libexec/mesos"), Yes,
             "Directory of the program tepui-executor. Default: the directory of the agent's own \
              program.";
+        logrotate_stderr_options: Text, Some("rotate 9"), Yes,
+            "How many rotated files of a task's standard error are kept, as 'rotate COUNT'; for one \
+             task CONTAINER_LOGGER_LOGROTATE_STDERR_OPTIONS in its environment.";
+        logrotate_stdout_options: Text, Some("rotate 9"), Yes,
+            "How many rotated files of a task's standard output are kept, as 'rotate COUNT'; for one \
+             task CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS in its environment.";
         max_completed_executors_per_framework: Uint, Some("150"), Yes,
             "Completed executors remembered per framework.";
+        max_stderr_size: Bytes, Some("10MB"), Yes,
+            "Size at which a task's standard error is rotated; for one task \
+             CONTAINER_LOGGER_MAX_STDERR_SIZE in its environment.";
+        max_stdout_size: Bytes, Some("10MB"), Yes,
+            "Size at which a task's standard output is rotated; for one task \
+             CONTAINER_LOGGER_MAX_STDOUT_SIZE in its environment.";
+        no_new_privs: Bool, Some("true"), Yes,
+            "Let no program of a task get more rights than the task's user has: sudo, ping and others \
+             that are setuid or have capabilities of their own work with 'false' only.";
         switch_user: Bool, Some("true"), Yes,
             "Run tasks as the user of the task or framework. Needs root; otherwise tasks run as \
              the agent's user.";
@@ -105,5 +124,7 @@ flags! {
         jwt_secret_key | executor_secret_key: Path, None, No, "File with key for executor tokens.";
         secret_resolver: Text, None, No, "Secret resolver module.";
     [Modules]
-        container_logger: Text, None, No, "Container logger module.";
+        container_logger: Text, None, Yes,
+            "Where the output of tasks goes: 'sandbox', the default, to files that grow; 'logrotate' or \
+             'org_apache_mesos_LogrotateContainerLogger' to files that are rotated.";
 }

@@ -24,6 +24,8 @@ flags! {
         cgroups_limit_swap: Bool, Some("false"), Yes, "Count swap as memory.";
         cgroups_net_cls_primary_handle: Text, None, No, "Major net_cls handle.";
         cgroups_net_cls_secondary_handles: Text, None, No, "Range of minor handles.";
+        cgroups_pids_limit: Uint, None, Yes,
+            "The most processes and threads of a container; needs the isolator cgroups/pids.";
         cgroups_root: Text, Some("mesos"), Yes, "Name of the cgroup that holds those of the containers.";
         check_agent_port_range_only: Bool, Some("false"), Only(&["false"]),
             "Network/ports: only ports offered by the agent.";
@@ -76,8 +78,12 @@ flags! {
         ephemeral_ports_per_container: Port, Some("1024"), No,
             "Port mapping isolator: ports per container, power of 2.";
         eth0_name: Text, None, No, "Port mapping: public interface.";
-        host_path_volume_force_creation: Text, None, No,
-            "Colon list of host paths that may be created for volumes.";
+        host_path_volume_force_creation: Text, None, Yes,
+            "Directories, with colons between, in which what a volume names is made if it is not there.";
+        host_path_volume_prefixes: Text, None, Yes,
+            "Directories, with colons between, of which volumes may show what is in them, links \
+             resolved. Default: all for an agent that listens on a loopback address, none for others; \
+             '/' allows all.";
         image_gc_config: Json, None, No, "Automatic image pruning settings.";
         image_providers: Text, None, No, "Image kinds: APPC, DOCKER.";
         image_provisioner_backend: Text, None, No,
@@ -94,8 +100,8 @@ flags! {
              linux/nnp, namespaces/ipc, namespaces/pid, volume/sandbox_path, volume/host_path, \
              disk/du.";
         launcher: Text, None, Yes,
-            "How executors are started: 'posix' as process groups of their own, 'linux' in cgroups \
-             and namespaces, which needs root.";
+            "How executors are started: 'posix' as process groups of their own, 'linux' in cgroups and \
+             namespaces, which needs root. Default: posix, also where Mesos would choose linux.";
         lo_name: Text, None, No, "Port mapping: loopback interface.";
         maximum_egress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled egress.";
         maximum_ingress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled ingress.";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{agent_error, agent_with};
-use crate::agent::config::{ContainerizerConfig, LauncherKind};
+use crate::agent::config::{ContainerLogger, ContainerizerConfig, LauncherKind, Rotation};
 
 #[test]
 fn an_agent_without_flags_has_mesos_isolators() {
@@ -11,6 +11,37 @@ fn an_agent_without_flags_has_mesos_isolators() {
     assert_eq!(config.containerizer, ContainerizerConfig::default());
     assert_eq!(config.flags["isolation"], "posix/cpu,posix/mem");
     assert_eq!(config.flags["launcher"], "posix");
+}
+
+#[test]
+fn an_agent_that_others_reach_shows_only_what_it_is_told_to() {
+    let prefixes = |flags: &[&str]| agent_with(flags).containerizer.host_path_volume_prefixes;
+    assert_eq!(prefixes(&[]), None);
+    assert_eq!(prefixes(&["--ip=10.0.0.1"]), Some(Vec::new()));
+    let given = "--host_path_volume_prefixes=/a:/b/c";
+    let expected = Some(vec!["/a".into(), "/b/c".into()]);
+    assert_eq!(prefixes(&[given]), expected);
+    assert_eq!(prefixes(&["--ip=10.0.0.1", given]), expected);
+}
+
+#[test]
+fn logs_are_rotated_if_asked_for() {
+    let config = agent_with(&[]);
+    assert_eq!(config.container_logger, ContainerLogger::Sandbox);
+    assert!(config.no_new_privs);
+    let config = agent_with(&[
+        "--container_logger=org_apache_mesos_LogrotateContainerLogger",
+        "--max_stdout_size=1MB",
+        "--logrotate_stderr_options=rotate 2",
+        "--no-no_new_privs",
+    ]);
+    let rotation = |max_size, keep| Rotation { max_size, keep };
+    let expected = ContainerLogger::Logrotate {
+        stdout: rotation(1 << 20, 9),
+        stderr: rotation(10 << 20, 2),
+    };
+    assert_eq!(config.container_logger, expected);
+    assert!(!config.no_new_privs);
 }
 
 #[test]
@@ -39,6 +70,22 @@ fn values_are_read() {
 #[test]
 fn errors_say_what_would_be_right() {
     for (flag, parts) in [
+        (
+            "--container_logger=x",
+            ["'container_logger'", "'logrotate'"],
+        ),
+        (
+            "--max_stdout_size=1KB",
+            ["'max_stdout_size'", "at least 4KB"],
+        ),
+        (
+            "--logrotate_stdout_options=compress",
+            ["'logrotate_stdout_options'", "'rotate COUNT'"],
+        ),
+        (
+            "--host_path_volume_prefixes=/a:b",
+            ["'host_path_volume_prefixes'", "absolute paths"],
+        ),
         ("--launcher=docker", ["'launcher'", "'posix' or 'linux'"]),
         (
             "--containerizers=mesos,rkt",

@@ -83,7 +83,16 @@ fn compare_with_reference(program: &str, table: &'static Table) {
     }
     let beyond: &[&str] = match program {
         "master" => &["config_dir", "mass_removal_limit"],
-        _ => &["config_dir"],
+        _ => &[
+            "cgroups_pids_limit",
+            "config_dir",
+            "host_path_volume_prefixes",
+            "logrotate_stderr_options",
+            "logrotate_stdout_options",
+            "max_stderr_size",
+            "max_stdout_size",
+            "no_new_privs",
+        ],
     };
     let left: Vec<&str> = ours.keys().copied().collect();
     assert_eq!(left, beyond, "flags beyond Mesos's");

@@ -4,6 +4,7 @@
 mod drain;
 mod executor_api;
 mod executors;
+mod garbage;
 mod isolation;
 mod kills;
 mod launches;
@@ -79,6 +80,7 @@ pub(super) fn settings() -> Settings {
         recovery_timeout: Duration::from_secs(900),
         executor_reregistration_timeout: Duration::from_secs(2),
         max_completed_executors_per_framework: 150,
+        garbage: None,
     }
 }
 

@@ -31,6 +31,16 @@ pub(super) enum Controller {
     Pids,
 }
 
+impl Controller {
+    /// All of them.
+    pub(super) const ALL: [Controller; 4] = [
+        Controller::Processes,
+        Controller::Cpu,
+        Controller::Memory,
+        Controller::Pids,
+    ];
+}
+
 /// How much of a CPU container may use (Mesos: `CFS quota`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quota {
@@ -160,6 +170,12 @@ pub(super) trait Cgroups: Debug + Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn memory(&self, id: &str) -> io::Result<MemoryFigures>;
+
+    /// Limits processes and threads.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    fn set_pids(&self, id: &str, limit: u64) -> Result<(), String>;
 
     /// Processes and threads.
     ///

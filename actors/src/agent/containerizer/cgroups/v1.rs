@@ -208,6 +208,10 @@ impl Cgroups for V1 {
         })
     }
 
+    fn set_pids(&self, id: &str, limit: u64) -> Result<(), String> {
+        self.set("pids", id, "pids.max", &limit.to_string())
+    }
+
     fn threads(&self, id: &str) -> io::Result<u64> {
         let count = number(&self.directory("pids", id).join("pids.current"))?;
         Ok(count.unwrap_or(0))

@@ -190,6 +190,10 @@ impl Cgroups for V2 {
         })
     }
 
+    fn set_pids(&self, id: &str, limit: u64) -> Result<(), String> {
+        write(&self.file(id, "pids.max"), &limit.to_string())
+    }
+
     fn threads(&self, id: &str) -> io::Result<u64> {
         Ok(number(&self.file(id, "pids.current"))?.unwrap_or(0))
     }

@@ -1,5 +1,5 @@
-//! `cgroups/pids`: counts the processes of a container.
-//! Limits none, as in Mesos.
+//! `cgroups/pids`: counts the processes of a container, and limits them if told to.
+//! Knows no limit of a single task, as in Mesos.
 
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use crate::agent::containerizer::isolator::{Container, Isolator, Plan};
 /// Counts processes.
 pub(in super::super) struct Pids {
     pub(in super::super) cgroups: Arc<dyn Cgroups>,
+    /// The most processes and threads of a container, if there is a limit.
+    pub(in super::super) limit: Option<u64>,
 }
 
 impl Isolator for Pids {
@@ -24,6 +26,9 @@ impl Isolator for Pids {
         self.cgroups
             .create(Controller::Pids, id)
             .map_err(|error| format!("Failed to create the cgroup: {error}"))?;
+        if let Some(limit) = self.limit {
+            self.cgroups.set_pids(id, limit)?;
+        }
         let entrances = self.cgroups.entrances(Controller::Pids, id);
         plan.cgroups.extend(entrances);
         Ok(())

@@ -17,7 +17,13 @@ use crate::agent::containerizer::isolator::{Container, Isolator, Mount, Plan};
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// Shows what is on the host. (Mesos: `VolumeHostPathIsolatorProcess`.)
-pub(in super::super) struct HostPath;
+#[derive(Default)]
+pub(in super::super) struct HostPath {
+    /// Directories in which what is not there is made.
+    pub(in super::super) force_creation: Vec<PathBuf>,
+    /// Directories of which something may be shown; none stands for all.
+    pub(in super::super) prefixes: Option<Vec<PathBuf>>,
+}
 
 /// Shows one place of the sandbox at another one. (Mesos: `VolumeSandboxPathIsolatorProcess`.)
 pub(in super::super) struct SandboxPath;
@@ -32,12 +38,54 @@ impl Isolator for HostPath {
             if !path.starts_with('/') {
                 return Err(format!("Path '{path}' in HOST_PATH volume is not absolute"));
             }
-            let source = PathBuf::from(path);
+            let source = self.source(path)?;
             let found = fs::metadata(&source)
                 .map_err(|error| format!("Path '{path}' is not accessible on host: {error}"))?;
             mount(container, volume, source, found.is_dir(), plan)?;
         }
         Ok(())
+    }
+}
+
+impl HostPath {
+    /// The path without links, made if it may be, where it may be shown.
+    fn source(&self, path: &str) -> Result<PathBuf, String> {
+        let refused =
+            |error: io::Error| format!("Path '{path}' is not accessible on host: {error}");
+        let asked = Path::new(path);
+        let is_plain = !asked.components().any(|part| part == Component::ParentDir);
+        let mut forced = self.force_creation.iter();
+        let may_be_made = is_plain && forced.any(|directory| asked.starts_with(directory));
+        // What is not there yet is judged by where it would be.
+        let mut there = asked;
+        while may_be_made && !there.exists() {
+            there = there.parent().unwrap_or(Path::new("/"));
+        }
+        let missing = asked.strip_prefix(there).unwrap_or(Path::new(""));
+        let mut source = there.canonicalize().map_err(refused)?;
+        let is_missing = missing != Path::new("");
+        if is_missing {
+            source.push(missing);
+        }
+        if !self.may_show(&source) {
+            return Err(format!(
+                "Path '{path}' in HOST_PATH volume may not be shown: it is in none of the \
+                 directories of --host_path_volume_prefixes"
+            ));
+        }
+        if is_missing {
+            fs::create_dir_all(&source).map_err(refused)?;
+        }
+        Ok(source)
+    }
+
+    fn may_show(&self, source: &Path) -> bool {
+        let contains = |prefix: &PathBuf| {
+            let real = prefix.canonicalize();
+            real.is_ok_and(|real| source.starts_with(real))
+        };
+        let prefixes = self.prefixes.as_ref();
+        prefixes.is_none_or(|prefixes| prefixes.iter().any(contains))
     }
 }
 
@@ -202,7 +250,7 @@ mod tests {
     #[test]
     fn a_host_path_is_mounted_in_the_sandbox() {
         let dir = tempfile::tempdir().unwrap();
-        let planned = plan(&HostPath, dir.path(), volume("/etc", "a/b")).unwrap();
+        let planned = plan(&HostPath::default(), dir.path(), volume("/etc", "a/b")).unwrap();
         assert!(planned.mount_namespace);
         let target = dir.path().join("a/b");
         assert!(target.is_dir());
@@ -213,8 +261,43 @@ mod tests {
         };
         assert_eq!(planned.mounts, [expected]);
         // Not its business.
-        let planned = plan(&HostPath, dir.path(), volume("data", "/mnt")).unwrap();
+        let planned = plan(&HostPath::default(), dir.path(), volume("data", "/mnt")).unwrap();
         assert_eq!(planned, Plan::default());
+    }
+
+    #[test]
+    fn only_what_is_in_the_given_directories_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shown, hidden) = (dir.path().join("shown"), dir.path().join("hidden"));
+        for path in [
+            shown.join("inner"),
+            hidden.clone(),
+            dir.path().join("shown2"),
+        ] {
+            fs::create_dir_all(path).unwrap();
+        }
+        symlink(&hidden, shown.join("link")).unwrap();
+        let isolator = HostPath {
+            force_creation: vec![shown.join("made"), hidden.join("made")],
+            prefixes: Some(vec![shown.clone()]),
+        };
+        let sandbox = tempfile::tempdir().unwrap();
+        let plan = |path: &str| {
+            let path = dir.path().join(path);
+            let volume = volume(path.to_str().unwrap(), "a");
+            plan(&isolator, sandbox.path(), volume)
+        };
+        assert!(plan("shown/inner").is_ok());
+        let others = ["hidden", "shown/link", "shown/../hidden", "shown2"];
+        for path in others.into_iter().chain(["hidden/made/x"]) {
+            let why = plan(path).unwrap_err();
+            assert!(why.contains("--host_path_volume_prefixes"), "{path}: {why}");
+        }
+        assert!(!hidden.join("made").exists());
+        plan("shown/made/a/b").unwrap();
+        assert!(shown.join("made/a/b").is_dir());
+        assert!(plan("shown/made/../x").is_err());
+        assert!(plan("shown/other").is_err());
     }
 
     #[test]
@@ -236,11 +319,11 @@ mod tests {
         symlink("/etc", dir.path().join("link")).unwrap();
         for at in ["../x", "a/../../x", "link/x", "link", ""] {
             assert!(
-                plan(&HostPath, dir.path(), volume("/etc", at)).is_err(),
+                plan(&HostPath::default(), dir.path(), volume("/etc", at)).is_err(),
                 "{at}"
             );
         }
-        assert!(plan(&HostPath, dir.path(), volume("/no/such", "a")).is_err());
-        assert!(plan(&HostPath, dir.path(), volume("/etc", "/no/such")).is_err());
+        assert!(plan(&HostPath::default(), dir.path(), volume("/no/such", "a")).is_err());
+        assert!(plan(&HostPath::default(), dir.path(), volume("/etc", "/no/such")).is_err());
     }
 }

@@ -296,30 +296,33 @@ impl View {
             let still = fields.filter(|(number, _)| *number != numbers.active);
             still.flat_map(|(_, field)| field).copied().collect()
         });
-        let whole = wire::encode(&operator::agent_now(agent, self.offered(agent)));
-        let now: Vec<&[u8]> = wire::raw_fields(&whole)
-            .filter(|(number, _)| !numbers.still.contains(number))
-            .map(|(_, field)| field)
-            .collect();
-        let length = still.len() + now.iter().map(|field| field.len()).sum::<usize>();
-        put(out, &wire::head_of(numbers.agents, length));
+        let now = agent.written_protobuf(|agent| {
+            let whole = wire::encode(&operator::agent_now(agent, self.offered(agent)));
+            let fields = wire::raw_fields(&whole);
+            let now = fields.filter(|(number, _)| !numbers.still.contains(number));
+            now.flat_map(|(_, field)| field).copied().collect()
+        });
+        put(out, &wire::head_of(numbers.agents, still.len() + now.len()));
         put(out, still);
-        now.iter().for_each(|field| put(out, field));
+        put(out, now);
     }
 }
 
+/// A task is written anew only when it has changed.
 fn put_tasks<'a>(
     name: &str,
     tasks: impl Iterator<Item = &'a Arc<Memo<Task>>>,
     out: &mut PieceWriter,
 ) {
     let number = number_of::<GetTasks>(name);
-    let mut bytes = Vec::new();
     for task in tasks {
-        bytes.clear();
-        task.put_protobuf(&mut bytes);
+        let bytes = task.written_protobuf(|task| {
+            let mut bytes = Vec::new();
+            task.put_protobuf(&mut bytes);
+            bytes
+        });
         put(out, &wire::head_of(number, bytes.len()));
-        put(out, &bytes);
+        put(out, bytes);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde::{Serialize, Serializer};
 use tepui_core::master::model::{Framework, Snapshot, Task};
 use tepui_protocol::v1::TaskState;
@@ -121,15 +122,16 @@ struct OfFramework<'a> {
 
 /// All tasks of registered frameworks, also those that are remembered only.
 struct Tally<'a> {
-    agents: HashMap<&'a str, OnAgent>,
+    agents: HashMap<&'a str, OnAgent, RandomState>,
     /// In the order of the snapshot.
     frameworks: Vec<OfFramework<'a>>,
 }
 
 impl<'a> Tally<'a> {
     fn of(snapshot: &'a Snapshot) -> Self {
+        let agents = snapshot.agents.len();
         let mut tally = Tally {
-            agents: HashMap::with_capacity(snapshot.agents.len()),
+            agents: HashMap::with_capacity_and_hasher(agents, RandomState::default()),
             frameworks: Vec::with_capacity(snapshot.frameworks.len()),
         };
         for framework in snapshot.frameworks.values() {

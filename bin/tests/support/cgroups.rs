@@ -1,0 +1,149 @@
+//! The cgroups of an agent's containers as the kernel shows them, in version 1 or 2.
+//! Makes none.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cluster::until;
+
+/// Where the kernel shows cgroups.
+const HIERARCHY: &str = "/sys/fs/cgroup";
+
+/// The trees of version 1 that isolated containers are in.
+const TREES: &[&str] = &["freezer", "cpu", "cpuacct", "memory", "pids"];
+
+/// What is read of a container's cgroup.
+#[derive(Debug, Clone, Copy)]
+pub enum Figure {
+    /// Memory it may use, in bytes.
+    MemoryLimit,
+    /// Its share of the CPUs, in the kernel's unit; see [`shares`].
+    CpuShares,
+    /// Time it may run in each period, in microseconds.
+    CpuQuota,
+}
+
+fn is_v2() -> bool {
+    Path::new(HIERARCHY).join("cgroup.controllers").exists()
+}
+
+/// A share of the CPUs as this kernel shows it, given in version 1's unit.
+pub fn shares(shares: u64) -> String {
+    // One CPU has a weight of 100, or 1024 shares.
+    let shown = if is_v2() { shares * 100 / 1024 } else { shares };
+    shown.to_string()
+}
+
+/// The cgroups below an agent's root.
+pub struct Cgroups {
+    pub root: String,
+}
+
+impl Cgroups {
+    /// The directories that hold those of containers.
+    fn parents(&self) -> Vec<PathBuf> {
+        let hierarchy = Path::new(HIERARCHY);
+        match is_v2() {
+            true => vec![hierarchy.join(&self.root)],
+            false => TREES
+                .iter()
+                .map(|tree| hierarchy.join(tree).join(&self.root))
+                .collect(),
+        }
+    }
+
+    /// All cgroups of containers.
+    fn all(&self) -> Vec<PathBuf> {
+        let inner = |parent: &PathBuf| {
+            let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+            let paths = entries.map(|entry| entry.path());
+            paths.filter(|path| path.is_dir()).collect::<Vec<_>>()
+        };
+        self.parents().iter().flat_map(inner).collect()
+    }
+
+    /// The ids of all containers that have a cgroup.
+    pub fn containers(&self) -> std::collections::BTreeSet<String> {
+        let all = self.all().into_iter();
+        all.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+            .collect()
+    }
+
+    /// Fails unless a process is in all cgroups of a container.
+    pub fn assert_holds(&self, pid: i64, container: &str) {
+        let path = format!("/proc/{pid}/cgroup");
+        let cgroups = std::fs::read_to_string(&path).expect("cgroups of a process");
+        let own = format!("/{}/{container}", self.root);
+        let marks: Vec<String> = match is_v2() {
+            true => vec!["0::".to_owned()],
+            false => TREES.iter().map(|tree| format!(":{tree}:")).collect(),
+        };
+        for mark in marks {
+            let line = cgroups.lines().find(|line| line.contains(&mark));
+            assert!(line.expect("a line").ends_with(&own), "{mark}: {cgroups}");
+        }
+    }
+
+    /// A figure of a container's cgroup.
+    pub fn figure(&self, container: &str, figure: Figure) -> String {
+        let (tree, old, new) = match figure {
+            Figure::MemoryLimit => ("memory", "memory.limit_in_bytes", "memory.max"),
+            Figure::CpuShares => ("cpu", "cpu.shares", "cpu.weight"),
+            Figure::CpuQuota => ("cpu", "cpu.cfs_quota_us", "cpu.max"),
+        };
+        let hierarchy = Path::new(HIERARCHY);
+        let path = match is_v2() {
+            true => hierarchy.join(&self.root).join(container).join(new),
+            false => {
+                let own = hierarchy.join(tree).join(&self.root).join(container);
+                own.join(old)
+            }
+        };
+        let text = std::fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // The second word of `cpu.max` is the period.
+        text.split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// How often the kernel has refused a container further processes.
+    pub fn refused_forks(&self, container: &str) -> u64 {
+        let hierarchy = Path::new(HIERARCHY);
+        let own = match is_v2() {
+            true => hierarchy.join(&self.root),
+            false => hierarchy.join("pids").join(&self.root),
+        };
+        let events = std::fs::read_to_string(own.join(container).join("pids.events"));
+        let events = events.unwrap_or_default();
+        let mut words = events.split_whitespace().skip_while(|word| *word != "max");
+        words
+            .nth(1)
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Kills all processes and removes all cgroups, as far as there are some.
+    pub fn remove(&self) {
+        let all = self.all();
+        for inner in &all {
+            let processes = std::fs::read_to_string(inner.join("cgroup.procs"));
+            for pid in processes.unwrap_or_default().lines().flat_map(str::parse) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+        for inner in &all {
+            until("the end of what is left", || {
+                let left = std::fs::read_to_string(inner.join("cgroup.procs"));
+                left.map_or(true, |left| left.is_empty()).then_some(())
+            });
+            let _ = std::fs::remove_dir(inner);
+        }
+        for parent in self.parents() {
+            let _ = std::fs::remove_dir(parent);
+        }
+    }
+}
