@@ -142,10 +142,7 @@ impl Engine {
         while let Some(part) = answer.chunk().await.map_err(|error| self.gone(&error))? {
             for byte in part {
                 match byte {
-                    b'\n' => match refused(&std::mem::take(&mut line)) {
-                        Some(error) => return Err(error),
-                        None => {}
-                    },
+                    b'\n' => refused(&std::mem::take(&mut line)).map_or(Ok(()), Err)?,
                     byte if line.len() < MAX_LINE_BYTES => line.push(byte),
                     _ => {}
                 }

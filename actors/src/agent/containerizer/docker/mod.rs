@@ -83,6 +83,8 @@ pub(super) struct DockerContainerizer {
     engine: Engine,
     config: DockerConfig,
     common: Common,
+    /// Directories of which something may be shown; none stands for all.
+    prefixes: Option<Vec<PathBuf>>,
     /// Those that are not orphans.
     known: Mutex<HashSet<ContainerId>>,
     /// Held by one change of a container's resources, so that they happen in order.
@@ -106,6 +108,7 @@ impl DockerContainerizer {
                 enable_cfs: config.cgroups_enable_cfs,
             },
             config: docker,
+            prefixes: config.host_path_volume_prefixes.clone(),
             known: Mutex::default(),
             updates: Arc::default(),
         })
@@ -128,15 +131,49 @@ impl DockerContainerizer {
         id.is_some_and(|id| known.contains(&ContainerId::from(id)))
     }
 
-    async fn make(&self, name: &str, image: &str, order: &Value, pull: bool) -> Result<(), String> {
+    async fn make(
+        &self,
+        id: &ContainerId,
+        image: &str,
+        order: &Value,
+        pull: bool,
+    ) -> Result<(), String> {
+        let name = &name(id.as_str());
         let failed = |error: engine::EngineError| error.to_string();
+        self.check_volumes(order)?;
         if pull || !self.engine.has_image(image).await.map_err(failed)? {
-            tracing::info!(container = name, image, "pulling an image");
+            tracing::info!(container = %id, image, "pulling an image");
             let pulled = self.engine.pull(image).await;
             pulled.map_err(|why| format!("Failed to pull image '{image}': {why}"))?;
         }
+        // There is something to take back from here on.
+        self.know(id);
         let made = self.engine.create(name, order).await;
         made.map_err(|why| format!("Failed to create the container: {why}"))
+    }
+
+    /// Sees to it that only what may be shown of the host is: what it is after all links.
+    fn check_volumes(&self, order: &Value) -> Result<(), String> {
+        let Some(prefixes) = &self.prefixes else {
+            return Ok(());
+        };
+        let binds = order.pointer("/HostConfig/Binds").and_then(Value::as_array);
+        for bind in binds.into_iter().flatten().filter_map(Value::as_str) {
+            let (source, _) = bind.split_once(':').unwrap_or((bind, ""));
+            let is_named = !source.starts_with('/');
+            if is_named || Path::new(source).starts_with(&self.common.work_dir) {
+                continue;
+            }
+            let real = Path::new(source).canonicalize();
+            let real = real.map_err(|error| format!("cannot show '{source}': {error}"))?;
+            if !prefixes.iter().any(|prefix| real.starts_with(prefix)) {
+                return Err(format!(
+                    "'{source}' of the host may not be shown: it is in none of the directories of \
+                     --host_path_volume_prefixes"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The process that stays beside a container.
@@ -172,7 +209,7 @@ impl DockerContainerizer {
     /// Ends a container, and removes it when that is due; tries until the Engine is there.
     async fn end(&self, name: &str, delay: Duration) {
         while let Err(error) = self.engine.kill(name).await {
-            tracing::warn!(container = name, %error, "cannot end a container yet");
+            tracing::debug!(container = name, %error, "cannot end a container yet");
             tokio::time::sleep(AGAIN).await;
         }
         tokio::time::sleep(delay).await;
@@ -208,14 +245,13 @@ impl Containerizer for DockerContainerizer {
         self: Arc<Self>,
         launch: &Launch,
     ) -> Option<BoxFuture<'static, Result<(), String>>> {
-        self.know(&launch.container);
         let order = create::order(launch, &self.common);
         let docker = launch.info.as_ref().and_then(|info| info.docker.as_ref());
         let pull = docker.is_some_and(|docker| docker.force_pull_image());
-        let name = name(launch.container.as_str());
+        let id = launch.container.clone();
         Some(Box::pin(async move {
             let (image, order) = order?;
-            self.make(&name, &image, &order, pull).await
+            self.make(&id, &image, &order, pull).await
         }))
     }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod checks;
+mod docker;
 mod group;
 mod kill;
 
