@@ -331,12 +331,11 @@ impl MesosContainerizer {
     /// go on.
     pub(super) async fn destroy_others(self: &Arc<Self>, running: &BTreeSet<ContainerId>) {
         let Some(linux) = &self.linux else { return };
-        let all = linux.records.all().unwrap_or_else(|error| {
+        let mut all = linux.records.all().unwrap_or_else(|error| {
             tracing::error!(%error, "cannot tell which containers an earlier run has left");
             Vec::new()
         });
         // The inner ones first.
-        let mut all = all;
         all.sort_by_key(|id| std::cmp::Reverse(id.depth()));
         for id in all.iter().filter(|id| !running.contains(*id)) {
             tracing::warn!(container = %id, "destroying a container of an earlier run");

@@ -27,10 +27,7 @@ pub(super) fn prepare() -> Option<SigSet> {
 /// status to end with. What the program leaves behind is up to the kernel or the agent.
 pub(super) fn until_end_of(program: Pid, status: Option<File>, signals: Option<SigSet>) -> i32 {
     loop {
-        let how = match &signals {
-            Some(_) => Some(WaitPidFlag::WNOHANG),
-            None => None,
-        };
+        let how = signals.as_ref().map(|_| WaitPidFlag::WNOHANG);
         match waitpid(Pid::from_raw(-1), how) {
             Ok(WaitStatus::Exited(pid, code)) if pid == program => {
                 write(status, code << EXITED_SHIFT);

@@ -207,7 +207,8 @@ fn container_type_docker() -> i32 {
 
 #[test]
 fn they_nest_only_so_deep_and_only_so_many_run() {
-    let (mut agent, root) = with_executor();
+    // Nothing is recorded of them, which makes this fast.
+    let (mut agent, root) = Fixture::with_careless_executor("t");
     let mut id = root.clone();
     for pid in 0..u32::try_from(MAX_DEPTH).unwrap() {
         id = within(&id, "a");
@@ -409,19 +410,19 @@ fn an_agent_without_a_master_launches_nothing() {
 
 #[test]
 fn only_so_many_wait_and_only_so_many_ends_are_remembered() {
-    let mut agent = Fixture::registered();
-    let id = ContainerId::from("alone");
+    let (mut agent, root) = Fixture::with_careless_executor("t");
+    let id = within(&root, "a");
     agent.run_in(&id, 5);
     for token in 100..100 + u64::try_from(MAX_WAITERS).unwrap() {
         agent.call_about(token, ContainerCall::Wait(id.clone()));
     }
     assert_eq!(agent.call_refused(ContainerCall::Wait(id.clone())).0, 503);
     for number in 0..=MAX_ENDED {
-        let id = ContainerId::new(format!("n{number}"));
+        let id = within(&root, &format!("n{number}"));
         agent.run_in(&id, 6);
         agent.has_exited(&id, Some(0));
         if number == MAX_ENDED {
-            let oldest = ContainerId::from("n0");
+            let oldest = within(&root, "n0");
             assert_eq!(agent.effect(), Effect::RemoveContainer(oldest, None));
         }
     }

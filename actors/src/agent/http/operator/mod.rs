@@ -166,7 +166,7 @@ async fn answer(
 }
 
 fn set_logging_level(call: &Call) -> HttpResponse {
-    let set = call.set_logging_level.clone().unwrap_or_default();
+    let set = call.set_logging_level.unwrap_or_default();
     // A negative time is over at once.
     let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
     let time = Duration::from_nanos(nanoseconds);
