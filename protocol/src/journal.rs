@@ -97,6 +97,28 @@ pub enum Record {
         #[serde(with = "serde_bytes")]
         uuid: Vec<u8>,
     },
+    /// A container that was launched by a call is there, or it has changed.
+    Container(Box<Container>),
+    /// Such a container is gone, and forgotten.
+    ContainerGone {
+        /// Its id, with those of the containers it is in, separated by dots.
+        container: String,
+    },
+}
+
+/// A container in another one, or one that stands alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// What was asked for.
+    pub launch: Pb<v1::agent::call::LaunchContainer>,
+    /// Its sandbox.
+    pub directory: String,
+    /// Who it runs as, where that is not the agent's own user.
+    pub user: Option<String>,
+    /// Its process, once started.
+    pub pid: Option<u32>,
+    /// How it has ended, if it has.
+    pub ended: Option<Pb<v1::agent::response::WaitContainer>>,
 }
 
 /// An executor and its container.

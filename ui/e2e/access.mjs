@@ -1,5 +1,5 @@
-// What keeps people out of a page: controls without names, lost headings, text that is hard to see.
-// Runs in the page; it is handed to the browser as a whole.
+// What keeps people out of a page: controls without names, lost headings, text that is hard to see, and what axe-core knows.
+// Runs in the page; each function is handed to the browser as a whole.
 
 /** All that is wrong with the page that is shown, in words. */
 export function faults() {
@@ -50,4 +50,11 @@ export function faults() {
     if (contrast < 4.5) found.push(`${what(element)} has a contrast of ${contrast.toFixed(2)}, less than 4.5`);
   }
   return found;
+}
+
+/** What axe-core finds, in words: what is serious or critical only. It must have been loaded into the page. */
+export async function violations() {
+  const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
+  const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  return grave.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 200)).join(' and ')}`);
 }

@@ -2,8 +2,9 @@
 // Knows no page.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import axe from 'axe-core';
 import { chromium } from 'playwright-core';
-import { faults } from './access.mjs';
+import { faults, violations } from './access.mjs';
 
 const CHROMIUM = process.env.TEPUI_CHROMIUM ?? '/usr/bin/chromium';
 
@@ -12,9 +13,11 @@ const PICTURES = fileURLToPath(new URL('../screenshots', import.meta.url));
 
 /** The forms in which every page is pictured. */
 const FORMS = [
-  { name: 'light', width: 1280, height: 800, colorScheme: 'light' },
+  { name: 'light', width: 1280, height: 800, colorScheme: 'light', isJudged: true },
   { name: 'dark', width: 1280, height: 800, colorScheme: 'dark' },
-  { name: 'phone', width: 360, height: 740, colorScheme: 'light' },
+  { name: 'phone', width: 390, height: 844, colorScheme: 'light', isJudged: true },
+  // The narrowest that is still in use; what fits here fits the others.
+  { name: 'narrow', width: 320, height: 640, colorScheme: 'light' },
 ];
 
 /** Starts a browser and opens a page in it. */
@@ -40,6 +43,11 @@ export async function openBrowser() {
   });
   page.on('pageerror', (error) => complaints.push(String(error.stack ?? error)));
   page.on('request', (request) => hosts.add(new URL(request.url()).origin));
+  /** What axe-core finds wrong with the page, seriously or worse. */
+  async function judged() {
+    if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axe.source);
+    return page.evaluate(violations);
+  }
   return {
     page,
     expected,
@@ -59,6 +67,7 @@ export async function openBrowser() {
         const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         await page.screenshot({ path: `${PICTURES}/${name}-${form.name}.png`, fullPage: isWhole });
         const found = await page.evaluate(faults);
+        if (form.isJudged) found.push(...(await judged()));
         if (found.length > 0) throw new Error(`${name} in the form ${form.name}:\n${found.join('\n')}`);
         if (excess > 0) throw new Error(`${name} is ${excess} pixels too wide in the form ${form.name}`);
       }

@@ -242,6 +242,29 @@ step('10,000 agents and 100,000 tasks that change all the time stay usable', asy
       await page.getByRole('link', { name: 'host-0', exact: true }).waitFor();
     });
     await browser.picture('cluster-agents-many', false);
+    await timed('all 100,000 tasks', 5000, async () => {
+      await page.goto(`${many.address}/#/tasks`);
+      await page.getByText('100,000 tasks').waitFor();
+    });
+    await timed('filtering them by text', 5000, async () => {
+      await page.getByLabel('Search tasks').fill('host-4711');
+      await page.getByText('10 tasks found').waitFor();
+    });
+    await timed('filtering them by framework and role', 5000, async () => {
+      await page.goto(`${many.address}/#/tasks?framework=F3&role=eng`);
+      await page.getByText('2,500 tasks found').waitFor();
+    });
+    await timed('those in one state, which go on to change', 5000, async () => {
+      await page.goto(`${many.address}/#/tasks?state=Killing`);
+      await page.getByRole('table', { name: 'Tasks' }).getByText('Killing').first().waitFor();
+    });
+    await timed('sorting them and scrolling to the end', 5000, async () => {
+      await page.goto(`${many.address}/#/tasks`);
+      await page.getByRole('table', { name: 'Tasks' }).getByRole('button', { name: 'Task', exact: true }).click();
+      await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+      await page.getByRole('link', { name: /task-099989/ }).waitFor();
+    });
+    await browser.picture('cluster-tasks-many', false);
     await timed('a framework of 5,000 tasks', 5000, async () => {
       await page.goto(`${many.address}/#/framework/F3`);
       await page.getByText('5,000 tasks').waitFor();

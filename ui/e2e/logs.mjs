@@ -1,7 +1,7 @@
 // The way from an app to its log on the page of the agent, and what a user does with a log there.
 // Starts nothing; the steps are given a cluster and a browser.
 import assert from 'node:assert/strict';
-import { truncate } from 'node:fs/promises';
+import { open, truncate, unlink } from 'node:fs/promises';
 import { until } from './until.mjs';
 
 const APP = {
@@ -107,6 +107,50 @@ export const steps = [
     await page.keyboard.press('?');
     await browser.picture('log-keys', false);
     await page.keyboard.press('Escape');
+  }],
+  ['a text is found in a file of 96 MiB, or the search is cancelled', async ({ page, cluster, browser }) => {
+    const state = await (await fetch(`${cluster.agents[0]}/state`)).json();
+    const { directory } = state.frameworks.flatMap((it) => it.executors).find((it) => it.id.startsWith('logs_ticker'));
+    const large = await open(`${directory}/large`, 'w');
+    try {
+      const line = 'a line like all the others, of which there are a great many in this file\n';
+      const part = Buffer.from(line.repeat(Math.ceil((1 << 20) / line.length)));
+      for (let many = 0; many < 96; many += 1) await large.write(part);
+      await large.write('the one that is looked for\n');
+    } finally {
+      await large.close();
+    }
+    const log = page.url();
+    await page.goto(log.replace(/\/stdout$/, '/large'));
+    await page.getByRole('heading', { name: 'large', exact: true }).waitFor();
+    await page.keyboard.press('g');
+    const field = page.getByLabel('Search in the file');
+    const timed = async (what, run) => {
+      const began = Date.now();
+      await run();
+      process.stdout.write(`   ${what}: ${Date.now() - began} ms\n`);
+    };
+    await timed('finding the last line of 96 MiB', async () => {
+      await field.fill('One That Is Looked For');
+      await page.keyboard.press('Enter');
+      await says(page, 'Found').waitFor();
+    });
+    await browser.picture('log-large-found', false);
+    await field.fill('nothing like this');
+    await timed('finding nothing in 96 MiB, backwards', async () => {
+      await page.keyboard.press('Shift+Enter');
+      await says(page, 'Not found').waitFor();
+    });
+    // The server is held up, so that there is time to cancel.
+    await page.route('**/files/download**', () => {});
+    await page.keyboard.press('Enter');
+    await page.getByRole('search').getByText('0 %', { exact: true }).waitFor();
+    await button(page, 'Cancel').click();
+    await says(page, 'Cancelled').waitFor();
+    await page.unroute('**/files/download**');
+    await page.goto(log);
+    await page.getByRole('heading', { name: 'stdout', exact: true }).waitFor();
+    await unlink(`${directory}/large`);
   }],
   ['what is loaded is copied, and the file saved', async ({ page }) => {
     await page.getByRole('link', { name: 'Save', exact: true }).waitFor();

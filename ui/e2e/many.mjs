@@ -15,7 +15,7 @@ function task(place, agents, frameworks) {
   const id = { value: `task-${text(place)}` };
   const agent_id = { value: `S${text(place % agents)}` };
   const status = { task_id: id, state: 'TASK_RUNNING', agent_id, timestamp: 1e9 + place, source: 'SOURCE_EXECUTOR', uuid: 'AAAAAAAAAAAAAAAAAAAAAA==' };
-  return { name: `task ${place}`, task_id: id, framework_id: { value: `F${place % frameworks}` }, agent_id, state: 'TASK_RUNNING', resources: [scalar('cpus', 0.5), scalar('mem', 128)], statuses: [{ ...status, state: 'TASK_STARTING' }, status], labels: { labels: [{ key: 'team', value: `t${place % 7}` }] } };
+  return { name: `task ${place}`, task_id: id, framework_id: { value: `F${place % frameworks}` }, agent_id, state: 'TASK_RUNNING', resources: [scalar('cpus', 0.5), scalar('mem', 128)].map((it) => ({ ...it, allocation_info: { role: place % 40 < 20 ? 'eng' : 'ops' } })), statuses: [{ ...status, state: 'TASK_STARTING' }, status], labels: { labels: [{ key: 'team', value: `t${place % 7}` }] } };
 }
 
 const framework = (place) => ({ framework_info: { id: { value: `F${place}` }, name: `framework-${place}`, user: 'root', roles: ['*'] }, active: true, connected: true, recovered: false, registered_time: { nanoseconds: 1e18 } });

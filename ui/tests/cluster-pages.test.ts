@@ -88,7 +88,12 @@ describe('agents', () => {
     const server = master({ GET_AGENTS: () => ({ get_agents: { agents: [agent('S1'), evil, agent('S10')] } }) });
     const page = show(Agents, { face });
     await says('Reading the master’s state');
+    // Agents are shown before the state has come, which their tasks are of.
+    await until(() => server.asked.some((it) => it['type'] === 'SUBSCRIBE'));
+    await says('3 agents');
+    expect([...page.querySelectorAll('.tasks')].map((it) => it.textContent?.trim().charAt(0))).toEqual(['…', '…', '…']);
     server.state({ agents: [agent('S1'), evil, agent('S10')], tasks: [task('a', 'S10')] });
+    await until(() => !text().includes('…'));
     await says('3 agents');
     expect(page.querySelector('script, img')).toBeNull();
     expect(text()).toContain(EVIL);
@@ -200,8 +205,10 @@ describe('frameworks', () => {
     const page = show(Frameworks, { face });
     await until(() => server.asked.some((it) => it['type'] === 'SUBSCRIBE'));
     server.state({ frameworks: [evil], tasks: [task('a'), task('b', 'S1', 'TASK_LOST')] });
+    await until(() => !text().includes('…'));
     await says('1 framework');
     expect(page.querySelector('script, img, [href^="javascript"]')).toBeNull();
+    cluster.frameworks.now();
     go('#/frameworks?tab=completed');
     await says('name of G');
     expect(text()).toContain('Completed');

@@ -128,9 +128,9 @@ describe('links to files', () => {
   it('lead to the page of the master', () => {
     expect(sandboxLink(info({ master: 'm:1' }), 'S0', 'a.b')).toBe('http://m:1/#/sandbox/S0/F/a.b');
     expect(sandboxLink(info({ master: 'm:1' }), undefined, 'a')).toBeUndefined();
-    expect(agentUrl({ id: '', hostname: '', pid: 'slave(1)@10.0.0.1:5051' })).toBe('http://10.0.0.1:5051');
-    expect(agentUrl({ id: '', hostname: '', pid: 'slave(1)@::1:5051' })).toBe('http://[::1]:5051');
-    expect(agentUrl({ id: '', hostname: '', pid: '' })).toBeUndefined();
+    expect(agentUrl({ hostname: '', pid: 'slave(1)@10.0.0.1:5051' })).toBe('http://10.0.0.1:5051');
+    expect(agentUrl({ hostname: '', pid: 'slave(1)@::1:5051' })).toBe('http://[::1]:5051');
+    expect(agentUrl({ hostname: '', pid: '' })).toBeUndefined();
   });
 });
 

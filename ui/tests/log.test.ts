@@ -1,11 +1,11 @@
 // What the viewer of logs works with: rows, colours, searches, heights, and what is text at all.
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { plain, spans, visible } from '../src/agent/ansi';
-import { CHUNK_BYTES, isBinary, placeOf, sortEntries, unbase64, virtualPath, type Entry, type Part } from '../src/agent/files';
+import { CHUNK_BYTES, byParts, isBinary, placeOf, ranges, sortEntries, unbase64, virtualPath, type Entry, type Part } from '../src/agent/files';
 import { estimate, rowAtHeight, tops } from '../src/agent/heights';
 import { piecesOf } from '../src/agent/pieces';
 import { Held, MAX_ROW_BYTES, lengthOf, placeAt, split, textOf } from '../src/agent/rows';
-import { find, marks, needleOf, search, type Question } from '../src/agent/search';
+import { BACK_BYTES, LOOK_BYTES, find, marks, needleOf, search, type Question } from '../src/agent/search';
 
 const encoder = new TextEncoder();
 const bytes = (text: string): Uint8Array => encoder.encode(text);
@@ -172,7 +172,7 @@ describe('a search', () => {
       return { size: data.length, data: data.slice(offset, offset + Math.min(length, most)) };
     };
     const look = (wanted: string, more: Partial<Question> & { isCaseSensitive?: boolean } = {}) =>
-      search(read, {
+      search(byParts(read), {
         needle: needleOf(wanted, more.isCaseSensitive ?? false),
         from: 0,
         size: data.length,
@@ -185,13 +185,14 @@ describe('a search', () => {
   }
   it('finds a text that is split between two parts, forwards and backwards', async () => {
     for (const shift of [1, 3, 5, 6]) {
-      const { look } = file(`${'.'.repeat(CHUNK_BYTES - shift)}needle${'.'.repeat(CHUNK_BYTES + 17)}`);
-      const expected = { match: { at: CHUNK_BYTES - shift, length: 6 }, isWrapped: false };
-      expect(await look('needle')).toEqual(expected);
-      expect(await look('NEEDLE', { isBackwards: true, from: 2 * CHUNK_BYTES })).toEqual(expected);
+      const at = LOOK_BYTES - shift;
+      const { look } = file(`${'.'.repeat(at)}needle${'.'.repeat(CHUNK_BYTES + 17)}`);
+      expect(await look('needle')).toEqual({ match: { at, length: 6 }, isWrapped: false });
+      expect((await look('NEEDLE', { isBackwards: true, from: at + BACK_BYTES }))?.match.at).toBe(at);
     }
-    const { look } = file(`${'.'.repeat(100)}needle${'.'.repeat(CHUNK_BYTES - 3)}`);
-    expect((await look('needle', { isBackwards: true, from: CHUNK_BYTES + 100 }))?.match.at).toBe(100);
+    // Backwards a part ends within it.
+    const { look } = file(`${'.'.repeat(100)}needle${'.'.repeat(BACK_BYTES - 3)}`);
+    expect((await look('needle', { isBackwards: true, from: BACK_BYTES + 103 }))?.match.at).toBe(100);
   });
   it('goes on from the other side, and comes back to where it began', async () => {
     const { look } = file('abc abc abc');
@@ -219,10 +220,10 @@ describe('a search', () => {
     expect((await look('error: disk'))?.match.at).toBe(7);
   });
   it('tells how far it is, and can be cancelled', async () => {
-    const { look, asked } = file('.'.repeat(40 * CHUNK_BYTES));
+    const { look, asked } = file('.'.repeat(10 * LOOK_BYTES));
     const shares: number[] = [];
     expect(await look('x', { progress: (share) => shares.push(share) })).toBeUndefined();
-    expect(shares).toHaveLength(40);
+    expect(shares).toHaveLength(10);
     expect(shares.at(-1)).toBe(1);
     asked.length = 0;
     const abort = new AbortController();
@@ -233,6 +234,63 @@ describe('a search', () => {
   it('ends where a file has become shorter meanwhile', async () => {
     const { look } = file('short');
     expect(await look('x', { size: 10 * CHUNK_BYTES })).toBeUndefined();
+  });
+  describe('by ranges', () => {
+    afterEach(() => void vi.unstubAllGlobals());
+    const content = `${'.'.repeat(1000)}needle${'.'.repeat(1000)}needle`;
+
+    /** A server that gives pieces of 7 bytes. */
+    function serve(status: (range: string) => number) {
+      const state = { asked: [] as string[], given: 0, isLeft: false };
+      vi.stubGlobal('fetch', async (_url: string, init: RequestInit) => {
+        const range = (init.headers as Record<string, string>)['Range'] ?? '';
+        state.asked.push(range);
+        const [from = 0, last = 0] = range.replace('bytes=', '').split('-').map(Number);
+        const code = status(range);
+        const part = bytes(code === 206 ? content.slice(from, last + 1) : code === 200 ? content : 'no such file');
+        let at = 0;
+        const body = new ReadableStream<Uint8Array>({
+          pull(controller) {
+            if (at >= part.length) return controller.close();
+            controller.enqueue(part.slice(at, (at += 7)));
+            state.given = at;
+          },
+        });
+        init.signal?.addEventListener('abort', () => (state.isLeft = true));
+        return new Response(body, { status: code });
+      });
+      return state;
+    }
+    const look = (more: Partial<Question> = {}) =>
+      search(ranges('/p'), { needle: needleOf('needle', true), from: 0, size: content.length, isBackwards: false, signal: new AbortController().signal, progress: () => {}, ...more });
+
+    it('asks once for all that is to be looked at, and leaves when it is found', async () => {
+      const server = serve(() => 206);
+      expect((await look({ from: 1001 }))?.match.at).toBe(2006);
+      expect(server.asked).toEqual(['bytes=1001-2011']);
+      expect(server.isLeft).toBe(true);
+      expect((await look({ from: 2012, isBackwards: true }))?.match.at).toBe(2006);
+      expect((await look({ from: 2006, isBackwards: true }))?.match.at).toBe(1000);
+    });
+    it('passes over what it has not asked for where ranges are not known', async () => {
+      serve(() => 200);
+      expect((await look({ from: 1001 }))?.match.at).toBe(2006);
+      expect((await look({ from: 2006, isBackwards: true }))?.match.at).toBe(1000);
+    });
+    it('finds nothing in what is gone, and says what the server refuses', async () => {
+      serve(() => 416);
+      expect(await look()).toBeUndefined();
+      serve(() => 404);
+      await expect(look()).rejects.toThrow('no such file');
+      vi.stubGlobal('fetch', async () => Promise.reject(new TypeError('failed')));
+      await expect(look()).rejects.toThrow('the server does not answer');
+    });
+    it('is cancelled while pieces come', async () => {
+      serve(() => 206);
+      const abort = new AbortController();
+      abort.abort();
+      await expect(look({ signal: abort.signal })).rejects.toThrow();
+    });
   });
   it('marks what it finds in a row', () => {
     expect(marks('a.b A.B axb', 'a.b', false)).toEqual([[0, 3], [4, 7]]);

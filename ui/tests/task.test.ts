@@ -132,17 +132,17 @@ describe('a task', () => {
 });
 
 describe('the way to a sandbox', () => {
-  const slaves = { 'GET /slaves?slave_id=S1': { body: { slaves: [{ id: 'S1', hostname: EVIL, pid: 'slave(1)@10.0.0.7:5051' }] } } };
+  const slaves = { 'GET /slaves?slave_id=S1': { body: { slaves: [{ id: 'S1', hostname: 'host-7', pid: 'slave(1)@10.0.0.7:5051' }] } } };
   it('leads to the page of the agent, and says which host that is', async () => {
     serve(slaves);
     go('#/sandbox/S1/F/e/containers/c2?run=c1');
     const page = show(Sandbox, { agent: 'S1', framework: 'F', executor: 'e' });
-    await until(() => page.textContent!.includes('Files on 10.0.0.7:5051'));
+    await until(() => page.textContent!.includes('Files on host-7:5051'));
     expect(page.querySelector('img')).toBeNull();
     const links = [...page.querySelectorAll('a')].map((it) => it.getAttribute('href'));
-    expect(links).toContain('http://10.0.0.7:5051/ui/#/files/F/e/c1/containers/c2');
-    expect(links).toContain('http://10.0.0.7:5051/ui/#/log/F/e/c1/containers/c2/stderr');
-    expect(links).toContain(`http://10.0.0.7:5051/files/download?path=${encodeURIComponent('/frameworks/F/executors/e/runs/c1/containers/c2/stdout')}`);
+    expect(links).toContain('http://host-7:5051/ui/#/files/F/e/c1/containers/c2');
+    expect(links).toContain('http://host-7:5051/ui/#/log/F/e/c1/containers/c2/stderr');
+    expect(links).toContain(`http://host-7:5051/files/download?path=${encodeURIComponent('/frameworks/F/executors/e/runs/c1/containers/c2/stdout')}`);
   });
   it('goes on at once to a file that was asked for', async () => {
     serve(slaves);
@@ -150,7 +150,7 @@ describe('the way to a sandbox', () => {
     const gone: string[] = [];
     show(Sandbox, { agent: 'S1', framework: 'F', executor: 'e', goTo: (url: string) => gone.push(url) });
     await until(() => gone.length > 0);
-    expect(gone).toEqual(['http://10.0.0.7:5051/ui/#/log/F/e/latest/stdout']);
+    expect(gone).toEqual(['http://host-7:5051/ui/#/log/F/e/latest/stdout']);
   });
   it('ends where the agent is not there', async () => {
     serve({ 'GET /slaves': { body: { slaves: [] } } });
@@ -158,9 +158,15 @@ describe('the way to a sandbox', () => {
     await until(() => page.textContent!.includes('The agent is not there'));
   });
   it('is known by the address of the agent', () => {
-    expect(agentUrl({ id: '', hostname: '', pid: 'slave(1)@[::1]:5051' })).toBe('http://[::1]:5051');
-    expect(agentUrl({ id: '', hostname: '', pid: 'slave(1)@::1:5051' })).toBe('http://[::1]:5051');
-    expect(agentUrl({ id: '', hostname: '', pid: 'nothing' })).toBeUndefined();
+    expect(agentUrl({ hostname: '', pid: 'slave(1)@[::1]:5051' })).toBe('http://[::1]:5051');
+    expect(agentUrl({ hostname: '', pid: 'slave(1)@::1:5051' })).toBe('http://[::1]:5051');
+    expect(agentUrl({ hostname: '', pid: 'nothing' })).toBeUndefined();
+    // The hostname is what browsers reach, unless the agent listens on this machine only.
+    expect(agentUrl({ hostname: 'a.example.org', pid: 'slave(1)@10.0.0.1:5051' })).toBe('http://a.example.org:5051');
+    expect(agentUrl({ hostname: 'a.example.org', pid: 'slave(1)@10.0.0.1:5051' }, 'https:')).toBe('https://a.example.org:5051');
+    expect(agentUrl({ hostname: 'a.example.org', pid: 'slave(1)@127.0.0.1:5051' })).toBe('http://127.0.0.1:5051');
+    expect(agentUrl({ hostname: 'fd00::7', pid: 'slave(1)@[fd00::7]:5051' })).toBe('http://[fd00::7]:5051');
+    expect(agentUrl({ hostname: 'x@evil/', pid: 'slave(1)@10.0.0.1:5051' }, 'file:')).toBe('http://x%40evil%2F:5051');
     const sought = { framework: 'F', executor: 'a b', run: 'latest', directory: ['x?y'] };
     expect(agentPage('http://h:1', sought)).toBe('http://h:1/ui/#/files/F/a%20b/latest/x%3Fy');
     expect(fileUrl('http://h:1', { ...sought, file: 'z' })).toContain(encodeURIComponent('/runs/latest/x?y/z'));

@@ -90,9 +90,63 @@ text_id!(
     OperationId, OperationId
 );
 text_id!(
-    /// Names one container (one run of an executor).
+    /// Names one container: one run of an executor, or a container in another one, whose text is
+    /// that of the outer one, a dot and its own, as Mesos writes it.
     ContainerId, ContainerId
 );
+
+impl ContainerId {
+    /// Between the id of a container and that of one in it; no id has one itself.
+    const SEPARATOR: char = '.';
+
+    /// The id of the API with all that it is in, outermost first.
+    pub fn of_chain(id: &v1::ContainerId) -> Self {
+        let mut names = vec![id.value.as_str()];
+        let mut outer = id.parent.as_deref();
+        while let Some(id) = outer {
+            names.push(&id.value);
+            outer = id.parent.as_deref();
+        }
+        names.reverse();
+        ContainerId::new(names.join("."))
+    }
+
+    /// The id as the API writes it, with all that it is in.
+    pub fn to_chain(&self) -> v1::ContainerId {
+        v1::ContainerId {
+            value: self.name().to_owned(),
+            parent: self.parent().map(|outer| Box::new(outer.to_chain())),
+        }
+    }
+
+    /// The container that this one is in.
+    pub fn parent(&self) -> Option<ContainerId> {
+        let (outer, _) = self.0.rsplit_once(Self::SEPARATOR)?;
+        Some(ContainerId::from(outer))
+    }
+
+    /// The outermost container.
+    pub fn root(&self) -> ContainerId {
+        let (outermost, _) = self.0.split_once(Self::SEPARATOR).unwrap_or((&self.0, ""));
+        ContainerId::from(outermost)
+    }
+
+    /// Its own part of the id.
+    pub fn name(&self) -> &str {
+        self.0.rsplit(Self::SEPARATOR).next().unwrap_or_default()
+    }
+
+    /// In how many others it is.
+    pub fn depth(&self) -> usize {
+        self.0.matches(Self::SEPARATOR).count()
+    }
+
+    /// Whether it is in `outer`, be it in another one there.
+    pub fn is_within(&self, outer: &ContainerId) -> bool {
+        let rest = self.0.strip_prefix(outer.as_str());
+        rest.is_some_and(|rest| rest.starts_with(Self::SEPARATOR))
+    }
+}
 
 /// A role's full path, e.g. `eng/web`; `*` is the default role.
 pub type Role = Arc<str>;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use arc_swap::ArcSwap;
 use tepui_core::agent::Agent;
-use tepui_core::agent::messages::{Answer, ConnectionId, Effect, Input, LinkNumber, Token};
+use tepui_core::agent::messages::{
+    Answer, ConnectionId, ContainerCall, Effect, Input, LinkNumber, Token,
+};
 use tepui_core::agent::model::Snapshot;
 use tepui_core::ids::ContainerId;
 use tepui_core::time::Mono;
@@ -45,6 +47,15 @@ pub(super) struct ExecutorCall {
     pub(super) connection: ConnectionId,
     /// Set for SUBSCRIBE.
     pub(super) events: Option<mpsc::Sender<executor::Event>>,
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// A call about a container, and where its answer goes.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct CallOfContainer {
+    pub(super) call: Box<ContainerCall>,
+    pub(super) connection: ConnectionId,
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
@@ -200,6 +211,11 @@ impl AgentActor {
             Effect::UpdateVolumes(order) => self.launcher.update_volumes(order, ctx.address()),
             Effect::Checkpoint(order) => self.checkpoints.write(order, ctx.address()),
             Effect::Kill(container) => self.launcher.kill(&container),
+            Effect::Signal(container, signal) => self.launcher.signal(&container, signal),
+            Effect::RemoveContainer(container, sandbox) => {
+                self.launcher
+                    .remove_container(container, sandbox, ctx.address());
+            }
             Effect::Remove(places) => self.launcher.remove(places, ctx.address()),
             Effect::Admitted(agent) => self.launcher.link_latest(agent),
             Effect::Exit(reason) => self.end(Ok(reason)),
@@ -282,6 +298,25 @@ impl Handler<ExecutorCall> for AgentActor {
         self.handle_input(
             Input::Call {
                 call: message.call,
+                connection,
+                reply,
+            },
+            ctx,
+        );
+    }
+}
+
+impl Handler<CallOfContainer> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CallOfContainer, ctx: &mut Self::Context) {
+        self.next_token += 1;
+        let reply = Token(self.next_token);
+        self.replies.insert(reply, message.reply);
+        let (call, connection) = (message.call, message.connection);
+        self.handle_input(
+            Input::ContainerCall {
+                call,
                 connection,
                 reply,
             },

@@ -1,6 +1,8 @@
 //! Starts containers, waits for them and reports their end: keeps the list of those that run.
 //! Does not know what runs in them, nor how they are isolated: `containerizer` does.
 
+mod within;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
@@ -14,11 +16,11 @@ use futures_util::future::BoxFuture;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::garbage::Place;
-use tepui_core::agent::messages::{Input, Launch};
+use tepui_core::agent::messages::{Input, Launch, Sandbox};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
 use tepui_core::time::Wall;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
@@ -28,6 +30,7 @@ use super::containerizer::start::Started;
 use super::containerizer::{self, Containerizers};
 use super::fetcher::{Fetcher, Wanted};
 use super::garbage::{self, Sweeper};
+use super::inner_sandbox;
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
@@ -49,6 +52,7 @@ enum Job {
     Start(Box<Launch>, Prepared, Addr<AgentActor>),
     Update(ContainerId, Box<ContainerResources>),
     Volumes(Box<VolumesUpdate>, Addr<AgentActor>),
+    RemoveContainer(ContainerId, Box<Sandbox>, Addr<AgentActor>),
     LinkLatest(AgentId),
     Look(Wall, Addr<AgentActor>),
     Remove(Vec<Place>, Addr<AgentActor>),
@@ -89,6 +93,8 @@ enum Container {
         /// What may end it; aborted with it.
         watches: Vec<JoinHandle<()>>,
     },
+    /// Its first process has ended, but something of it may be left.
+    Ending,
 }
 
 /// Starts, kills and waits for containers; directories and processes are made on its own thread,
@@ -97,6 +103,8 @@ pub(super) struct Launcher {
     jobs: mpsc::Sender<Job>,
     containerizer: Arc<Containerizers>,
     containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
+    /// Told when nothing is left of a container.
+    gone: Rc<Notify>,
 }
 
 impl Launcher {
@@ -127,10 +135,14 @@ impl Launcher {
             jobs,
             containerizer,
             containers: Rc::default(),
+            gone: Rc::default(),
         })
     }
 
     pub(super) fn launch(&self, launch: Launch, actor: Addr<AgentActor>) {
+        if let Err(why) = self.parent_runs(&launch) {
+            return tell(&launch, Err(why), &actor);
+        }
         let killed = Arc::new(AtomicBool::new(false));
         let (fetching, stop) = oneshot::channel();
         let starting = Container::Starting {
@@ -147,6 +159,45 @@ impl Launcher {
         if self.jobs.send(job).is_err() {
             let result = Err("the launcher's thread has ended".to_owned());
             actor.do_send(Spawned { container, result });
+        }
+    }
+
+    /// # Errors
+    /// When the container that another one is to be in ends now.
+    fn parent_runs(&self, launch: &Launch) -> Result<(), String> {
+        let called = launch.called.as_ref();
+        let Some(parent) = called.and_then(|called| called.parent.as_ref()) else {
+            return Ok(());
+        };
+        let id = &parent.container;
+        match self.containers.borrow().get(id) {
+            Some(Container::Running { .. }) => Ok(()),
+            _ => Err(format!("Parent container {id} is in 'DESTROYING' state")),
+        }
+    }
+
+    /// Sends a signal to the first process of a container.
+    pub(super) fn signal(&self, container: &ContainerId, signal: i32) {
+        if let Some(Container::Running { pid, .. }) = self.containers.borrow().get(container)
+            && let Err(error) = process_tree::signal_one(*pid, signal)
+        {
+            tracing::warn!(%container, signal, %error, "cannot signal a container");
+        }
+    }
+
+    /// Forgets how a container has ended, and removes its sandbox if one is named.
+    pub(super) fn remove_container(
+        &self,
+        container: ContainerId,
+        sandbox: Option<Box<Sandbox>>,
+        actor: Addr<AgentActor>,
+    ) {
+        self.containerizer.statuses().forget(&container);
+        let Some(sandbox) = sandbox else { return };
+        let job = Job::RemoveContainer(container.clone(), sandbox, actor.clone());
+        if self.jobs.send(job).is_err() {
+            let result = Err("the launcher's thread has ended".to_owned());
+            actor.do_send(Tell(Input::ContainerRemoved { container, result }));
         }
     }
 
@@ -194,7 +245,7 @@ impl Launcher {
                 fetching.take();
             }
             Some(Container::Running { pid, .. }) => self.containerizer.kill(container, *pid),
-            None => {}
+            Some(Container::Ending) | None => {}
         }
     }
 
@@ -230,6 +281,7 @@ impl Launcher {
             Ok(started) => *started,
             Err(why) => {
                 self.containers.borrow_mut().remove(&container);
+                self.gone.notify_waiters();
                 return Err(why);
             }
         };
@@ -284,18 +336,30 @@ impl Launcher {
         actor: Addr<AgentActor>,
     ) -> impl AsyncFnOnce(Option<i32>) + 'static {
         let (containers, containerizer) = (self.containers.clone(), self.containerizer.clone());
-        let (container, directory) = (isolated.id.clone(), isolated.directory.clone());
+        let gone = self.gone.clone();
+        let (container, isolated) = (isolated.id.clone(), isolated.clone());
         let jobs = self.jobs.clone();
         async move |status| {
             // The process id may belong to another process from now on.
-            let ended = containers.borrow_mut().remove(&container);
+            let ended = containers
+                .borrow_mut()
+                .insert(container.clone(), Container::Ending);
             if let Some(Container::Running { watches, .. }) = ended {
                 watches.iter().for_each(JoinHandle::abort);
             }
+            within::end(&container, &containers, &containerizer, &gone).await;
+            let status = containerizer.statuses().read(&container).or(status);
+            if container.depth() > 0 {
+                within::say_last_limitation(&isolated, &containerizer, &actor);
+            }
             containerizer.destroy(&container, Some(pid)).await;
-            // Only the age of what is left depends on it.
-            let _ = jobs.send(Job::Ended(directory));
+            containers.borrow_mut().remove(&container);
+            if container.depth() == 0 {
+                // Only the age of what is left depends on it.
+                let _ = jobs.send(Job::Ended(isolated.directory));
+            }
             actor.do_send(Tell(Input::Exited { container, status }));
+            gone.notify_waiters();
         }
     }
 }
@@ -333,6 +397,12 @@ fn work(
                 let container = order.container;
                 actor.do_send(Tell(Input::VolumesUpdated { container, result }));
             }
+            Job::RemoveContainer(container, sandbox, actor) => {
+                let (root, directory) = (&sandbox.root_directory, &sandbox.directory);
+                let result = inner_sandbox::remove(root.as_ref(), directory.as_ref())
+                    .map_err(|error| error.to_string());
+                actor.do_send(Tell(Input::ContainerRemoved { container, result }));
+            }
             Job::Look(now, actor) => sweeper.look(now, actor),
             Job::Remove(places, actor) => sweeper.remove(&places, actor),
             Job::Ended(sandbox) => garbage::mark_ended(&sandbox),
@@ -361,7 +431,19 @@ fn prepare(
 ) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
-    let output = sandbox::make(&directory, owner)
+    let output = match &launch.called {
+        Some(called) => {
+            let root = called
+                .parent
+                .as_ref()
+                .map(|it| Path::new(&it.root_directory));
+            // One that stands alone has a directory of its own below the work directory.
+            let root = root.or_else(|| directory.parent()?.parent());
+            inner_sandbox::make(root.unwrap_or(&directory), &directory, owner)
+        }
+        None => sandbox::make(&directory, owner),
+    };
+    let output = output
         .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
     for link in &launch.volumes {
         volumes::show(&directory, link)?;

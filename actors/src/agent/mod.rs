@@ -10,6 +10,7 @@ mod fetcher;
 mod files;
 mod garbage;
 mod http;
+mod inner_sandbox;
 mod journal;
 mod launcher;
 mod link;
@@ -230,6 +231,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     left.orphans
         .iter()
         .for_each(|leader| process_tree::kill_group(*leader));
+    let exits = exits(&restored, &left, &containerizer);
     let running = left.running.keys().cloned().collect();
     containerizer.destroy_others(&running).await;
     let directories = directories(&restored);
@@ -246,7 +248,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
     let snapshot = agent.published();
     let actor = agent.start();
-    take_up(&actor, left, &directories, config.recover);
+    take_up(&actor, left.running, exits, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
     attend(&config, &work_dir, leader, &actor);
     let server = http::serve(
@@ -390,6 +392,18 @@ fn say_what_is_left(restored: &Restored, left: &Found) {
     }
 }
 
+/// What has ended meanwhile, and how, where that was written down.
+fn exits(
+    restored: &Restored,
+    left: &Found,
+    containerizer: &Containerizers,
+) -> Vec<(ContainerId, Option<i32>)> {
+    let statuses = containerizer.statuses();
+    statuses.keep(&restored.called().cloned().collect());
+    let ended = left.ended.iter();
+    ended.map(|id| (id.clone(), statuses.read(id))).collect()
+}
+
 /// The sandboxes of containers that may have outlived an earlier run.
 fn directories(restored: &Restored) -> BTreeMap<ContainerId, String> {
     let known = restored.survivors().into_iter();
@@ -399,11 +413,12 @@ fn directories(restored: &Restored) -> BTreeMap<ContainerId, String> {
 /// Tells the agent which containers have outlived its earlier run, before anybody else can.
 fn take_up(
     actor: &Addr<AgentActor>,
-    left: Found,
+    running: BTreeMap<ContainerId, u32>,
+    ended: Vec<(ContainerId, Option<i32>)>,
     directories: &BTreeMap<ContainerId, String>,
     recover: Recover,
 ) {
-    for (container, pid) in left.running {
+    for (container, pid) in running {
         let directory = directories.get(&container).cloned().unwrap_or_default();
         actor.do_send(Survived {
             container,
@@ -411,8 +426,7 @@ fn take_up(
             pid,
         });
     }
-    for container in left.ended {
-        let status = None;
+    for (container, status) in ended {
         actor.do_send(Tell(Input::Exited { container, status }));
     }
     if recover == Recover::Cleanup {

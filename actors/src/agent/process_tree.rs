@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill as kill_one, killpg};
 use nix::unistd::{Pid, getpgid, getpgrp};
 use tokio::io::unix::AsyncFd;
 
@@ -27,6 +27,19 @@ pub(super) fn kill(leader: u32) {
 pub(super) fn kill_group(leader: u32) {
     if let Some(leader) = pid(leader) {
         signal(leader);
+    }
+}
+
+/// Sends a signal to a process alone.
+///
+/// # Errors
+/// When the system refuses; that it has ended is no error.
+pub(super) fn signal_one(raw: u32, signal: i32) -> Result<(), Errno> {
+    let Some(pid) = pid(raw) else { return Ok(()) };
+    let signal = Signal::try_from(signal)?;
+    match kill_one(pid, signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

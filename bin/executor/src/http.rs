@@ -228,13 +228,21 @@ pub const PATH: &str = "/api/v1/executor";
 /// Media type of all messages.
 pub const MEDIA_TYPE: &str = "application/x-protobuf";
 
+/// Path of the operator API on an agent.
+pub const AGENT_PATH: &str = "/api/v1";
+
 /// The bytes of a request to the executor API.
 pub fn request(host: &str, token: Option<&str>, body: &[u8]) -> Vec<u8> {
+    request_to(PATH, host, token, body)
+}
+
+/// The bytes of a request to one of the agent's APIs.
+pub fn request_to(path: &str, host: &str, token: Option<&str>, body: &[u8]) -> Vec<u8> {
     let authorization = token
         .map(|token| format!("Authorization: Bearer {token}\r\n"))
         .unwrap_or_default();
     let mut bytes = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: {host}\r\nAccept: {MEDIA_TYPE}\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {MEDIA_TYPE}\r\n\
          Content-Type: {MEDIA_TYPE}\r\nContent-Length: {}\r\n{authorization}\r\n",
         body.len()
     )

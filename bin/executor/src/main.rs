@@ -6,6 +6,7 @@ mod clock;
 mod command;
 mod config;
 mod connection;
+mod containers;
 mod http;
 mod ids;
 mod link;
@@ -25,12 +26,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tepui_protocol::v1::ContainerId;
 
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Config, USAGE};
+use crate::containers::{Containers, needs_container};
 use crate::link::Link;
-use crate::machine::{Action, Input, Machine};
+use crate::machine::{Action, Input, Machine, Start};
 use crate::process::{Processes, StartError};
 
 /// Longest sleep; only bounds the argument of poll(2).
@@ -65,6 +68,7 @@ fn run(switch_user: bool) -> Result<u8, String> {
     let mut actions = Vec::new();
     let machine = Machine::start(clock.now(), config.settings.clone(), seed, &mut actions);
     let link = Link::new(config.agent, config.host.clone(), config.token.clone());
+    let containers = Containers::new(config.agent, config.host.clone(), config.token.clone());
     let processes = Processes::default();
     let mut executor = Executor {
         config,
@@ -73,6 +77,7 @@ fn run(switch_user: bool) -> Result<u8, String> {
         link,
         processes,
         checks: Checks::default(),
+        containers,
         inputs: VecDeque::new(),
     };
     let code = executor.run(&signals, actions)?;
@@ -88,6 +93,7 @@ struct Executor {
     link: Link,
     processes: Processes,
     checks: Checks,
+    containers: Containers,
     inputs: VecDeque<Input>,
 }
 
@@ -99,6 +105,9 @@ impl Executor {
                 let mut actions = Vec::new();
                 self.machine.handle(self.clock.now(), input, &mut actions);
                 exit = self.perform(actions);
+                if self.machine.has_given_up() {
+                    self.inputs.extend(self.containers.abandon());
+                }
             }
             if let Some(code) = exit {
                 return Ok(code);
@@ -114,20 +123,11 @@ impl Executor {
                 Action::Subscribe(call) => self.inputs.extend(self.link.subscribe(&call)),
                 Action::Send(call) => self.inputs.extend(self.link.send(&call)),
                 Action::Start(start) => {
-                    let task = start.task.task_id.value.clone();
-                    self.inputs
-                        .push_back(match self.processes.start(&self.config, &start) {
-                            Ok(pid) => Input::Started { task, pid },
-                            Err(StartError::Refused(message)) => {
-                                Input::StartFailed { task, message }
-                            }
-                            Err(StartError::Execute(message)) => {
-                                Input::NotExecutable { task, message }
-                            }
-                        });
+                    let input = self.start(&start);
+                    self.inputs.extend(input);
                 }
-                Action::Terminate(pid) => self.processes.signal(pid, Signal::SIGTERM),
-                Action::Kill(pid) => self.processes.signal(pid, Signal::SIGKILL),
+                Action::Terminate(pid) => self.signal(pid, Signal::SIGTERM),
+                Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
                 Action::Check(check) => {
                     let (config, processes) = (&self.config, &mut self.processes);
                     self.inputs
@@ -139,6 +139,35 @@ impl Executor {
             }
         }
         None
+    }
+
+    /// Starts a task's process, or has the agent launch its container, of which is heard later.
+    fn start(&mut self, start: &Start) -> Option<Input> {
+        let task = start.task.task_id.value.clone();
+        if let Some(value) = start.container.clone()
+            && needs_container(&start.task)
+        {
+            if let Err(message) = Processes::prepare_container(&self.config, start) {
+                return Some(Input::StartFailed { task, message });
+            }
+            let parent = start.parent.clone();
+            let id = ContainerId { value, parent };
+            let now = self.clock.now().mono;
+            self.containers.launch(now, &start.task, id);
+            return None;
+        }
+        Some(match self.processes.start(&self.config, start) {
+            Ok(pid) => Input::Started { task, pid },
+            Err(StartError::Refused(message)) => Input::StartFailed { task, message },
+            Err(StartError::Execute(message)) => Input::NotExecutable { task, message },
+        })
+    }
+
+    fn signal(&mut self, pid: i32, signal: Signal) {
+        let now = self.clock.now().mono;
+        if !self.containers.signal(now, pid, signal) {
+            self.processes.signal(pid, signal);
+        }
     }
 
     /// Sleeps until something happens and turns it into inputs.
@@ -154,6 +183,8 @@ impl Executor {
         let probes = self.checks.probes();
         let first_probe = watched.len();
         watched.extend(probes.map(|(_, it)| PollFd::new(it.as_fd(), it.interest())));
+        let asked = self.containers.connections();
+        watched.extend(asked.map(|it| PollFd::new(it.as_fd(), it.interest())));
         match poll(&mut watched, self.timeout()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(format!("cannot wait for events: {error}")),
@@ -182,6 +213,7 @@ impl Executor {
                 .into_iter()
                 .filter_map(|run| self.checks.on_ready(run)),
         );
+        inputs.extend(self.containers.progress(self.clock.now().mono));
         if self
             .machine
             .next_deadline()
@@ -215,7 +247,11 @@ impl Executor {
 
     /// Time until the next deadline, rounded up so that it has passed when poll(2) returns.
     fn timeout(&self) -> PollTimeout {
-        let Some(deadline) = self.machine.next_deadline() else {
+        let deadlines = [
+            self.machine.next_deadline(),
+            self.containers.next_deadline(),
+        ];
+        let Some(deadline) = deadlines.into_iter().flatten().min() else {
             return PollTimeout::NONE;
         };
         let left = deadline

@@ -73,6 +73,18 @@ impl Processes {
         Ok(self.adopt(child)?)
     }
 
+    /// Makes the sandbox of a task whose container the agent is to launch, with its link and volumes.
+    ///
+    /// # Errors
+    /// Why it could not be made, for the message of TASK_FAILED.
+    pub fn prepare_container(config: &Config, start: &Start) -> Result<(), String> {
+        let sandbox = sandbox_of(config, start);
+        let id = &start.task.task_id.value;
+        make_directories(&config.sandbox, &sandbox, id)
+            .map_err(|error| format!("Failed to make the sandbox of task '{id}': {error}"))?;
+        show_volumes(&config.sandbox, &sandbox, &start.task)
+    }
+
     /// Starts a command that checks a task and tells its process id.
     ///
     /// Its output goes to the executor's `stderr`, as in Mesos.
@@ -244,6 +256,22 @@ fn make_sandbox(
     identity: Option<&Identity>,
     command: &mut Command,
 ) -> io::Result<()> {
+    make_directories(executor, sandbox, task)?;
+    let (stdout, stderr) = (sandbox.join("stdout"), sandbox.join("stderr"));
+    command
+        .stdin(Stdio::null())
+        .stdout(output(&stdout)?)
+        .stderr(output(&stderr)?);
+    if let Some(identity) = identity {
+        for path in [sandbox, &stdout, &stderr] {
+            chown(path, Some(identity.uid), Some(identity.gid))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the directory of a task of a group and the link by task id.
+fn make_directories(executor: &Path, sandbox: &Path, task: &str) -> io::Result<()> {
     if !is_file_name(task) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -264,18 +292,7 @@ fn make_sandbox(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    symlink(sandbox, link)?;
-    let (stdout, stderr) = (sandbox.join("stdout"), sandbox.join("stderr"));
-    command
-        .stdin(Stdio::null())
-        .stdout(output(&stdout)?)
-        .stderr(output(&stderr)?);
-    if let Some(identity) = identity {
-        for path in [sandbox, &stdout, &stderr] {
-            chown(path, Some(identity.uid), Some(identity.gid))?;
-        }
-    }
-    Ok(())
+    symlink(sandbox, link)
 }
 
 /// Shows a task's persistent volumes in its own sandbox: the agent has linked them in the

@@ -4,6 +4,7 @@
 mod backup;
 mod cluster;
 mod config;
+mod find;
 mod json;
 mod local;
 mod marathon;

@@ -46,6 +46,34 @@ pub(super) struct OutputArg {
     pub(super) output: Output,
 }
 
+/// What tables are made for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Form {
+    /// Whether there are more columns than the most important ones.
+    pub is_wide: bool,
+    /// Characters that a line may have; as many as it takes when nothing limits them.
+    pub columns: Option<usize>,
+}
+
+impl OutputArg {
+    /// What tables are made for.
+    pub(super) fn form(&self) -> Form {
+        Form {
+            is_wide: self.output == Output::Wide,
+            columns: self.columns(),
+        }
+    }
+
+    /// Characters that a line of a table may have; as many as it takes where no terminal limits
+    /// them, or they are asked for.
+    pub(super) fn columns(&self) -> Option<usize> {
+        match self.output {
+            Output::Wide => None,
+            Output::Table | Output::Json | Output::Yaml => Screen::of_stdout().columns,
+        }
+    }
+}
+
 /// What is known of the terminal that is printed to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Screen {

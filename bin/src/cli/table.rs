@@ -12,14 +12,33 @@ pub(super) const NOTHING: &str = "-";
 const GAP: usize = 2;
 
 /// Names of columns whose cells a user gives to other commands.
-const IDS: [&str; 5] = ["ID", "AGENT", "FRAMEWORK", "FOR", "TASK"];
+const IDS: [&str; 6] = ["ID", "AGENT", "FRAMEWORK", "FOR", "TASK", "APP"];
 
 /// What stands for what was left out of a cell.
 const LEFT_OUT: char = '\u{2026}';
 
-/// The fewest characters that columns are narrowed to, in these steps: first those of texts, then
-/// those of ids, so that a narrow terminal costs ids last.
-const STEPS: [(bool, usize); 4] = [(false, 8), (true, 20), (false, 3), (true, 8)];
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// What a user gives to other commands: its beginning and end are kept.
+    Id,
+    /// One of a few words, which is known by its colour where it is whole.
+    State,
+}
+
+/// The fewest characters that columns are narrowed to, in these steps: what is much too long comes
+/// first, and then a narrow terminal costs ids and states last. An agent's id has 39 characters.
+const STEPS: [(Kind, usize); 8] = [
+    (Kind::Text, 16),
+    (Kind::Id, 40),
+    (Kind::Text, 8),
+    (Kind::Id, 20),
+    (Kind::State, 8),
+    (Kind::Text, 3),
+    (Kind::State, 3),
+    (Kind::Id, 8),
+];
 
 /// The most characters of a command in a table.
 const MAX_TEXT_CHARS: usize = 40;
@@ -48,11 +67,13 @@ impl Table {
     }
 
     /// The table as text, each line indented by `indent` blanks.
+    #[cfg(test)]
     pub(super) fn text(&self, indent: usize) -> String {
         self.fitted(indent, None)
     }
 
-    /// The same, where a line may have only so many characters: the widest columns are narrowed.
+    /// The table as text, each line indented by `indent` blanks. Where a line may have only so many
+    /// characters, the widest columns are narrowed.
     /// Of ids the middle is left out, as they begin and end in what tells them apart; of other
     /// texts the end. No line is longer, however narrow the terminal is.
     pub(super) fn fitted(&self, indent: usize, columns: Option<usize>) -> String {
@@ -63,17 +84,17 @@ impl Table {
         };
         let mut widths: Vec<usize> = (0..count).map(width).collect();
         let names = self.rows.first().into_iter().flatten();
-        let are_ids: Vec<bool> = names.map(|name| IDS.contains(&name.as_str())).collect();
+        let kinds: Vec<Kind> = names.map(|name| kind(name)).collect();
         if let Some(columns) = columns {
-            narrow(&mut widths, &are_ids, columns.saturating_sub(indent));
+            narrow(&mut widths, &kinds, columns.saturating_sub(indent));
         }
         let mut text = String::new();
         for row in &self.rows {
             let mut line = " ".repeat(indent);
-            for ((cell, width), is_id) in row.iter().zip(&widths).zip(&are_ids) {
-                let cell = match is_id {
-                    true => without_middle(cell, *width),
-                    false => cut(cell, *width),
+            for ((cell, width), kind) in row.iter().zip(&widths).zip(&kinds) {
+                let cell = match kind {
+                    Kind::Id => without_middle(cell, *width),
+                    Kind::Text | Kind::State => cut(cell, *width),
                 };
                 let blanks = width - cell.chars().count() + GAP;
                 line.push_str(&cell);
@@ -87,14 +108,23 @@ impl Table {
     }
 }
 
+/// What a column of this name holds.
+fn kind(name: &str) -> Kind {
+    match name {
+        "STATE" => Kind::State,
+        name if IDS.contains(&name) => Kind::Id,
+        _ => Kind::Text,
+    }
+}
+
 /// Takes from the widest columns until all of them fit, or none can be narrower.
-fn narrow(widths: &mut [usize], are_ids: &[bool], columns: usize) {
+fn narrow(widths: &mut [usize], kinds: &[Kind], columns: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
     let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
-    for (of_ids, least) in STEPS {
+    for (of, least) in STEPS {
         while excess > 0 {
-            let columns = widths.iter_mut().zip(are_ids);
-            let columns = columns.filter(|(_, is_id)| **is_id == of_ids);
+            let columns = widths.iter_mut().zip(kinds);
+            let columns = columns.filter(|(_, kind)| **kind == of);
             match columns.map(|(width, _)| width).max() {
                 Some(widest) if *widest > least => *widest -= 1,
                 _ => break,
@@ -237,7 +267,25 @@ mod tests {
             let widest = text.lines().map(|line| line.chars().count()).max();
             assert!(widest <= Some(columns), "{text}");
         }
-        assert_eq!(table.fitted(0, Some(49)), table.text(0));
+        // What is much too long gives way to what is not, and a state stays whole.
+        let mut table = Table::new(&["TASK", "NAME", "STATE", "AGENT"]);
+        let row = [
+            "t".repeat(90),
+            "n".repeat(30),
+            "TASK_RUNNING".into(),
+            "a".repeat(39),
+        ];
+        table.row(row.to_vec());
+        let text = table.fitted(0, Some(120));
+        let cells: Vec<_> = text
+            .lines()
+            .nth(1)
+            .into_iter()
+            .flat_map(str::split_whitespace)
+            .collect();
+        let widths: Vec<_> = cells.iter().map(|cell| cell.chars().count()).collect();
+        assert_eq!(widths, [47, 16, 12, 39]);
+        assert!(table.fitted(0, Some(80)).contains("TASK_RUNNING"));
         assert_eq!(cut("äöüß", 4), "äöüß");
         assert_eq!(ends_of("0123…-S1"), Some(("0123", "-S1")));
     }

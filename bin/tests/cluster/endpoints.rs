@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::cluster::{Cluster, until};
-use crate::support::framework::{Framework, scalar, task};
+use crate::support::framework::{Framework, info, scalar, task};
 use crate::support::http;
 
 fn get(master: SocketAddr, path: &str) -> Value {
@@ -181,6 +181,49 @@ fn what_operators_set_is_shown_and_stored() {
     let expected = "Failed to parse remove quota request for path '/master/quota': expected 3 \
                     tokens, found 2 tokens";
     assert_eq!((status, text.as_str()), (400, expected));
+}
+
+#[test]
+fn constraints_of_offers_show_which_agents_they_exclude() {
+    let cluster = Cluster::start(2);
+    let master = cluster.master.address;
+    let debug = |path: &str| get(master, path)["frameworks"].clone();
+    let path = "/allocator/offer_constraints_debug";
+    assert_eq!(debug(path), json!({}));
+    let framework = Framework::simple(master, "picky", &["MULTI_ROLE"]);
+    let mut changed = info("picky", &["MULTI_ROLE"]);
+    changed["id"] = json!({"value": framework.id});
+    changed["roles"] = json!(["eng/web", "ops"]);
+    let is_on = |rack: &str| {
+        json!({"groups": [{"attribute_constraints": [{"selector": {"attribute_name": "rack"},
+            "predicate": {"text_matches": {"regex": rack}}}]}]})
+    };
+    let update = |constraints: Value, suppressed: Value| {
+        let update = json!({"framework_info": changed, "suppressed_roles": suppressed,
+            "offer_constraints": {"role_constraints": constraints}});
+        framework.call(json!({"type": "UPDATE_FRAMEWORK", "update_framework": update}))
+    };
+    let answer = update(
+        json!({"eng/web": is_on("r1"), "ops": is_on("r[12]")}),
+        json!(["ops"]),
+    );
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let slaves = get(master, "/slaves")["slaves"].clone();
+    let mut slaves = slaves.as_array().expect("agents").iter();
+    let second = slaves.find(|agent| agent["attributes"]["rack"] == "r2");
+    let second = second.expect("the second agent")["id"].clone();
+    let shown = json!({framework.id.clone(): {"suppressed_roles": ["ops"],
+        "excluded_by_attribute_constraints": {"eng/web": [second], "ops": []}}});
+    assert_eq!(debug(path), shown);
+    // A pattern that is none is refused, and what was set before goes on to count.
+    let answer = update(json!({"eng/web": is_on("(")}), json!([]));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(debug(path), shown);
+    let answer = update(json!({}), json!([]));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let open = json!({framework.id.clone(): {"suppressed_roles": [],
+        "excluded_by_attribute_constraints": {"eng/web": [], "ops": []}}});
+    assert_eq!(debug(path), open);
 }
 
 #[test]

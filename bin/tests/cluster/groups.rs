@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::cluster::Cluster;
 use crate::support::framework::{Encoding, Framework, info, scalar, task};
 
-fn launch_group(framework: &Framework, offer: &Value, tasks: &[Value]) {
+pub(super) fn launch_group(framework: &Framework, offer: &Value, tasks: &[Value]) {
     let executor = json!({
         "type": "DEFAULT", "executor_id": {"value": "group"},
         "framework_id": {"value": framework.id},

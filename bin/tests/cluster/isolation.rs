@@ -14,12 +14,12 @@ use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
 
 /// Everything that can be isolated without asking for more.
-const ALL: &str = "cgroups/cpu,cgroups/mem,cgroups/pids,filesystem/linux,namespaces/pid,\
+pub(super) const ALL: &str = "cgroups/cpu,cgroups/mem,cgroups/pids,filesystem/linux,namespaces/pid,\
                    namespaces/ipc,posix/rlimits,linux/capabilities,linux/nnp,disk/du";
 
 /// A cluster whose agent isolates, and a framework. Its cgroups are gone with it.
 pub(super) struct Isolated {
-    cluster: Option<Cluster>,
+    pub(super) cluster: Option<Cluster>,
     pub(super) framework: Framework,
     pub(super) cgroups: Cgroups,
     flags: Vec<String>,
@@ -51,7 +51,7 @@ impl Isolated {
     }
 
     /// The answer of the agent at a path.
-    fn agent(&mut self, path: &str) -> Value {
+    pub(super) fn agent(&mut self, path: &str) -> Value {
         let address = self.cluster().agents[0].address;
         http::request(address, "GET", path, &[], &[]).json()
     }
@@ -116,7 +116,7 @@ impl Drop for Isolated {
     }
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub(super) fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -30,6 +30,7 @@ mod logs;
 mod marathon;
 mod marathon_crashes;
 mod metrics;
+mod nested;
 mod operations;
 mod operator_api;
 mod operators;

@@ -169,8 +169,10 @@ impl SimulatedAgent {
                 result: Ok(Vec::new()),
             }),
             // A simulated agent does not start again, so nothing need be recorded; its containers use
-            // nothing that could be limited, and no disk.
+            // nothing that could be limited, and no disk, and nobody calls it about any.
             Effect::Record(_)
+            | Effect::Signal(..)
+            | Effect::RemoveContainer(..)
             | Effect::Remove(_)
             | Effect::UpdateContainer(..)
             | Effect::CloseConnection(_)

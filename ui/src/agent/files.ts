@@ -1,6 +1,6 @@
 // The files an agent shows: where they are, and how they are listed and read.
 // Shows nothing, and follows no file.
-import { address, ask } from '../lib/api';
+import { ApiError, address, ask, refusal } from '../lib/api';
 
 /** A run of an executor; its sandbox is what is shown of it. */
 export interface Run {
@@ -91,6 +91,56 @@ export function reader(path: string): ReadPart {
     const body = { type: 'READ_FILE', read_file: { path, offset, length } };
     const answer = await ask<{ read_file: { size: number; data?: string } }>('api/v1', { method: 'POST', body, ...(signal && { signal }) });
     return { size: answer.read_file.size, data: unbase64(answer.read_file.data ?? '') };
+  };
+}
+
+/** Reads the bytes of [from, to) in pieces of any length, in order; fewer where the file ends before. */
+export type ReadRange = (from: number, to: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+
+/** Reads ranges part by part. */
+export function byParts(read: ReadPart): ReadRange {
+  return async function* (from, to, signal) {
+    for (let at = from; at < to; at += CHUNK_BYTES) {
+      const length = Math.min(CHUNK_BYTES, to - at);
+      const { data } = await read(at, length, signal);
+      yield data;
+      if (data.length < length) return;
+    }
+  };
+}
+
+/**
+ * Reads ranges of a file as one download each, which is much faster than part by part: a search looks at all of it. Of a
+ * server that knows no ranges, and gives the whole, what was not asked for is passed over.
+ */
+export function ranges(path: string): ReadRange {
+  return async function* (from, to, signal) {
+    const leave = new AbortController();
+    const stop = (): void => leave.abort();
+    signal.addEventListener('abort', stop);
+    try {
+      let answer: Response;
+      try {
+        answer = await fetch(downloadUrl(path), { headers: { Range: `bytes=${from}-${to - 1}` }, signal: leave.signal });
+      } catch (error) {
+        if (signal.aborted) throw error;
+        throw new ApiError(0, 'the server does not answer; see whether it runs and can be reached from here');
+      }
+      // The file has become shorter.
+      if (answer.status === 416) return;
+      if (!answer.ok) throw refusal(answer.status, await answer.text());
+      const reader = answer.body?.getReader();
+      let at = answer.status === 206 ? from : 0;
+      for (let next = await reader?.read(); next && !next.done && at < to; next = await reader?.read()) {
+        const piece = next.value.subarray(Math.max(0, from - at), to - at);
+        at += next.value.length;
+        if (piece.length > 0) yield piece;
+      }
+    } finally {
+      signal.removeEventListener('abort', stop);
+      // Whoever has found what was looked for reads no further.
+      leave.abort();
+    }
   };
 }
 

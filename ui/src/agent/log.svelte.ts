@@ -1,7 +1,7 @@
 // A log file while it is looked at: which part is held, what comes at its end, what is searched.
 // Draws nothing. A file has no stream, so it alone is asked again and again, and only while the page is seen.
 import { ApiError, words } from '../lib/api';
-import { CHUNK_BYTES, isBinary, type Part, type ReadPart } from './files';
+import { CHUNK_BYTES, byParts, isBinary, type Part, type ReadPart, type ReadRange } from './files';
 import { Held, textOf, type Row } from './rows';
 import { plain } from './ansi';
 import { needleOf, search, type Match } from './search';
@@ -61,6 +61,8 @@ export class LogView {
   constructor(
     private readonly read: ReadPart,
     private readonly isHidden: () => boolean = () => document.hidden,
+    /** What searches read by. */
+    private readonly ranges: ReadRange = byParts(read),
   ) {}
 
   /** Opens the file, and follows it until the function that is given back is called. */
@@ -153,7 +155,7 @@ export class LogView {
     const size = this.size;
     const question = { needle: needleOf(text, isCaseSensitive), from: Math.min(begin, size), size, isBackwards, signal, progress };
     try {
-      const found = await search(this.read, question);
+      const found = await search(this.ranges, question);
       if (signal.aborted) return;
       if (!found) {
         this.match = undefined;

@@ -1,6 +1,7 @@
 // Finds a text in a file of any size, part by part, in either direction.
 // Holds no file; it is given how to read one.
-import { CHUNK_BYTES, type ReadPart } from './files';
+import { joined } from '../lib/recordio';
+import type { ReadRange } from './files';
 
 /** Where a text was found. */
 export interface Match {
@@ -37,8 +38,12 @@ export interface Found {
 /** Colours within a match may take so many bytes more. */
 const COLOURS_BYTES = 512;
 
-/** Parts that are asked for before they are needed. */
-const READ_AHEAD = 4;
+/** Looking backwards, so much is read at once, in bytes; looking forwards, so much is looked at at once at least. */
+export const BACK_BYTES = 4 * 1024 * 1024;
+export const LOOK_BYTES = 256 * 1024;
+
+/** Work that is done at one go, in milliseconds; between two goes the page answers its user. */
+const GO_MS = 25;
 
 /** Colours may change within a word. */
 const BETWEEN = '(?:\\x1b\\[[0-9;:]*m)*';
@@ -78,7 +83,7 @@ export function find(bytes: Uint8Array, at: number, needle: Needle, low: number,
 }
 
 /** Looks from a place to the end or the start, and then from the other side up to that place. */
-export async function search(read: ReadPart, question: Question): Promise<Found | undefined> {
+export async function search(read: ReadRange, question: Question): Promise<Found | undefined> {
   const { from, size, isBackwards, needle } = question;
   const sides: [number, number][] = isBackwards ? [[0, from], [from, size]] : [[from, size], [0, from]];
   let done = 0;
@@ -93,7 +98,7 @@ export async function search(read: ReadPart, question: Question): Promise<Found 
   return undefined;
 
   /** Matches that begin in [low, high); they may reach beyond. */
-  async function scan(read: ReadPart, { signal }: Question, low: number, high: number, looked: (bytes: number) => void): Promise<Match | undefined> {
+  async function scan(read: ReadRange, { signal }: Question, low: number, high: number, looked: (bytes: number) => void): Promise<Match | undefined> {
     const overlap = needle.longest + COLOURS_BYTES;
     let kept: Uint8Array = new Uint8Array();
     for await (const { at, bytes } of parts(read, low, Math.min(size, high + overlap), isBackwards, signal)) {
@@ -107,26 +112,45 @@ export async function search(read: ReadPart, question: Question): Promise<Found 
   }
 }
 
-/** The parts of [low, high) in order; some are being read while one is looked at. */
-async function* parts(read: ReadPart, low: number, high: number, isBackwards: boolean, signal: AbortSignal): AsyncGenerator<{ at: number; bytes: Uint8Array }> {
-  const many = Math.max(0, Math.ceil((high - low) / CHUNK_BYTES));
-  const begin = (place: number) => {
-    const at = isBackwards ? Math.max(low, high - (place + 1) * CHUNK_BYTES) : low + place * CHUNK_BYTES;
-    const end = isBackwards ? high - place * CHUNK_BYTES : Math.min(high, at + CHUNK_BYTES);
-    const reading = read(at, end - at, signal).then(({ data }) => ({ at, bytes: data, isWhole: data.length === end - at }));
-    // Whoever stops early leaves some unread, whose failure is nobody's business.
-    reading.catch(() => {});
-    return reading;
-  };
-  const ahead: ReturnType<typeof begin>[] = [];
-  for (let place = 0; place < many; place += 1) {
-    while (ahead.length < READ_AHEAD && place + ahead.length < many) ahead.push(begin(place + ahead.length));
+/** The parts of [low, high) in order, or the other way round. */
+async function* parts(read: ReadRange, low: number, high: number, isBackwards: boolean, signal: AbortSignal): AsyncGenerator<{ at: number; bytes: Uint8Array }> {
+  let began = performance.now();
+  const breathe = async (): Promise<void> => {
     signal.throwIfAborted();
-    const { isWhole, ...part } = await ahead.shift()!;
-    yield part;
-    // The file has become shorter.
-    if (!isWhole && !isBackwards) return;
+    if (performance.now() - began < GO_MS) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    signal.throwIfAborted();
+    began = performance.now();
+  };
+  if (!isBackwards) {
+    for await (const part of gathered(read, low, high, LOOK_BYTES, signal)) {
+      await breathe();
+      yield part;
+    }
+    return;
   }
+  for (let end = high; end > low; end -= BACK_BYTES) {
+    const begin = Math.max(low, end - BACK_BYTES);
+    for await (const part of gathered(read, begin, end, end - begin, signal)) {
+      await breathe();
+      yield part;
+    }
+  }
+}
+
+/** What is read of [low, high), in parts of so many bytes at least; the last may be shorter. */
+async function* gathered(read: ReadRange, low: number, high: number, least: number, signal: AbortSignal): AsyncGenerator<{ at: number; bytes: Uint8Array }> {
+  let [at, size] = [low, 0];
+  let pieces: Uint8Array[] = [];
+  for await (const piece of read(low, high, signal)) {
+    pieces.push(piece);
+    size += piece.length;
+    if (size < least) continue;
+    yield { at, bytes: joined(pieces) };
+    at += size;
+    [pieces, size] = [[], 0];
+  }
+  if (size > 0) yield { at, bytes: joined(pieces) };
 }
 
 function join(a: Uint8Array, b: Uint8Array): Uint8Array {

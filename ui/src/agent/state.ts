@@ -20,6 +20,8 @@ export interface ExecutorOfState {
   name: string;
   container: string;
   type?: string;
+  /** What it and its tasks have. */
+  resources?: Amounts;
   tasks: TaskOfState[];
   queued_tasks: TaskOfState[];
   completed_tasks: TaskOfState[];
@@ -86,6 +88,41 @@ export function taskRows(state: AgentState): TaskRow[] {
     for (const executor of framework.completed_executors) rows.push(...ofExecutor(framework, executor, false));
   }
   return rows.sort((a, b) => Number(b.isLive) - Number(a.isLive) || b.since - a.since || (a.key < b.key ? -1 : 1));
+}
+
+/** An executor: a framework's own, or that of a command. */
+export interface ExecutorRow {
+  key: string;
+  id: string;
+  framework: string;
+  frameworkName: string;
+  container: string;
+  /** What it is, in words. */
+  kind: string;
+  isLive: boolean;
+  /** Tasks that have not ended. */
+  alive: number;
+  resources: Amounts;
+}
+
+/** All executors, the live ones first, and of these those that idle last. */
+export function executorRows(state: AgentState): ExecutorRow[] {
+  const rows: ExecutorRow[] = [];
+  const add = (framework: FrameworkOfState, executor: ExecutorOfState, isLive: boolean): void => {
+    const { id, container, type, tasks, queued_tasks, completed_tasks } = executor;
+    const own = [...tasks, ...queued_tasks, ...completed_tasks];
+    const kind = type ? type.toLowerCase() : own.some((task) => task.id === id) ? 'of a command' : '';
+    rows.push({
+      key: `${framework.id}/${id}/${container}`, id, framework: framework.id, frameworkName: framework.name, container, kind, isLive,
+      alive: tasks.length + queued_tasks.length, resources: executor.resources ?? {},
+    });
+  };
+  for (const framework of [...state.frameworks, ...state.completed_frameworks]) {
+    for (const executor of framework.executors) add(framework, executor, true);
+    for (const executor of framework.completed_executors) add(framework, executor, false);
+  }
+  const rank = (row: ExecutorRow): number => (row.isLive ? (row.alive > 0 ? 0 : 1) : 2);
+  return rows.sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
 }
 
 function ofExecutor(framework: FrameworkOfState, executor: ExecutorOfState, isLive: boolean): TaskRow[] {

@@ -9,13 +9,24 @@ export interface AgentOfState {
   pid: string;
 }
 
-/** Its address for browsers; none when its pid is of another form. */
-export function agentUrl(agent: AgentOfState): string | undefined {
+/**
+ * Its address for browsers; none when its pid is of another form.
+ *
+ * As on Mesos's pages it is the hostname that the agent goes by, as its address may be one that only masters reach, with
+ * the port of its pid, and the scheme of the page: whoever serves masters over TLS does so with agents. An agent that
+ * listens on a loopback address is at no other.
+ */
+export function agentUrl(agent: Pick<AgentOfState, 'hostname' | 'pid'>, scheme = location.protocol): string | undefined {
   const found = /@(.+):(\d+)$/.exec(agent.pid);
   if (!found) return undefined;
-  const host = found[1]?.includes(':') && !found[1].startsWith('[') ? `[${found[1]}]` : found[1];
-  return `http://${host}:${found[2]}`;
+  const ip = (found[1] ?? '').replace(/^\[|\]$/g, '');
+  const host = agent.hostname === '' || isLoopback(ip) ? ip : agent.hostname;
+  // What is no scheme of pages is that of a file, or of a test.
+  const safe = scheme === 'https:' ? 'https:' : 'http:';
+  return `${safe}//${host.includes(':') ? `[${host}]` : encodeURIComponent(host)}:${found[2]}`;
 }
+
+const isLoopback = (ip: string): boolean => ip === '::1' || ip === 'localhost' || /^127(\.\d+){3}$/.test(ip);
 
 /** What is looked for in a sandbox: a file that is shown as a log, or else a directory. */
 export interface Sought {

@@ -1,8 +1,7 @@
 // One agent as /slaves tells of it, what may be done with it, and its tasks by framework and executor.
 // Keeps nothing.
 import { call } from './live.svelte';
-import type { Resource, TaskRow } from './wire';
-import { amountText } from './wire';
+import { amountText, type ExecutorRow, type Resource, type TaskRow } from './wire';
 import { amount } from './words';
 
 /** An agent as /slaves lists it. */
@@ -78,31 +77,60 @@ function notes(resource: Resource): string[] {
   ];
 }
 
-/** A line of what runs on an agent: a framework, an executor of it with more than its own task, or a task. */
+/** A line of what runs on an agent: a framework, an executor of it that is more than its own task, or a task. */
 export type Line =
   | { kind: 'framework'; key: string; id: string; tasks: number }
-  | { kind: 'executor'; key: string; id: string; tasks: number }
+  | { kind: 'executor'; key: string; id: string; framework: string; tasks: number; alive: number; container: string; known: ExecutorRow | undefined }
   | { kind: 'task'; key: string; task: TaskRow; isInside: boolean };
 
-/** Tasks below their executors below their frameworks; the latest first. A command task is its executor. */
-export function linesOf(tasks: Iterable<TaskRow>, isWithEnded: boolean, nameOf: (framework: string) => string): Line[] {
-  const frameworks = new Map<string, Map<string, TaskRow[]>>();
+/** An executor with its tasks, as far as they are shown. */
+interface Group {
+  tasks: TaskRow[];
+  /** That of its latest task; empty when none has told it. */
+  container: string;
+  containerSince: number;
+  known: ExecutorRow | undefined;
+}
+
+/**
+ * Tasks below their executors below their frameworks; the latest first. A command task is its executor. Executors that
+ * are there without a task are shown, too, as they hold resources.
+ */
+export function linesOf(tasks: Iterable<TaskRow>, isWithEnded: boolean, nameOf: (framework: string) => string, known: Iterable<ExecutorRow> = []): Line[] {
+  const frameworks = new Map<string, Map<string, Group>>();
+  const groupOf = (framework: string, executor: string): Group => {
+    let executors = frameworks.get(framework);
+    if (!executors) frameworks.set(framework, (executors = new Map()));
+    let group = executors.get(executor);
+    if (!group) executors.set(executor, (group = { tasks: [], container: '', containerSince: -1, known: undefined }));
+    return group;
+  };
+  for (const executor of known) groupOf(executor.framework, executor.id).known = executor;
   for (const task of tasks) {
-    if (task.isEnded && !isWithEnded) continue;
-    let executors = frameworks.get(task.framework);
-    if (!executors) frameworks.set(task.framework, (executors = new Map()));
-    executors.set(task.executor, [...(executors.get(task.executor) ?? []), task]);
+    const isShown = isWithEnded || !task.isEnded;
+    if (!isShown && !frameworks.get(task.framework)?.has(task.executor)) continue;
+    const group = groupOf(task.framework, task.executor);
+    if (task.container !== '' && task.since >= group.containerSince) {
+      group.container = task.container;
+      group.containerSince = task.since;
+    }
+    if (isShown) group.tasks.push(task);
   }
   const lines: Line[] = [];
   const byName = [...frameworks].sort(([a], [b]) => (nameOf(a) < nameOf(b) || (nameOf(a) === nameOf(b) && a < b) ? -1 : 1));
   for (const [id, executors] of byName) {
-    const groups = [...executors].map(([executor, of]) => [executor, of.sort(latestFirst)] as const);
-    groups.sort(([, a], [, b]) => latestFirst(a[0], b[0]));
-    lines.push({ kind: 'framework', key: id, id, tasks: groups.reduce((sum, [, of]) => sum + of.length, 0) });
-    for (const [executor, of] of groups) {
-      const isOwn = of.length === 1 && of[0]?.id === executor;
-      if (!isOwn) lines.push({ kind: 'executor', key: `${id}/${executor}/`, id: executor, tasks: of.length });
-      lines.push(...of.map((task): Line => ({ kind: 'task', key: task.key, task, isInside: !isOwn })));
+    const groups = [...executors].map(([executor, group]) => {
+      group.tasks.sort(latestFirst);
+      return [executor, group] as const;
+    });
+    // What is idle comes last, by its id.
+    groups.sort(([a, { tasks: [one] }], [b, { tasks: [other] }]) => Number(!one) - Number(!other) || latestFirst(one, other) || (a < b ? -1 : 1));
+    lines.push({ kind: 'framework', key: id, id, tasks: groups.reduce((sum, [, { tasks }]) => sum + tasks.length, 0) });
+    for (const [executor, { tasks, container, known }] of groups) {
+      const isOwn = tasks.length === 1 && tasks[0]?.id === executor && !known;
+      // No task has this key: what is behind its framework's id has a slash at its end.
+      if (!isOwn) lines.push({ kind: 'executor', key: `${id}/${executor}/`, id: executor, framework: id, tasks: tasks.length, alive: tasks.filter((task) => !task.isEnded).length, container, known });
+      lines.push(...tasks.map((task): Line => ({ kind: 'task', key: task.key, task, isInside: !isOwn })));
     }
   }
   return lines;

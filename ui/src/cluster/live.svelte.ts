@@ -5,10 +5,16 @@ import { Read } from '../lib/read.svelte';
 import { ClusterState, type Changes } from './state';
 import { follow, type Health } from './stream';
 import { Sorted, type Compare } from './sorted';
-import type { Agent, AgentInfo, Framework } from './wire';
+import type { Agent, AgentInfo, Executor, Framework } from './wire';
 
 /** What has changed is shown this often at most, in milliseconds. */
 const PUBLISH_MS = 300;
+
+/** A stream waits for what a page shows first for so long at most, in milliseconds. */
+const FIRST_MS = 2000;
+
+/** The first tasks of a long state are shown when so many have come, and again when there are so many times as many: to sort all of them takes time. */
+const [FIRST_PART, PART_GROWTH] = [500, 5];
 
 /** The stream outlives the last page that needs it by this, in milliseconds: the next page may need it again. */
 const LINGER_MS = 30_000;
@@ -27,6 +33,11 @@ class LiveCluster {
   error = $state.raw<string | undefined>(undefined);
   /** Whether the state was told once; it may be an old one while the stream is broken. */
   isLoaded = $state(false);
+  /** Whether a part of the first state is shown while the rest of it comes: the first so many tasks. */
+  isPartial = $state(false);
+  /** Whether agents, or frameworks, are known, be it without their tasks: they are read while the state is told. */
+  hasAgents = $state(false);
+  hasFrameworks = $state(false);
   /** Tasks that have come of a state that is being told. */
   coming = $state(0);
   /** One more with each change that is to be shown: whoever reads the maps reads this. */
@@ -36,6 +47,7 @@ class LiveCluster {
     const take = this.state.beginRead();
     const { get_agents } = await call<{ get_agents: { agents?: Agent[]; recovered_agents?: AgentInfo[] } }>('GET_AGENTS', {}, signal);
     take(get_agents);
+    this.hasAgents = true;
     this.#show();
     return true;
   });
@@ -43,6 +55,14 @@ class LiveCluster {
   readonly frameworks = new Read<true>(async (signal) => {
     const { get_frameworks } = await call<{ get_frameworks: { frameworks?: Framework[] } }>('GET_FRAMEWORKS', {}, signal);
     this.state.readFrameworks(get_frameworks);
+    this.hasFrameworks = true;
+    this.#show();
+    return true;
+  });
+  /** Executors as they are now: no event tells of them. */
+  readonly executors = new Read<true>(async (signal) => {
+    const { get_executors } = await call<{ get_executors: { executors?: Executor[] } }>('GET_EXECUTORS', {}, signal);
+    this.state.readExecutors(get_executors);
     this.#show();
     return true;
   });
@@ -58,12 +78,21 @@ class LiveCluster {
     return this.#state;
   }
 
-  /** Listens to the stream until the function that is given back is called. */
-  use(): () => void {
+  /**
+   * Listens to the stream until the function that is given back is called. A page that shows what `first` reads is not
+   * to wait for a state that may be large: the stream is opened once that has come, or has taken too long.
+   */
+  use(first?: Pick<Read<true>, 'settled'>): () => void {
     this.#users += 1;
     clearTimeout(this.#lingering);
-    this.#stop ??= this.#listen();
+    let isLeft = false;
+    const open = (): void => {
+      if (!isLeft) this.#stop ??= this.#listen();
+    };
+    if (first && !this.#stop) void Promise.race([first.settled(), new Promise((resolve) => setTimeout(resolve, FIRST_MS))]).then(open);
+    else open();
     return () => {
+      isLeft = true;
       this.#users -= 1;
       if (this.#users > 0) return;
       this.#lingering = setTimeout(() => this.close(), LINGER_MS);
@@ -76,7 +105,7 @@ class LiveCluster {
     this.#stop?.();
     this.#stop = undefined;
     this.#state = new ClusterState();
-    this.isLoaded = false;
+    this.isLoaded = this.isPartial = this.hasAgents = this.hasFrameworks = false;
     this.health = 'off';
   }
 
@@ -89,21 +118,30 @@ class LiveCluster {
   #listen(): () => void {
     let told = new ClusterState();
     let isTold = false;
+    let partial = FIRST_PART;
     const stop = follow({
       begin: () => {
         told = new ClusterState();
         isTold = false;
+        partial = FIRST_PART;
         this.coming = 0;
       },
       element: (list, element) => {
         told.element(list, element);
         if (told.tasks.size % 1000 === 0) this.coming = told.tasks.size;
+        // What a page shows already, it goes on to show.
+        if (told.tasks.size < partial || this.isLoaded || this.hasAgents || this.hasFrameworks) return;
+        partial *= PART_GROWTH;
+        this.#state = told;
+        this.isPartial = true;
+        this.#publish(undefined);
       },
       ready: () => {
         told.take();
         isTold = true;
         this.#state = told;
-        this.isLoaded = true;
+        this.isLoaded = this.hasAgents = this.hasFrameworks = true;
+        this.isPartial = false;
         this.#publish(undefined);
       },
       event: (event) => {
@@ -113,6 +151,7 @@ class LiveCluster {
       },
       health: (health, error) => {
         this.health = health;
+        if (health === 'broken') this.isPartial = false;
         if (health !== 'connecting') this.error = error;
       },
     });

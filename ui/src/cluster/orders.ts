@@ -7,11 +7,12 @@ import { byText } from './words';
 const plain = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const share = (row: AgentRow, name: keyof Amounts): number => (row.total[name] > 0 ? row.allocated[name] / row.total[name] : 0);
 
-export type TaskOrder = 'id' | 'state' | 'agent' | 'cpus' | 'mem' | 'since';
+export type TaskOrder = 'id' | 'state' | 'framework' | 'agent' | 'cpus' | 'mem' | 'since';
 
 export const TASK_ORDERS: Record<TaskOrder, Compare<TaskRow>> = {
   id: (a, b) => plain(a.key, b.key),
   state: (a, b) => plain(a.state, b.state) || plain(a.key, b.key),
+  framework: (a, b) => plain(a.framework, b.framework) || plain(a.key, b.key),
   agent: (a, b) => plain(a.agent, b.agent) || plain(a.key, b.key),
   cpus: (a, b) => a.cpus - b.cpus || plain(a.key, b.key),
   mem: (a, b) => a.mem - b.mem || plain(a.key, b.key),

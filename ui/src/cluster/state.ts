@@ -1,9 +1,9 @@
 // The state of the cluster as rows in plain maps, changed by what the stream of events tells.
 // Reads nothing, and shows nothing: whoever does asks for what has changed.
 import {
-  NOTHING, agentRow, frameworkRow, infoRow, plus, taskKey, taskRow, updated,
-  type Agent, type AgentInfo, type AgentRow, type Amounts, type Framework, type FrameworkInfo, type FrameworkRow, type OperatorEvent,
-  type Task, type TaskRow,
+  NOTHING, agentRow, executorRow, frameworkRow, infoRow, plus, taskKey, taskRow, updated,
+  type Agent, type AgentInfo, type AgentRow, type Amounts, type Executor, type ExecutorRow, type Framework, type FrameworkInfo,
+  type FrameworkRow, type OperatorEvent, type Task, type TaskRow,
 } from './wire';
 
 /** So many ended tasks of a framework are kept, as many as the master keeps by default. */
@@ -36,6 +36,8 @@ export class ClusterState {
   readonly tasks = new Map<string, TaskRow>();
   readonly agents = new Map<string, AgentRow>();
   readonly frameworks = new Map<string, FrameworkRow>();
+  /** Executors of each agent by their keys; no event tells of them, so they are as they were read last. */
+  readonly #executors = new Map<string, Map<string, ExecutorRow>>();
   readonly #byFramework = new Map<string, Group>();
   readonly #byAgent = new Map<string, Group>();
   /** The ended tasks of each framework, the oldest first. */
@@ -63,6 +65,20 @@ export class ClusterState {
     return this.#byAgent.get(id) ?? NO_GROUP;
   }
 
+  /** How many tasks of the whole cluster are in which state. */
+  taskStates(): Map<string, number> {
+    const sums = new Map<string, number>();
+    for (const { states } of this.#byFramework.values()) {
+      for (const [state, some] of states) sums.set(state, (sums.get(state) ?? 0) + some);
+    }
+    return sums;
+  }
+
+  /** The executors on an agent, those without tasks among them. */
+  executorsOf(agent: string): Iterable<ExecutorRow> {
+    return this.#executors.get(agent)?.values() ?? [];
+  }
+
   /** Takes something of the state that a stream begins with. */
   element(list: string, element: unknown): void {
     switch (list) {
@@ -74,6 +90,9 @@ export class ClusterState {
       case 'frameworks':
       case 'completed_frameworks':
         this.#setFramework(element as Framework, list === 'completed_frameworks', true);
+        break;
+      case 'executors':
+        this.#setExecutor(executorRow(element as Executor));
         break;
       case 'agents':
         this.#setAgent(agentRow(element as Agent));
@@ -125,6 +144,17 @@ export class ClusterState {
       // No event tells of agents that became unreachable or are gone.
       for (const id of this.agents.keys()) if (!rows.has(id) && !told.has(id)) this.#removeAgent(id);
     };
+  }
+
+  /** Takes executors that were read: all that there are. */
+  readExecutors(read: { executors?: Executor[] }): void {
+    const was = new Map(this.#executors);
+    this.#executors.clear();
+    for (const executor of read.executors ?? []) this.#setExecutor(executorRow(executor));
+    const keys = (of: Map<string, ExecutorRow> | undefined): string => [...(of?.keys() ?? [])].sort().join();
+    for (const id of new Set([...was.keys(), ...this.#executors.keys()])) {
+      if (keys(was.get(id)) !== keys(this.#executors.get(id))) this.#changes.agents.add(id);
+    }
   }
 
   /** Takes frameworks that were read. */
@@ -207,7 +237,14 @@ export class ClusterState {
     this.#changes.agents.add(row.id);
   }
 
+  #setExecutor(row: ExecutorRow): void {
+    let own = this.#executors.get(row.agent);
+    if (!own) this.#executors.set(row.agent, (own = new Map()));
+    own.set(row.key, row);
+  }
+
   #removeAgent(id: string): void {
+    this.#executors.delete(id);
     if (this.agents.delete(id)) this.#changes.agents.add(id);
   }
 
@@ -224,6 +261,9 @@ export class ClusterState {
     const id = info.id?.value ?? '';
     const row = this.frameworks.get(id);
     if (!row) return;
+    for (const [agent, own] of this.#executors) {
+      for (const [key, executor] of own) if (executor.framework === id && own.delete(key)) this.#changes.agents.add(agent);
+    }
     const nothing = { allocated: NOTHING, offered: NOTHING, offers: [], inverse: [] };
     this.frameworks.set(id, { ...row, ...nothing, state: 'Completed', unregistered: Date.now() / 1000 });
     this.#changes.frameworks.add(id);

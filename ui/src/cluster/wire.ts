@@ -33,6 +33,12 @@ export interface Status {
   healthy?: boolean;
   agent_id?: Id;
   executor_id?: Id;
+  container_status?: { container_id?: ContainerId };
+}
+
+/** The id of a container, and of the one that it is in. */
+interface ContainerId extends Id {
+  parent?: ContainerId;
 }
 
 export interface Task {
@@ -44,6 +50,20 @@ export interface Task {
   state: string;
   resources?: Resource[];
   statuses?: Status[];
+}
+
+export interface ExecutorInfo {
+  executor_id: Id;
+  framework_id?: Id;
+  name?: string;
+  type?: string;
+  resources?: Resource[];
+}
+
+/** An executor that a framework told of; the master knows none of those that only run a command. */
+export interface Executor {
+  executor_info: ExecutorInfo;
+  agent_id: Id;
 }
 
 export interface AgentInfo {
@@ -174,12 +194,27 @@ export interface TaskRow extends Amounts {
   agent: string;
   /** That of a command task is the task's. */
   executor: string;
+  /** The id of its executor's container; empty while it is not known. */
+  container: string;
+  /** What its resources are allocated to; empty when that is not told. */
+  role: string;
   state: string;
   /** When it came into this state, in seconds since 1970; 0 when not known. */
   since: number;
   healthy: boolean | undefined;
   message: string;
   isEnded: boolean;
+}
+
+/** What is known of an executor, its own resources among it. */
+export interface ExecutorRow extends Amounts {
+  key: string;
+  id: string;
+  name: string;
+  /** `DEFAULT` or `CUSTOM`; empty when it is not told. */
+  type: string;
+  framework: string;
+  agent: string;
 }
 
 export interface AgentRow {
@@ -237,6 +272,9 @@ export const isEnded = (state: string): boolean => ENDED.has(state);
 /** The key of a task, which is also the rest of the link to its page. */
 export const taskKey = (framework: string, task: string): string => `${framework}/${task}`;
 
+/** An agent runs one executor of a framework under an id. */
+export const executorKey = (agent: string, framework: string, id: string): string => `${agent}/${framework}/${id}`;
+
 export const seconds = (time: Time | undefined): number => (time ? time.nanoseconds / 1e9 : 0);
 
 export function taskRow(task: Task): TaskRow {
@@ -248,6 +286,8 @@ export function taskRow(task: Task): TaskRow {
     framework: task.framework_id.value,
     agent: task.agent_id.value,
     executor: task.executor_id?.value || task.task_id.value,
+    container: containerIn(task.statuses),
+    role: task.resources?.find((it) => it.allocation_info?.role)?.allocation_info?.role ?? '',
     state: task.state,
     since: last?.timestamp ?? 0,
     healthy: last?.healthy,
@@ -257,10 +297,31 @@ export function taskRow(task: Task): TaskRow {
   };
 }
 
+/** The container that all others of an executor are in. */
+function containerOf(status: Status): string {
+  let container = status.container_status?.container_id;
+  while (container?.parent) container = container.parent;
+  return container?.value ?? '';
+}
+
+function containerIn(statuses: Status[] | undefined): string {
+  for (let place = (statuses?.length ?? 0) - 1; place >= 0; place -= 1) {
+    const found = containerOf(statuses?.[place] as Status);
+    if (found !== '') return found;
+  }
+  return '';
+}
+
+export function executorRow({ executor_info: info, agent_id }: Executor): ExecutorRow {
+  const [agent, framework, id] = [agent_id.value, info.framework_id?.value ?? '', info.executor_id.value];
+  return { key: executorKey(agent, framework, id), id, name: info.name ?? '', type: info.type ?? '', framework, agent, ...amountsOf(info.resources) };
+}
+
 /** The row of a task after an update. */
 export function updated(row: TaskRow, status: Status, state: string): TaskRow {
   const since = state === row.state ? row.since : (status.timestamp ?? row.since);
-  return { ...row, state, since, healthy: status.healthy ?? row.healthy, message: status.message ?? '', isEnded: isEnded(state) };
+  const container = containerOf(status) || row.container;
+  return { ...row, state, since, container, healthy: status.healthy ?? row.healthy, message: status.message ?? '', isEnded: isEnded(state) };
 }
 
 export function agentRow(agent: Agent): AgentRow {

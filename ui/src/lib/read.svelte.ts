@@ -21,6 +21,7 @@ export class Read<T> {
   #stopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #earliest = 0;
+  #waiting: (() => void)[] = [];
   readonly #abort = new AbortController();
 
   constructor(private readonly fetch: (signal: AbortSignal) => Promise<T>) {}
@@ -34,6 +35,11 @@ export class Read<T> {
   /** Reads soon. */
   again(): void {
     this.#plan(GATHER_MS);
+  }
+
+  /** Waits until the next read has ended, well or not. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Reads no more. */
@@ -74,6 +80,9 @@ export class Read<T> {
       }
     } finally {
       this.isBusy = false;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const resolve of waiting) resolve();
     }
     const took = performance.now() - began;
     this.#earliest = performance.now() + took * SHARE;

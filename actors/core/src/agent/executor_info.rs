@@ -165,9 +165,15 @@ pub(super) fn environment(
             variable.value.clone().unwrap_or_default(),
         );
     }
-    all.entry("PATH".to_owned())
-        .or_insert_with(|| DEFAULT_PATH.to_owned());
+    add_path(&mut all);
     all
+}
+
+/// Says where programs are looked for if nobody has.
+pub(super) fn add_path(environment: &mut BTreeMap<String, String>) {
+    environment
+        .entry("PATH".to_owned())
+        .or_insert_with(|| DEFAULT_PATH.to_owned());
 }
 
 /// Tells an executor whether to wait for an agent that is gone for a while, and how long.

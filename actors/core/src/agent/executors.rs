@@ -72,6 +72,7 @@ impl Agent {
         let Some((framework_id, id)) = self.containers.remove(container) else {
             return;
         };
+        self.nested.root_is_gone(container, out);
         self.timers.cancel(&Timer::Subscribe(container.clone()));
         self.timers.cancel(&Timer::Shutdown(container.clone()));
         self.counters.executors_terminated += 1;
@@ -81,6 +82,8 @@ impl Agent {
         let connection = executor.connection();
         executor.state = ExecutorState::Terminated;
         let executor = executor.clone();
+        let why = executor.termination.as_ref();
+        self.nested.executor_exited(container, status, why, out);
         if let Some(connection) = connection {
             self.close(connection, out);
         }

@@ -14,7 +14,7 @@ use tepui_protocol::journal::{self, Record};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 
-use super::model::{Drain, Executor, ExecutorKind, ExecutorState, Framework, staged};
+use super::model::{Container, Drain, Executor, ExecutorKind, ExecutorState, Framework, staged};
 pub use super::restored::Restored;
 use super::status_updates::{Key, Streams};
 pub use super::survivors::Survivor;
@@ -104,6 +104,12 @@ impl Journal {
                 started_us: drain.map_or(0, |drain| drain.started.0),
             });
         }
+        compare_containers(
+            &self.frameworks.containers,
+            &frameworks.containers,
+            &mut out,
+        );
+        self.frameworks.containers = frameworks.containers.clone();
         if !self.frameworks.is_like(&frameworks) {
             compare_frameworks(&self.frameworks, &frameworks, &mut out);
             self.frameworks = frameworks;
@@ -147,6 +153,8 @@ pub(super) struct Frameworks {
     pub live: OrdMap<FrameworkId, Arc<Framework>>,
     /// The last completed ones, oldest first.
     pub completed: Vector<Arc<Framework>>,
+    /// Containers that were launched by calls.
+    pub containers: OrdMap<ContainerId, Arc<Container>>,
 }
 
 impl Frameworks {
@@ -183,6 +191,27 @@ fn compare_frameworks(old: &Frameworks, new: &Frameworks, out: &mut Vec<Record>)
     for (id, framework) in &old.live {
         if is_recorded(framework) && !new.live.contains_key(id) && !gone.contains(id) {
             out.push(framework_gone(id));
+        }
+    }
+}
+
+fn compare_containers(
+    old: &OrdMap<ContainerId, Arc<Container>>,
+    new: &OrdMap<ContainerId, Arc<Container>>,
+    out: &mut Vec<Record>,
+) {
+    if old.ptr_eq(new) {
+        return;
+    }
+    for (id, now) in new.iter().filter(|(_, now)| now.is_recorded) {
+        if !old.get(id).is_some_and(|before| Arc::ptr_eq(before, now)) {
+            out.push(Record::Container(Box::new(now.record())));
+        }
+    }
+    for (id, before) in old {
+        if before.is_recorded && !new.contains_key(id) {
+            let container = id.to_string();
+            out.push(Record::ContainerGone { container });
         }
     }
 }

@@ -432,6 +432,7 @@ impl Agent {
             resources: ContainerResources::at_launch(info, order.work.tasks()),
             info: info.container.clone(),
             uris: command.uris,
+            called: None,
         })
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tepui_protocol::checkpoint::ResourcesAndOperations;
 use tepui_protocol::journal::Record;
 use tepui_protocol::link::{AgentToMaster, Frame, MasterToAgent};
+use tepui_protocol::v1::agent::call::LaunchContainer;
+use tepui_protocol::v1::agent::response::WaitContainer;
 use tepui_protocol::v1::{self, command_info, executor};
 
 use super::container_resources::ContainerResources;
@@ -50,7 +52,23 @@ pub enum Input {
         /// Where the answer goes.
         reply: Token,
     },
-    /// An executor's event stream ended.
+    /// The operator API was called about a container; the call passed the stateless checks.
+    ContainerCall {
+        /// The call.
+        call: Box<ContainerCall>,
+        /// Names the caller, who may leave before the answer.
+        connection: ConnectionId,
+        /// Where the answer goes.
+        reply: Token,
+    },
+    /// The sandbox of a `RemoveContainer` is gone, or could not be removed.
+    ContainerRemoved {
+        /// The container.
+        container: ContainerId,
+        /// Why not.
+        result: Result<(), String>,
+    },
+    /// An executor's event stream ended, or who called about a container has left.
     ConnectionClosed {
         /// The stream.
         connection: ConnectionId,
@@ -115,9 +133,26 @@ pub enum Input {
     Tick,
 }
 
+/// A call of the operator API about a container in another one, or one that stands alone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ContainerCall {
+    /// Launch it.
+    Launch(LaunchContainer),
+    /// Tell when it has ended, and how.
+    Wait(ContainerId),
+    /// Send a signal to its first process.
+    Kill(ContainerId, i32),
+    /// Remove what is left of it.
+    Remove(ContainerId),
+}
+
 /// An HTTP answer that depends on the agent's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
+    /// 200 with an empty body.
+    Done,
+    /// 200 and how a container has ended.
+    Ended(Box<WaitContainer>),
     /// 202 with an empty body.
     Accepted,
     /// 200 and a stream of events, which follow as effects.
@@ -164,6 +199,40 @@ pub struct Launch {
     pub info: Option<Box<v1::ContainerInfo>>,
     /// What is to be fetched into the sandbox before the program starts.
     pub uris: Vec<command_info::Uri>,
+    /// What else is to be known of one that was launched by a call.
+    pub called: Option<Called>,
+}
+
+/// A container that was launched by a call of the operator API. How it ends is written down by its
+/// own first process, for an agent that was not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The container it is in; none of one that stands alone.
+    pub parent: Option<Parent>,
+    /// The container whose limits it has: itself, or one that it is in.
+    pub limits_of: ContainerId,
+}
+
+/// The container that another one is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Its id.
+    pub container: ContainerId,
+    /// Its sandbox.
+    pub directory: String,
+    /// Its first process.
+    pub pid: u32,
+    /// The sandbox of the outermost container.
+    pub root_directory: String,
+}
+
+/// The sandbox of a container that was launched by a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Where it is.
+    pub directory: String,
+    /// A directory above it that only the agent writes to, or that of the outermost container.
+    pub root_directory: String,
 }
 
 /// A volume whose directory is to be made.
@@ -217,6 +286,11 @@ pub enum Effect {
     Checkpoint(Box<Checkpoint>),
     /// Kill all processes of a container and report `Exited` as ever.
     Kill(ContainerId),
+    /// Send a signal to the first process of a container that was launched by a call.
+    Signal(ContainerId, i32),
+    /// Forget how a container has ended. Where a sandbox is named, remove it, and report
+    /// `ContainerRemoved`.
+    RemoveContainer(ContainerId, Option<Box<Sandbox>>),
     /// Remove directories of sandboxes, and report `SandboxesRemoved`. A launch that follows may use
     /// the same paths.
     Remove(Vec<Place>),

@@ -14,6 +14,7 @@ mod kill;
 mod launch;
 pub mod messages;
 pub mod model;
+pub mod nested;
 mod operation_state;
 mod operations;
 pub mod paths;
@@ -196,6 +197,7 @@ pub struct Agent {
     connections: BTreeMap<ConnectionId, (FrameworkId, ExecutorId)>,
     streams: Streams<Key, v1::TaskStatus>,
     operations: Operations,
+    nested: nested::Nested,
     drain: Option<Drain>,
     timers: Timers<Timer>,
     journal: Journal,
@@ -232,6 +234,7 @@ impl Agent {
             connections: BTreeMap::new(),
             streams: Streams::default(),
             operations: Operations::new(recovered),
+            nested: nested::Nested::default(),
             drain: None,
             timers: Timers::new(),
             journal,
@@ -256,17 +259,33 @@ impl Agent {
             } => {
                 self.executor_call(now, *call, connection, reply, out);
             }
-            Input::ConnectionClosed { connection } => self.connection_closed(connection),
-            Input::Launched { container, result } => {
-                self.container_launched(now, &container, result, out);
+            Input::ContainerCall {
+                call,
+                connection,
+                reply,
+            } => self.container_call(*call, connection, reply, out),
+            Input::ContainerRemoved { container, result } => {
+                self.nested_removed(&container, result, out);
             }
+            Input::ConnectionClosed { connection } => {
+                self.nested.caller_left(connection, out);
+                self.connection_closed(connection);
+            }
+            Input::Launched { container, result } => match self.nested.get(&container) {
+                Some(_) => self.nested_launched(&container, result, out),
+                None => self.container_launched(now, &container, result, out),
+            },
             Input::Limited {
                 container,
                 limitation,
-            } => self.container_limited(&container, limitation, out),
-            Input::Exited { container, status } => {
-                self.container_exited(now, &container, status, out);
-            }
+            } => match self.nested.get(&container) {
+                Some(_) => self.nested_limited(&container, limitation, out),
+                None => self.container_limited(&container, limitation, out),
+            },
+            Input::Exited { container, status } => match self.nested.get(&container) {
+                Some(_) => self.nested_exited(&container, status, out),
+                None => self.container_exited(now, &container, status, out),
+            },
             Input::Checkpointed { result } => self.checkpointed(now, result, out),
             Input::VolumesUpdated { container, result } => {
                 self.volumes_updated(&container, result, out);
@@ -309,6 +328,7 @@ impl Agent {
         Frameworks {
             live: self.frameworks.clone(),
             completed: self.completed_frameworks.clone(),
+            containers: self.nested.all().clone(),
         }
     }
 
@@ -348,6 +368,17 @@ impl Agent {
             }
             self.remove_framework_when_idle(&id);
         }
+        let is_there = |id: &ContainerId| {
+            let root = id.root();
+            id.depth() == 0
+                || self.containers.contains_key(&root)
+                || restored.containers.contains_key(&root)
+        };
+        let there = restored.containers.iter().filter(|(id, _)| is_there(id));
+        let there = there
+            .map(|(id, record)| (id.clone(), record.clone()))
+            .collect();
+        self.nested.restore(there);
         self.garbage.leave_to_the_disk();
         // The journal that was read is replaced by one of what there is now.
         let frameworks = self.known_frameworks();
@@ -377,6 +408,7 @@ impl Agent {
             registered: matches!(self.link, Link::Registered { .. }),
             frameworks: self.frameworks.clone(),
             completed_frameworks: self.completed_frameworks.clone(),
+            containers: self.nested.all().clone(),
             counters: self.counters.clone(),
             garbage: self.garbage.figures(),
         }
@@ -433,7 +465,9 @@ impl Agent {
         let reason = match self.life {
             Life::Active | Life::Ended => return,
             Life::Stopping if self.all_can_stay() => "stopped",
-            Life::Leaving if self.containers.is_empty() => "left the cluster",
+            Life::Leaving if self.containers.is_empty() && !self.nested.any_runs() => {
+                "left the cluster"
+            }
             Life::Stopping | Life::Leaving => return,
         };
         self.life = Life::Ended;

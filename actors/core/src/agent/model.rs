@@ -11,6 +11,7 @@ use tepui_protocol::v1::{self, TaskState};
 use super::counters::Counters;
 use super::garbage::GarbageFigures;
 use super::messages::ConnectionId;
+pub use super::nested::Container;
 use super::operation_state::OperationUuid;
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::Resources;
@@ -275,6 +276,8 @@ pub struct Snapshot {
     pub frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     /// The last completed frameworks, oldest first.
     pub completed_frameworks: Vector<Arc<Framework>>,
+    /// Containers in others, and those that stand alone.
+    pub containers: OrdMap<ContainerId, Arc<Container>>,
     /// Counts of what happened since start.
     pub counters: Counters,
     /// Counts of sandboxes that were removed.

@@ -44,6 +44,16 @@ pub fn agent_dir(work_dir: &str, agent: &AgentId) -> String {
     format!("{}/{agent}", join(work_dir, "slaves"))
 }
 
+/// Sandbox of a container in another one, below that one's.
+pub fn nested(parent: &str, container: &ContainerId) -> String {
+    format!("{parent}/containers/{}", container.name())
+}
+
+/// Sandbox of a container that stands alone.
+pub fn standalone(work_dir: &str, container: &ContainerId) -> String {
+    format!("{}/{container}", join(work_dir, "containers"))
+}
+
 /// The checkpoint of reservations, volumes and operations, below the work directory.
 pub const RESOURCES_AND_OPERATIONS: &str = "meta/resources/resources_and_operations.state";
 

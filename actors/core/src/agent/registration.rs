@@ -232,6 +232,7 @@ impl Agent {
         for id in ids {
             self.shutdown_framework(now, &id, out);
         }
+        self.nested.end_all(out);
     }
 
     fn greeted(

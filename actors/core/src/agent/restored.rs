@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 use tepui_protocol::journal::{self, Record};
+use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 
 use super::model::{
@@ -25,6 +26,8 @@ pub struct Restored {
     boot_id: Option<String>,
     pub(super) drain: Option<Drain>,
     pub(super) frameworks: BTreeMap<FrameworkId, RestoredFramework>,
+    /// Containers that were launched by calls.
+    pub(super) containers: BTreeMap<ContainerId, journal::Container>,
     /// The last completed frameworks, oldest first.
     pub(super) completed: VecDeque<(FrameworkId, RestoredFramework)>,
     /// Records that fit to nothing before them.
@@ -96,14 +99,51 @@ impl Restored {
     /// The containers that had not ended.
     pub fn survivors(&self) -> Vec<Survivor> {
         let executors = self.frameworks.values().flat_map(|f| f.executors.values());
-        executors
+        let mut all: Vec<Survivor> = executors
             .filter(|executor| !executor.record.ended)
             .map(|executor| Survivor {
                 container: ContainerId::from(executor.record.container.as_str()),
                 directory: executor.record.directory.clone(),
                 pid: executor.record.pid,
             })
-            .collect()
+            .collect();
+        let called = self.containers.iter();
+        let called = called.filter(|(_, container)| container.ended.is_none());
+        all.extend(called.map(|(id, container)| Survivor {
+            container: id.clone(),
+            directory: container.directory.clone(),
+            pid: container.pid,
+        }));
+        all
+    }
+
+    /// All containers that were launched by calls, also those that have ended.
+    pub fn called(&self) -> impl Iterator<Item = &ContainerId> {
+        self.containers.keys()
+    }
+
+    /// Another agent, of which nothing is known but that containers stand alone there.
+    fn is_admitted(&mut self, info: v1::AgentInfo, boot_id: Option<String>) {
+        let containers = std::mem::take(&mut self.containers);
+        *self = Restored {
+            containers,
+            ..Restored::admitted(info, boot_id)
+        };
+    }
+
+    fn drains(&mut self, config: Option<Pb<v1::DrainConfig>>, started_us: u64) {
+        self.drain = config.map(|config| Drain {
+            config: config.0,
+            started: Wall(started_us),
+        });
+    }
+
+    /// A framework's last acknowledgement may be what ended it here, and an update of one that was
+    /// unknown when the update was made is not recorded.
+    fn acknowledge(&mut self, framework: &str, task: &str, uuid: &[u8]) {
+        if let Some(framework) = self.frameworks.get_mut(framework) {
+            framework.acknowledge(task, uuid);
+        }
     }
 
     /// Nothing is known of it yet but that it was admitted.
@@ -118,12 +158,14 @@ impl Restored {
     /// None when the record fits to nothing.
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
-            Record::Agent { info, boot_id } => *self = Restored::admitted(info.0, boot_id),
-            Record::Drain { config, started_us } => {
-                self.drain = config.map(|config| Drain {
-                    config: config.0,
-                    started: Wall(started_us),
-                });
+            Record::Agent { info, boot_id } => self.is_admitted(info.0, boot_id),
+            Record::Drain { config, started_us } => self.drains(config, started_us),
+            Record::Container(container) => {
+                let id = ContainerId::of_chain(&container.launch.container_id);
+                self.containers.insert(id, *container);
+            }
+            Record::ContainerGone { container } => {
+                self.containers.remove(container.as_str())?;
             }
             Record::Left => *self = Restored::default(),
             Record::Framework { info } => {
@@ -175,14 +217,7 @@ impl Restored {
                 framework_id,
                 task_id,
                 uuid,
-            } => {
-                let framework = self.frameworks.get_mut(framework_id.as_str());
-                // A framework's last acknowledgement may be what ended it here, and an update of one
-                // that was unknown when the update was made is not recorded.
-                if let Some(framework) = framework {
-                    framework.acknowledge(&task_id, &uuid);
-                }
-            }
+            } => self.acknowledge(&framework_id, &task_id, &uuid),
         }
         Some(())
     }

@@ -51,6 +51,9 @@ pub fn sort(processes: &[Process], expected: &[Survivor]) -> Found {
         own.push(process);
     }
     let mut found = Found::default();
+    // One in another one is told from what is its own in that other one.
+    let mut expected: Vec<&Survivor> = expected.iter().collect();
+    expected.sort_by_key(|survivor| std::cmp::Reverse(survivor.container.depth()));
     for survivor in expected {
         let directory = survivor.directory.as_str();
         let own = by_sandbox.get(directory).map_or(&[][..], Vec::as_slice);
@@ -155,6 +158,33 @@ mod tests {
         let found = sort(&processes, &expected);
         assert_eq!(found.running, [(ContainerId::from("a"), 10)].into());
         assert_eq!(found.orphans, [21, 31].into());
+    }
+
+    #[test]
+    fn a_container_in_another_one_is_told_from_it() {
+        let within = |id: &str, directory: &str, pid| Survivor {
+            container: ContainerId::from(id),
+            directory: format!("/w/a/{directory}"),
+            pid: Some(pid),
+        };
+        let processes = [
+            process(10, 1, "a"),
+            process(11, 1, "a/containers/x"),
+            process(12, 1, "a/containers/x/containers/z"),
+            process(13, 10, "a/containers/group"),
+        ];
+        let expected = [
+            survivor("a", Some(10)),
+            within("a.x", "containers/x", 11),
+            within("a.x.z", "containers/x/containers/z", 12),
+            within("a.y", "containers/y", 20),
+        ];
+        let found = sort(&processes, &expected);
+        let running = [("a", 10), ("a.x", 11), ("a.x.z", 12)];
+        let running = running.map(|(id, pid)| (ContainerId::from(id), pid));
+        assert_eq!(found.running, running.into());
+        assert_eq!(found.ended, [ContainerId::from("a.y")]);
+        assert!(found.orphans.is_empty());
     }
 
     #[test]

@@ -334,9 +334,12 @@ impl World {
                 };
                 self.after(delay, event);
             }
-            // The simulated machine limits nothing.
-            // No sandbox is on a disk, so that none is removed.
-            Effect::UpdateContainer(..) | Effect::Remove(_) => {}
+            // The simulated machine limits nothing, and nobody calls its agents about containers. No
+            // sandbox is on a disk, so that none is removed.
+            Effect::UpdateContainer(..)
+            | Effect::Signal(..)
+            | Effect::RemoveContainer(..)
+            | Effect::Remove(_) => {}
             Effect::UpdateVolumes(order) => {
                 let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
                 let result = match fails {

@@ -18,6 +18,7 @@ use super::cgroups::Wait;
 use super::config::{ContainerizerConfig, ContainerizerKind};
 use super::isolator::Container;
 use super::start::Started;
+use super::statuses::Statuses;
 use crate::agent::processes;
 use crate::agent::sandbox::{Output, Owner};
 
@@ -79,6 +80,8 @@ pub(in super::super) trait Containerizer: Send + Sync {
 pub(in super::super) struct Containerizers {
     all: Vec<Arc<dyn Containerizer>>,
     abilities: Isolation,
+    /// How containers that were launched by calls have ended.
+    statuses: Statuses,
     /// Whose the containers are that have not been destroyed.
     owners: Mutex<HashMap<ContainerId, Arc<dyn Containerizer>>>,
 }
@@ -107,11 +110,19 @@ impl Containerizers {
                 }
             }
         }
+        let statuses = Statuses::open(work_dir)
+            .map_err(|error| format!("cannot keep how containers end: {error}"))?;
         Ok(Containerizers {
             all,
             abilities,
+            statuses,
             owners: Mutex::default(),
         })
+    }
+
+    /// How containers that were launched by calls have ended.
+    pub(in super::super) fn statuses(&self) -> &Statuses {
+        &self.statuses
     }
 
     /// What containers can ask for.

@@ -10,10 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, dup2_stdin, initgroups, setresgid, setresuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -22,13 +20,10 @@ use rustix::thread::{
 use serde::{Deserialize, Serialize};
 
 use super::isolator::{Capabilities, Plan};
-use super::{mounts, rlimits};
+use super::{join, mounts, rlimits, stay};
 
 /// The first argument that makes the agent's program a helper.
 pub(super) const HELPER_ARG: &str = "--launch_container";
-
-/// Added to the number of the signal that has ended a process, as shells do.
-const SIGNALED: i32 = 128;
 
 /// What a helper is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,10 +64,12 @@ fn work() -> Result<i32, ()> {
     let mut report = UnixStream::from(report);
     let started = read(&mut report).and_then(|order| run(&order));
     match started {
-        Ok(child) => {
+        Ok((child, status)) => {
+            // From now on, signals are for the program.
+            let stays = stay::prepare();
             // The program runs: nothing is left to tell.
             drop(report);
-            Ok(bury_all(child))
+            Ok(stay::until_end_of(child, status, stays))
         }
         Err(why) => {
             // An agent that has gone will find the process ended.
@@ -97,7 +94,10 @@ fn read(report: &mut UnixStream) -> Result<Order, String> {
 
 /// Carries out the order; returns only with the pid of the program where this process must stay as
 /// the first of a namespace, or when something fails.
-fn run(order: &Order) -> Result<Pid, String> {
+fn run(order: &Order) -> Result<(Pid, Option<File>), String> {
+    // The container may neither find the file nor write to it.
+    let status = order.plan.status.as_ref().map(File::create_new).transpose();
+    let status = status.map_err(failed("make the file for its status"))?;
     isolate(&order.plan)?;
     std::env::set_current_dir(&order.directory).map_err(|error| {
         let directory = &order.directory;
@@ -118,14 +118,17 @@ fn run(order: &Order) -> Result<Pid, String> {
     }
     command.env_clear().envs(&order.environment);
     let not_executed = |error| format!("Failed to execute '{}': {error}", order.program);
-    if !order.plan.pid_namespace {
+    if !order.plan.pid_namespace && status.is_none() {
         return Err(not_executed(command.exec()));
     }
     // The first process of a namespace hears no signal it does not ask for and inherits all
-    // orphans, which programs do not expect.
-    let child = command.process_group(0).spawn().map_err(not_executed)?;
+    // orphans, which programs do not expect. Elsewhere the group tells what belongs together.
+    if order.plan.pid_namespace {
+        command.process_group(0);
+    }
+    let child = command.spawn().map_err(not_executed)?;
     let pid = i32::try_from(child.id()).map_err(|_| "the pid is no pid".to_owned())?;
-    Ok(Pid::from_raw(pid))
+    Ok((Pid::from_raw(pid), status))
 }
 
 /// Enters cgroups and namespaces, and mounts.
@@ -139,6 +142,7 @@ fn isolate(plan: &Plan) -> Result<(), String> {
             )
         })?;
     }
+    join::join(plan)?;
     let mut new = CloneFlags::empty();
     new.set(CloneFlags::CLONE_NEWIPC, plan.ipc_namespace);
     new.set(CloneFlags::CLONE_NEWNS, plan.mount_namespace);
@@ -209,21 +213,7 @@ fn last_capability() -> Result<u32, String> {
     })
 }
 
-/// Waits for all processes of the namespace until the program has ended; the kernel ends the rest.
-fn bury_all(program: Pid) -> i32 {
-    loop {
-        match waitpid(Pid::from_raw(-1), None) {
-            Ok(WaitStatus::Exited(pid, status)) if pid == program => return status,
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == program => {
-                return SIGNALED + signal as i32;
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return SIGNALED,
-        }
-    }
-}
-
 /// What to say of an error.
-fn failed<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+pub(super) fn failed<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("Failed to {what}: {error}")
 }

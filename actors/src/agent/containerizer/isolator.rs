@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tepui_core::agent::container_resources::ContainerResources;
-use tepui_core::agent::messages::Limitation;
+use tepui_core::agent::messages::{Called, Limitation};
 use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 
@@ -24,14 +24,39 @@ pub(in super::super) struct Container {
     pub(in super::super) resources: ContainerResources,
     /// What the framework asks for.
     pub(in super::super) info: Option<v1::ContainerInfo>,
+    /// What else is known of one that was launched by a call.
+    pub(in super::super) called: Option<Called>,
+}
+
+impl Container {
+    /// The container whose limits it shares; none if it has its own.
+    pub(super) fn shares_limits_of(&self) -> Option<&ContainerId> {
+        let limits_of = self.called.as_ref().map(|called| &called.limits_of);
+        limits_of.filter(|id| **id != self.id)
+    }
+
+    /// Whether it is in another one.
+    pub(super) fn is_nested(&self) -> bool {
+        self.id.depth() > 0
+    }
 }
 
 /// What is to be done to a process before it becomes a container's first one. Steps are taken in
 /// the order of the fields.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in super::super) struct Plan {
+    /// Where the helper, which then stays, writes how the program has ended.
+    pub(in super::super) status: Option<PathBuf>,
     /// Files of cgroups, which it enters by writing to them.
     pub(in super::super) cgroups: Vec<PathBuf>,
+    /// The process whose namespaces it may join.
+    pub(in super::super) leader: Option<u32>,
+    /// Whether it joins the IPC namespace of that process.
+    pub(in super::super) joins_ipc: bool,
+    /// Whether it joins the pid namespace of that process.
+    pub(in super::super) joins_pids: bool,
+    /// Whether it sees the mounts of that process, and adds its own to them.
+    pub(in super::super) joins_mounts: bool,
     /// Whether it gets an IPC namespace of its own.
     pub(in super::super) ipc_namespace: bool,
     /// Whether it gets a mount namespace, in which nothing it mounts is seen by the host.

@@ -176,6 +176,7 @@ mod tests {
             owner: None,
             resources: ContainerResources::default(),
             info: None,
+            called: None,
         }
     }
 

@@ -13,15 +13,18 @@ mod containerizers;
 pub(super) mod helper;
 pub(super) mod isolator;
 mod isolators;
+mod join;
 mod ladder;
 mod mounts;
 mod records;
 mod rlimits;
 pub(super) mod start;
+mod statuses;
+mod stay;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tepui_core::agent::Isolation;
@@ -41,6 +44,7 @@ use isolator::{Container, Plan};
 use ladder::Ladder;
 use records::Records;
 use start::{Helper, Started};
+use statuses::Statuses;
 
 /// Delays before it is looked again whether killed processes have ended.
 const FIRST_DELAY: Duration = Duration::from_millis(1);
@@ -96,8 +100,11 @@ pub(super) struct MesosContainerizer {
     abilities: Isolation,
     /// None with the posix launcher, unless the other one has left something.
     linux: Option<Linux>,
-    /// None where nothing is to be done to a process before it runs its program.
-    helper: Option<Helper>,
+    /// How containers that were launched by calls have ended.
+    statuses: Statuses,
+    /// Made when it is first needed, where nothing is to be done to the process of an executor
+    /// before it runs its program.
+    helper: OnceLock<Helper>,
     destroy_timeout: Duration,
 }
 
@@ -114,18 +121,30 @@ impl MesosContainerizer {
             }
         };
         let isolators = choice.isolators(config, linux.as_ref().map(|linux| &linux.cgroups))?;
-        let is_linux = config.launcher == LauncherKind::Linux;
-        let helper = (is_linux || !isolators.is_empty()).then(Helper::open);
-        let helper = helper
-            .transpose()
-            .map_err(|error| format!("cannot copy this program for containers: {error}"))?;
-        Ok(MesosContainerizer {
+        let statuses = Statuses::open(work_dir)
+            .map_err(|error| format!("cannot keep how containers end: {error}"))?;
+        let needs_helper = config.launcher == LauncherKind::Linux || !isolators.is_empty();
+        let containerizer = MesosContainerizer {
             ladder: Ladder::new(isolators),
             abilities: choice.abilities(),
             linux,
-            helper,
+            statuses,
+            helper: OnceLock::new(),
             destroy_timeout: config.cgroups_destroy_timeout,
-        })
+        };
+        if needs_helper {
+            containerizer.helper()?;
+        }
+        Ok(containerizer)
+    }
+
+    fn helper(&self) -> Result<&Helper, String> {
+        if let Some(helper) = self.helper.get() {
+            return Ok(helper);
+        }
+        let made = Helper::open()
+            .map_err(|error| format!("cannot copy this program for containers: {error}"))?;
+        Ok(self.helper.get_or_init(|| made))
     }
 
     /// What containers can ask for.
@@ -148,6 +167,11 @@ impl MesosContainerizer {
         let mut plan = Plan::default();
         let container = container(launch, owner);
         let id = &container.id;
+        if let Some(called) = &launch.called {
+            self.statuses.forget(id);
+            plan.status = Some(self.statuses.path(id));
+            plan.leader = called.parent.as_ref().map(|parent| parent.pid);
+        }
         let started = self
             .begin(id, &mut plan)
             .and_then(|()| self.ladder.prepare(&container, &mut plan, is_killed))
@@ -185,9 +209,9 @@ impl MesosContainerizer {
         output: Output,
         plan: Plan,
     ) -> Result<Started, String> {
-        match &self.helper {
-            Some(helper) if plan != Plan::default() => helper.start(launch, owner, output, plan),
-            _ => start::directly(launch, owner, output),
+        match plan == Plan::default() {
+            true => start::directly(launch, owner, output),
+            false => self.helper()?.start(launch, owner, output, plan),
         }
     }
 
@@ -290,13 +314,16 @@ impl MesosContainerizer {
         let Some(linux) = &self.linux else {
             return Vec::new();
         };
+        // What is in a container belongs to the innermost one, which comes last.
+        let mut outer_first: Vec<&Survivor> = expected.iter().collect();
+        outer_first.sort_by_key(|survivor| survivor.container.depth());
         let of_one = |survivor: &Survivor| {
             let pids = linux.cgroups.processes(survivor.container.as_str());
             let directory = survivor.directory.clone();
             let pids = pids.unwrap_or_default().into_iter();
             pids.filter_map(move |pid| processes::named(pid, directory.clone()))
         };
-        expected.iter().flat_map(of_one).collect()
+        outer_first.into_iter().flat_map(of_one).collect()
     }
 
     /// Destroys all containers that an earlier run of this agent has begun, but for those that
@@ -307,6 +334,9 @@ impl MesosContainerizer {
             tracing::error!(%error, "cannot tell which containers an earlier run has left");
             Vec::new()
         });
+        // The inner ones first.
+        let mut all = all;
+        all.sort_by_key(|id| std::cmp::Reverse(id.depth()));
         for id in all.iter().filter(|id| !running.contains(*id)) {
             tracing::warn!(container = %id, "destroying a container of an earlier run");
             self.destroy(id, None).await;
@@ -327,6 +357,7 @@ pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
         owner: owner.map(|Owner { uid, gid }| (uid, gid)),
         resources: launch.resources.clone(),
         info: launch.info.as_deref().cloned(),
+        called: launch.called.clone(),
     }
 }
 
@@ -338,5 +369,6 @@ pub(super) fn recovered(id: ContainerId, directory: &str) -> Container {
         owner: None,
         resources: ContainerResources::default(),
         info: None,
+        called: None,
     }
 }

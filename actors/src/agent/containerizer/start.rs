@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 
 use super::helper::{HELPER_ARG, Order, User};
 use super::isolator::Plan;
+use super::join;
 use crate::agent::sandbox::{Output, Owner};
 
 /// Stack in bytes of a thread that only starts a process.
@@ -132,7 +133,7 @@ impl Helper {
         plan: Plan,
     ) -> Result<Started, String> {
         let failed = |error: io::Error| format!("Failed to start the helper: {error}");
-        let in_own_namespace = plan.pid_namespace;
+        let pids = Pids::of(&plan);
         let order = order(launch, owner, plan);
         let (mut own, its) = UnixStream::pair().map_err(failed)?;
         let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
@@ -148,9 +149,9 @@ impl Helper {
         if let Some(sandbox) = launch.environment.get("MESOS_SANDBOX") {
             command.env("MESOS_SANDBOX", sandbox);
         }
-        let child = match in_own_namespace {
-            true => spawn_in_namespace(command).map_err(failed)?,
-            false => spawn(command).map_err(failed)?,
+        let child = match pids {
+            Pids::Own => spawn(command).map_err(failed)?,
+            other => spawn_in_namespace(command, other).map_err(failed)?,
         };
         let pid = child.id().ok_or("Failed to read the process id")?;
         let text = serde_json::to_vec(&order).map_err(|error| error.to_string())?;
@@ -182,21 +183,46 @@ fn order(launch: &Launch, owner: Option<Owner>, plan: Plan) -> Order {
     }
 }
 
+/// The pid namespace that a process is started in.
+#[derive(Debug, Clone, Copy)]
+enum Pids {
+    /// The agent's own.
+    Own,
+    /// A new one.
+    New,
+    /// That of another process.
+    Of(u32),
+}
+
+impl Pids {
+    fn of(plan: &Plan) -> Self {
+        match (plan.pid_namespace, plan.joins_pids, plan.leader) {
+            (true, ..) => Pids::New,
+            (false, true, Some(leader)) => Pids::Of(leader),
+            (false, ..) => Pids::Own,
+        }
+    }
+}
+
 /// Closes what only the child needs.
 fn spawn(mut command: Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Starts a process as the first of a new pid namespace. What the calling thread starts goes there
+/// Starts a process in another pid namespace, be it as its first process. What the calling thread starts goes there
 /// from then on, so that it is a thread that ends.
-fn spawn_in_namespace(command: Command) -> io::Result<Child> {
+fn spawn_in_namespace(command: Command, pids: Pids) -> io::Result<Child> {
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()
         .name("namespace".into())
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let _entered = runtime.enter();
-            unshare(CloneFlags::CLONE_NEWPID)?;
+            match pids {
+                Pids::Own => {}
+                Pids::New => unshare(CloneFlags::CLONE_NEWPID)?,
+                Pids::Of(leader) => join::join_pids(leader)?,
+            }
             spawn(command)
         })?;
     let joined = thread.join();

@@ -7,9 +7,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 use tepui_core::agent::model::{Executor, ExecutorState, Framework, Snapshot};
+use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
+use tepui_protocol::v1::agent::call::GetContainers;
 use tepui_protocol::v1::agent::response::get_containers::Container;
 
+use super::super::usage::Subject;
 use super::Shared;
 use crate::http::{json, text};
 
@@ -71,9 +74,9 @@ pub(super) fn debug(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     json::answer(request, &json!({ "pending": pending }))
 }
 
-/// What GET_CONTAINERS answers. Containers in containers, and those without an executor, cannot
-/// be launched yet, so whether they are to be shown makes no difference.
-pub(super) async fn list(shared: &Shared) -> Vec<Container> {
+/// What GET_CONTAINERS answers: containers in others, and those that stand alone, are shown if that
+/// is asked for.
+pub(super) async fn list(asked: Option<&GetContainers>, shared: &Shared) -> Vec<Container> {
     let snapshot = shared.snapshot();
     let shown = select(&snapshot, ALL, shared).await;
     let container = |known: Shown<'_>| Container {
@@ -84,7 +87,34 @@ pub(super) async fn list(shared: &Shared) -> Vec<Container> {
         container_status: Some(status(known.executor)),
         resource_statistics: known.statistics,
     };
-    shown.into_iter().map(container).collect()
+    let mut all: Vec<Container> = shown.into_iter().map(container).collect();
+    let is_wanted = |id: &ContainerId| match id.depth() {
+        0 => asked.is_some_and(GetContainers::show_standalone),
+        _ => asked.is_some_and(GetContainers::show_nested),
+    };
+    let called = snapshot.containers.values();
+    let called: Vec<_> = called
+        .filter(|one| !one.has_ended() && is_wanted(&one.id))
+        .collect();
+    let subjects = called.iter().map(|one| Subject::of_called(one)).collect();
+    let statistics = shared.usage.statistics(shared.clock, subjects).await;
+    let statistics = statistics.into_iter().chain(std::iter::repeat(None));
+    all.extend(
+        called
+            .into_iter()
+            .zip(statistics)
+            .map(|(one, statistics)| Container {
+                container_id: one.id.to_chain(),
+                container_status: Some(v1::ContainerStatus {
+                    container_id: Some(one.id.to_chain()),
+                    executor_pid: one.pid(),
+                    ..v1::ContainerStatus::default()
+                }),
+                resource_statistics: statistics,
+                ..Container::default()
+            }),
+    );
+    all
 }
 
 impl Wanted {
@@ -147,8 +177,11 @@ async fn select<'a>(
     shared: &Shared,
 ) -> Vec<Shown<'a>> {
     let live: Vec<_> = live(snapshot, wanted).collect();
-    let executors: Vec<&Executor> = live.iter().map(|(_, executor)| *executor).collect();
-    let statistics = shared.usage.statistics(shared.clock, &executors).await;
+    let subjects = live.iter().map(|(_, executor)| Subject::of(executor));
+    let statistics = shared
+        .usage
+        .statistics(shared.clock, subjects.collect())
+        .await;
     // One is missing only when the agent ends.
     let statistics = statistics.into_iter().chain(std::iter::repeat(None));
     let shown = live.into_iter().zip(statistics);

@@ -47,7 +47,9 @@ async fn checked(
     }
     let connection = shared.next_connection();
     match ask(call, connection, None, shared).await? {
-        Answer::Accepted | Answer::Stream => Ok(HttpResponse::Accepted().finish()),
+        Answer::Accepted | Answer::Stream | Answer::Done | Answer::Ended(_) => {
+            Ok(HttpResponse::Accepted().finish())
+        }
         Answer::Refused(status, why) => Err(refused(status, why)),
     }
 }
@@ -66,9 +68,11 @@ async fn subscribe(
         actor: shared.actor.clone(),
     };
     match ask(call, connection, Some(sender), shared).await? {
-        Answer::Stream | Answer::Accepted => Ok(HttpResponse::Ok()
-            .content_type(encoding.name())
-            .streaming(records(stream, encoding))),
+        Answer::Stream | Answer::Accepted | Answer::Done | Answer::Ended(_) => {
+            Ok(HttpResponse::Ok()
+                .content_type(encoding.name())
+                .streaming(records(stream, encoding)))
+        }
         Answer::Refused(status, why) => Err(refused(status, why)),
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use actix_web::web;
 use tepui_core::agent::container_resources::ContainerResources;
-use tepui_core::agent::model::Executor;
+use tepui_core::agent::model::{Container, Executor};
+use tepui_core::ids::ContainerId;
 use tepui_core::time::{Now, Wall};
 use tepui_protocol::v1;
 use tokio::sync::Mutex;
@@ -29,6 +30,33 @@ pub(super) struct Usage {
     containerizer: Arc<Containerizers>,
 }
 
+/// A container whose figures are wanted.
+pub(super) struct Subject {
+    container: ContainerId,
+    pid: Option<u32>,
+    given: ContainerResources,
+}
+
+impl Subject {
+    /// That of an executor.
+    pub(super) fn of(executor: &Executor) -> Self {
+        Subject {
+            container: executor.container.clone(),
+            pid: executor.pid,
+            given: ContainerResources::of(executor),
+        }
+    }
+
+    /// One that was launched by a call.
+    pub(super) fn of_called(container: &Container) -> Self {
+        Subject {
+            container: container.id.clone(),
+            pid: container.pid(),
+            given: container.given(),
+        }
+    }
+}
+
 /// The processes as they were at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
@@ -46,12 +74,12 @@ impl Usage {
         }
     }
 
-    /// The processes, with those that lead one of `executors` if they still run.
-    async fn scan(&self, clock: Clock, executors: &[&Executor]) -> Scan {
+    /// The processes, with those that lead one of `subjects` if they still run.
+    async fn scan(&self, clock: Clock, subjects: &[Subject]) -> Scan {
         let mut last = self.last.lock().await;
         let is_new = |scan: &&Scan| clock.now().mono.since(scan.at.mono) < MAX_AGE;
         let has_all = |scan: &&Scan| {
-            let mut leaders = executors.iter().filter_map(|executor| executor.pid);
+            let mut leaders = subjects.iter().filter_map(|subject| subject.pid);
             leaders.all(|pid| scan.processes.knows(pid))
         };
         if let Some(scan) = last.as_ref().filter(is_new).filter(has_all) {
@@ -71,17 +99,17 @@ impl Usage {
 }
 
 impl Usage {
-    /// The figures of each executor's container, if it has any process.
+    /// The figures of each container, if it has any process.
     pub(super) async fn statistics(
         &self,
         clock: Clock,
-        executors: &[&Executor],
+        subjects: Vec<Subject>,
     ) -> Vec<Option<v1::ResourceStatistics>> {
-        let scan = self.scan(clock, executors).await;
-        let found = executors.iter().map(|executor| {
-            let figures = scan.processes.figures(executor.pid?)?;
-            let known = statistics(scan.at.wall, &figures, &scan.system, executor);
-            Some((executor.container.clone(), known))
+        let scan = self.scan(clock, &subjects).await;
+        let found = subjects.into_iter().map(|subject| {
+            let figures = scan.processes.figures(subject.pid?)?;
+            let known = statistics(scan.at.wall, &figures, &scan.system, &subject.given);
+            Some((subject.container, known))
         });
         let mut all: Vec<_> = found.collect();
         let containerizer = self.containerizer.clone();
@@ -103,9 +131,8 @@ fn statistics(
     at: Wall,
     figures: &Figures,
     system: &System,
-    executor: &Executor,
+    given: &ContainerResources,
 ) -> v1::ResourceStatistics {
-    let given = ContainerResources::of(executor);
     let requested = &given.requests;
     let limit = |kind: &str| given.limits.get(kind).copied();
     let cpus_milli = requested.scalar_milli("cpus");

@@ -3,17 +3,20 @@
 
 mod log;
 mod place;
+mod range;
 #[cfg(test)]
 mod tests;
 
 pub use log::Log;
 pub use place::{FileError, MAX_LISTED, MAX_READ_BYTES, Place};
+use range::Wanted;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek as _, SeekFrom};
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_RANGE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
@@ -24,7 +27,7 @@ use tepui_protocol::v1::FileInfo;
 use super::{TEXT, json, not_found, text};
 
 /// Bytes of a download read at a time.
-const DOWNLOAD_CHUNK_BYTES: usize = 64 * 1024;
+const DOWNLOAD_CHUNK_BYTES: usize = 256 * 1024;
 
 /// What a server shows, and under which paths.
 pub trait Attached {
@@ -42,7 +45,7 @@ pub enum Route {
     Browse,
     /// Shows what is attached where.
     Debug,
-    /// Gives a whole file.
+    /// Gives a whole file, or the part of it that is asked for by a `Range`.
     Download,
     /// Gives a part of a file.
     Read,
@@ -127,19 +130,36 @@ async fn download(
     // Mesos words a 404 unlike the others here.
     let place = attached.find(&path(request)?).ok_or_else(not_found)?;
     let name = place.file_name();
-    let (file, size) = match blocking(move || place.open_file()).await? {
+    let (mut file, size) = match blocking(move || place.open_file()).await? {
         Ok(opened) => opened,
         Err(FileError::NotFound) => return Err(not_found()),
         Err(error) => return Err(refused(error, "Cannot download a directory.\n")),
     };
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok();
+    let (start, length) = match Wanted::of(request, size) {
+        Wanted::Whole => (0, size),
+        Wanted::Part { start, length } => {
+            let last = start + length - 1;
+            answer.status(StatusCode::PARTIAL_CONTENT);
+            answer.insert_header((CONTENT_RANGE, format!("bytes {start}-{last}/{size}")));
+            (start, length)
+        }
+        Wanted::Nothing => {
+            return Ok(HttpResponse::RangeNotSatisfiable()
+                .insert_header((CONTENT_RANGE, format!("bytes */{size}")))
+                .finish());
+        }
+    };
+    let sought = file.seek(SeekFrom::Start(start));
+    sought.map_err(|error| refused(FileError::Io(error), ""))?;
+    Ok(answer
         .content_type("application/octet-stream")
         .insert_header((
             "Content-Disposition",
             format!("attachment; filename={}", in_header(&name)),
         ))
-        .no_chunking(size)
-        .streaming(content(file, size)))
+        .no_chunking(length)
+        .streaming(content(file, length)))
 }
 
 /// A file name as a header takes it: as it is, if it is a token, else in quotes.
@@ -156,7 +176,7 @@ fn in_header(name: &str) -> String {
     format!("\"{}\"", name.chars().map(safe).collect::<String>())
 }
 
-/// The first `size` bytes of a file; it may grow meanwhile.
+/// The next `size` bytes of a file; it may grow meanwhile.
 fn content(file: File, size: u64) -> impl stream::Stream<Item = Result<Bytes, std::io::Error>> {
     stream::try_unfold(file.take(size), |mut file| async move {
         let read = web::block(move || {

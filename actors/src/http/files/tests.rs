@@ -232,6 +232,28 @@ async fn requests_are_answered_as_mesos_does() {
 }
 
 #[actix_web::test]
+async fn a_part_of_a_file_is_downloaded() {
+    let (_work, sandbox) = sandbox();
+    for (range, status, told, body) in [
+        ("bytes=6-8", 206, Some("bytes 6-8/14"), "san"),
+        ("bytes=6-", 206, Some("bytes 6-13/14"), "sandbox\n"),
+        ("bytes=14-", 416, Some("bytes */14"), ""),
+        ("bytes=0-1,3-4", 200, None, "hello sandbox\n"),
+    ] {
+        let request = TestRequest::with_uri("/files/download?path=/shown/stdout")
+            .insert_header(("Range", range))
+            .to_http_request();
+        let answer = answer(Route::Download, &request, &Directory(sandbox.clone())).await;
+        assert_eq!(answer.status().as_u16(), status, "{range}");
+        let header = answer.headers().get(CONTENT_RANGE);
+        assert_eq!(header.map(|it| it.to_str().unwrap()), told, "{range}");
+        let given = to_bytes(answer.into_body()).await;
+        let given = given.map_err(|_| "broken off").unwrap();
+        assert_eq!(given, body.as_bytes(), "{range}");
+    }
+}
+
+#[actix_web::test]
 async fn a_file_that_is_written_meanwhile_is_given_as_long_as_it_was() {
     let (_work, sandbox) = sandbox();
     let (file, size) = place(&sandbox, "stdout").open_file().unwrap();

@@ -71,6 +71,7 @@ impl Machine {
                         of: Start {
                             task: task.info.clone(),
                             container: task.container.as_ref().map(|id| id.value.clone()),
+                            parent: task.container.as_ref().and_then(|id| id.parent.clone()),
                         },
                     })));
                     self.runs += 1;

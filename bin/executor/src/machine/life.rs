@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tepui_protocol::v1::agent::response::WaitContainer;
 use tepui_protocol::v1::framework_info::capability;
 use tepui_protocol::v1::{ContainerId, KillPolicy, TaskGroupInfo, TaskInfo, TaskState};
 
@@ -110,6 +111,7 @@ impl Machine {
             Action::Start(Box::new(Start {
                 task: task.info.clone(),
                 container: task.container.as_ref().map(|id| id.value.clone()),
+                parent: task.container.as_ref().and_then(|id| id.parent.clone()),
             }))
         }));
     }
@@ -165,6 +167,29 @@ impl Machine {
     }
 
     pub(super) fn on_exited(&mut self, now: Now, pid: i32, ended: Ended, out: &mut Vec<Action>) {
+        let report = |task: &Task| task.final_report(ended);
+        self.on_ended(now, pid, report, out);
+    }
+
+    /// What the agent says of a container's end goes before what is known here.
+    pub(super) fn on_container_ended(
+        &mut self,
+        now: Now,
+        pid: i32,
+        how: WaitContainer,
+        out: &mut Vec<Action>,
+    ) {
+        let report = |task: &Task| task.container_report(how);
+        self.on_ended(now, pid, report, out);
+    }
+
+    fn on_ended(
+        &mut self,
+        now: Now,
+        pid: i32,
+        report: impl FnOnce(&Task) -> Report,
+        out: &mut Vec<Action>,
+    ) {
         let Some(index) = self
             .tasks
             .iter()
@@ -174,7 +199,7 @@ impl Machine {
         };
         let mut task = self.tasks.remove(index);
         stop_checks(&mut task, out);
-        let report = task.final_report(ended);
+        let report = report(&task);
         let failed = report.state != TaskState::TaskFinished;
         self.report(now, report, out);
         if failed {

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tepui_protocol::v1::agent::response::WaitContainer;
 use tepui_protocol::v1::executor::{Call, Event, call, event};
 use tepui_protocol::v1::{ContainerId, FrameworkInfo, TaskInfo};
 
@@ -76,7 +77,8 @@ pub enum Input {
     Started {
         /// The task's id.
         task: String,
-        /// Its process, which leads a session of its own.
+        /// Its process, which leads a session of its own, or the number of its container, which
+        /// no process has.
         pid: i32,
     },
     /// A task's process was started, but its program could not be executed.
@@ -99,6 +101,13 @@ pub enum Input {
         pid: i32,
         /// How.
         ended: Ended,
+    },
+    /// A task's container ended.
+    ContainerEnded {
+        /// Its number.
+        pid: i32,
+        /// How, as far as the agent knows.
+        how: Box<WaitContainer>,
     },
     /// A look at a task ended; comes once for each `Check` unless it was stopped.
     Checked {
@@ -143,6 +152,8 @@ pub struct Start {
     pub task: TaskInfo,
     /// Name of the task's own sandbox below `containers/`; `None` uses the executor's sandbox.
     pub container: Option<String>,
+    /// The executor's container, in which that of a task of a group is.
+    pub parent: Option<Box<ContainerId>>,
 }
 
 /// A look at a task.
@@ -253,11 +264,17 @@ impl Machine {
                 self.on_start_failed(now, &task, message, out);
             }
             Input::Exited { pid, ended } => self.on_exited(now, pid, ended, out),
+            Input::ContainerEnded { pid, how } => self.on_container_ended(now, pid, *how, out),
             Input::Checked { run, found } => self.on_checked(now, run, &found, out),
             Input::Terminate => self.shut_down(now, out),
             Input::Tick => self.on_tick(now, out),
         }
         self.settle(now, out);
+    }
+
+    /// Whether the agent is given up: nothing is asked of it any more.
+    pub fn has_given_up(&self) -> bool {
+        self.link == Link::Gone
     }
 
     /// The time by which `Tick` must come, as [`Now::mono`].

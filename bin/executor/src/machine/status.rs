@@ -2,12 +2,14 @@
 //! Decides no state; sends nothing.
 
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use tepui_protocol::v1::check_status_info;
 use tepui_protocol::v1::task_status::{Reason, Source};
 use tepui_protocol::v1::{
     CheckInfo, CheckStatusInfo, ContainerId, ContainerStatus, ExecutorId, TaskId, TaskInfo,
-    TaskState, TaskStatus, check_info,
+    TaskResourceLimitation, TaskState, TaskStatus, check_info,
 };
 
 use crate::clock::Now;
@@ -24,6 +26,20 @@ pub enum Ended {
         /// Whether it left a core dump.
         core_dumped: bool,
     },
+}
+
+impl Ended {
+    /// What a wait status of the kernel says.
+    pub fn of_wait_status(status: i32) -> Self {
+        let status = ExitStatus::from_raw(status);
+        match status.code() {
+            Some(code) => Ended::Exited(code),
+            None => Ended::Signaled {
+                signal: status.signal().unwrap_or_default(),
+                core_dumped: status.core_dumped(),
+            },
+        }
+    }
 }
 
 impl fmt::Display for Ended {
@@ -107,6 +123,7 @@ pub(super) struct Report {
     pub(super) container: Option<ContainerId>,
     pub(super) check: Option<CheckStatusInfo>,
     pub(super) healthy: Option<bool>,
+    pub(super) limitation: Option<TaskResourceLimitation>,
 }
 
 impl Report {
@@ -120,6 +137,7 @@ impl Report {
             container: None,
             check: task.check.as_deref().map(empty_result),
             healthy: None,
+            limitation: None,
         }
     }
 
@@ -145,6 +163,7 @@ impl Report {
             healthy: self.healthy,
             timestamp: Some(now.wall.as_secs_f64()),
             uuid: Some(uuid),
+            limitation: self.limitation.map(Box::new),
             check_status: self.check.map(Box::new),
             container_status: self.container.map(|id| {
                 Box::new(ContainerStatus {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tepui_protocol::v1::agent::response::WaitContainer;
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{ContainerId, KillPolicy, TaskInfo, TaskState};
 
@@ -177,6 +178,36 @@ impl Task {
             ..self.report(state)
         }
         .message(&format!("Command {ended}"))
+    }
+
+    /// The last report of the task, after its container ended. (Mesos: `waited` of the default
+    /// executor.)
+    pub(super) fn container_report(&self, how: WaitContainer) -> Report {
+        let known = how.exit_status.map(Ended::of_wait_status);
+        let own = match known {
+            Some(ended) => self.final_report(ended),
+            None => {
+                let killed = matches!(self.life, Life::Killing { .. });
+                let report = self.final_report(Ended::Exited(1));
+                let text = "Command terminated with unknown status";
+                let text = if killed { None } else { Some(text.to_owned()) };
+                Report { text, ..report }
+            }
+        };
+        let state = how.state.and_then(|state| TaskState::try_from(state).ok());
+        let reason = how.reason.and_then(|reason| Reason::try_from(reason).ok());
+        let text = match (own.text, how.message) {
+            (Some(own), Some(more)) => Some(format!("{own}: {more}")),
+            (own, more) => own.or(more),
+        };
+        Report {
+            state: state.unwrap_or(own.state),
+            reason: reason.or(own.reason),
+            text,
+            limitation: how.limitation,
+            healthy: own.healthy,
+            ..self.report(own.state)
+        }
     }
 }
 

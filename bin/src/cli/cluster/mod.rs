@@ -4,7 +4,6 @@
 mod agent;
 mod doubt;
 mod events;
-mod find;
 mod framework;
 mod maintenance;
 mod master;
@@ -34,10 +33,10 @@ pub use version::Args as VersionArgs;
 pub use weights::Args as WeightsArgs;
 pub use why::Args as WhyArgs;
 
-use super::output::{Output, OutputArg, Screen, print, print_answer};
+use super::output::{Output, OutputArg, print, print_answer};
 use super::table::Table;
 use super::trouble::Trouble;
-use super::{config, ended};
+use super::{config, ended, find};
 use master::Master;
 
 /// What every command about the cluster is given.
@@ -144,10 +143,7 @@ impl Common {
 
     /// Characters that a line of a table may have.
     fn columns(&self) -> Option<usize> {
-        match self.is_wide() {
-            true => None,
-            false => Screen::of_stdout().columns,
-        }
+        self.output.columns()
     }
 
     /// Prints a document, or what `shown` makes of it.

@@ -7,6 +7,7 @@ use tepui_actors::client::Method;
 use tepui_protocol::marathon::PathId;
 
 use super::change::{Change, Options, deployment_of, settle};
+use super::find::{self, Candidate};
 use super::manager::{Manager, app_path, parse};
 use super::shapes::Tasks;
 use super::trouble::Trouble;
@@ -128,7 +129,7 @@ struct ChangeArgs {
 
 #[derive(Debug, ClapArgs)]
 struct KillArgs {
-    /// Ids of tasks, as `tepui app tasks` lists them
+    /// Ids of tasks or unique beginnings of them, as `tepui app tasks` lists them
     #[arg(required = true, value_name = "TASK_ID")]
     tasks: Vec<String>,
     /// Have as many instances less afterwards
@@ -144,8 +145,26 @@ struct KillArgs {
     wait: follow::Wait,
 }
 
+impl Command {
+    /// The id of the app that it is about.
+    fn app_id(&mut self) -> Option<&mut String> {
+        match self {
+            Command::Create(_) | Command::List(_) | Command::Kill(_) => None,
+            Command::Show(args) => Some(&mut args.id),
+            Command::Scale(args) => Some(&mut args.id),
+            Command::Update(args) => Some(&mut args.id),
+            Command::Restart(args) | Command::Delete(args) => Some(&mut args.id),
+            Command::Versions(args) | Command::Tasks(args) => Some(&mut args.id),
+            Command::Logs(args) => Some(&mut args.id),
+        }
+    }
+}
+
 /// Runs a command.
-pub(super) async fn run(args: Args) -> Result<(), Trouble> {
+pub(super) async fn run(mut args: Args) -> Result<(), Trouble> {
+    if let Some(id) = args.command.app_id() {
+        *id = args.common.manager()?.whole_id(id, "app").await?;
+    }
     let common = &args.common;
     match &args.command {
         Command::Create(args) => create(common, args).await,
@@ -294,8 +313,19 @@ async fn delete(common: &Common, args: &ChangeArgs) -> Result<(), Trouble> {
 async fn kill(common: &Common, args: &KillArgs) -> Result<(), Trouble> {
     let manager = common.manager()?;
     let known: Tasks = manager.get_as("/v2/tasks", &[]).await?;
-    let is_known = |id: &&String| known.tasks.iter().any(|task| task.id == **id);
-    let (there, missing): (Vec<_>, Vec<_>) = args.tasks.iter().partition(is_known);
+    let candidates = known.tasks.iter().map(|task| Candidate {
+        id: &task.id,
+        name: &task.id,
+        it: &task.id,
+    });
+    let candidates: Vec<_> = candidates.collect();
+    let (mut there, mut missing): (Vec<&String>, Vec<&String>) = Default::default();
+    for given in &args.tasks {
+        match find::maybe("task", given, &candidates)? {
+            Some(id) => there.push(id),
+            None => missing.push(given),
+        }
+    }
     if !there.is_empty() {
         kill_known(common, &manager, args, &there).await?;
     }

@@ -9,7 +9,7 @@ use super::manager::{Manager, parse};
 use super::shapes::{Placement, Plan, Started, Step};
 use super::table::Table;
 use super::trouble::Trouble;
-use super::{Common, print_answer, say};
+use super::{Common, Form, print_answer, say};
 
 /// What changes have in common.
 #[derive(Debug, Clone, Default, ClapArgs)]
@@ -67,8 +67,9 @@ impl Change<'_> {
         let answer = self.answer(manager).await?;
         print_answer(common.output(), &answer.body, || {
             let plan: Plan = parse(&answer.body)?;
-            let places = plan.placement.as_ref().map(places).unwrap_or_default();
-            Ok(steps(&plan.steps, None) + &places)
+            let form = common.form();
+            let places = plan.placement.as_ref().map(|it| places(it, form));
+            Ok(steps(&plan.steps, None, form) + &places.unwrap_or_default())
         })
     }
 }
@@ -111,7 +112,7 @@ pub(super) fn deployment_of(answer: &Answer) -> Option<String> {
 }
 
 /// Where instances would go, and what those lack that would go nowhere.
-fn places(placement: &Placement) -> String {
+fn places(placement: &Placement, form: Form) -> String {
     let mut table = Table::new(&["INSTANCES", "HOST", "AGENT", "APP"]);
     let mut lacks = String::new();
     for app in &placement.apps {
@@ -137,7 +138,7 @@ fn places(placement: &Placement) -> String {
     }
     let mut text = match table.is_empty() {
         true => String::new(),
-        false => format!("\n{}", table.text(0)),
+        false => format!("\n{}", table.fitted(0, form.columns)),
     };
     let notes = placement.note.iter().map(|note| format!("{note}\n"));
     let rest: String = notes.chain([lacks]).collect();
@@ -149,7 +150,7 @@ fn places(placement: &Placement) -> String {
 }
 
 /// The steps of a plan; `current` counts from 1.
-pub(super) fn steps(steps: &[Step], current: Option<u32>) -> String {
+pub(super) fn steps(steps: &[Step], current: Option<u32>, form: Form) -> String {
     let mut table = Table::new(&["STEP", "ACTION", "APP"]);
     for (number, step) in (1_u32..).zip(steps) {
         let mark = match current {
@@ -166,6 +167,6 @@ pub(super) fn steps(steps: &[Step], current: Option<u32>) -> String {
     }
     match table.is_empty() {
         true => "nothing would be done\n".to_owned(),
-        false => table.text(0),
+        false => table.fitted(0, form.columns),
     }
 }

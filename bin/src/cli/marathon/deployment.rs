@@ -5,12 +5,13 @@ use clap::{Args as ClapArgs, Subcommand};
 use tepui_actors::client::{Method, percent_encode};
 
 use super::change::{Options, settle, steps};
+use super::find::{self, Candidate};
 use super::follow::{self, Wait};
-use super::manager::parse;
+use super::manager::{Manager, parse};
 use super::shapes::Deployment;
 use super::table::{Table, age, fields};
 use super::trouble::Trouble;
-use super::{Common, EXIT_STATUSES, Output, now, print, print_answer, say};
+use super::{Common, EXIT_STATUSES, Form, Output, now, print, print_answer, say};
 
 /// What `tepui deployment` is given.
 #[derive(Debug, ClapArgs)]
@@ -66,8 +67,9 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
         Command::List => list(common).await,
         Command::Show { id } => show(common, id).await,
         Command::Cancel { id, .. } => {
-            let path = path(id)?;
             let manager = common.manager()?;
+            let id = &meant(&manager, id).await?;
+            let path = path(id)?;
             let query = [("force", "true")];
             manager.send(Method::Delete, &path, &query, None).await?;
             match common.output() {
@@ -78,6 +80,7 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
         Command::Rollback { id, wait } => rollback(common, id, wait).await,
         Command::Wait { id, timeout } => {
             let manager = common.manager()?;
+            let id = &meant(&manager, id).await?;
             let listening = follow::listen(&manager).await;
             if follow::find(&manager, id).await?.is_none() {
                 say(&format!(
@@ -92,6 +95,19 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
     }
 }
 
+/// The whole id of the one that is under way and whose id begins so, or what was given.
+async fn meant(manager: &Manager, id: &str) -> Result<String, Trouble> {
+    let all: Vec<Deployment> = manager.get_as("/v2/deployments", &[]).await?;
+    let candidates = all.iter().map(|it| Candidate {
+        id: &it.id,
+        name: &it.id,
+        it,
+    });
+    let candidates: Vec<_> = candidates.collect();
+    let found = find::maybe("deployment", id, &candidates)?;
+    Ok(found.map_or(id, |it| &it.id).to_owned())
+}
+
 fn path(id: &str) -> Result<String, Trouble> {
     match id {
         "" => Err(Trouble::Usage("the id of a deployment is empty".to_owned())),
@@ -103,11 +119,11 @@ async fn list(common: &Common) -> Result<(), Trouble> {
     let body = common.manager()?.get("/v2/deployments", &[]).await?;
     print_answer(common.output(), &body, || {
         let all: Vec<Deployment> = parse(&body)?;
-        Ok(text(&all, now()))
+        Ok(text(&all, now(), common.form()))
     })
 }
 
-fn text(all: &[Deployment], now: i64) -> String {
+fn text(all: &[Deployment], now: i64, form: Form) -> String {
     let mut table = Table::new(&["ID", "STEP", "DOING", "APPS", "AGE"]);
     for deployment in all {
         let actions = deployment.current_actions.iter();
@@ -123,7 +139,7 @@ fn text(all: &[Deployment], now: i64) -> String {
     }
     match table.is_empty() {
         true => "no deployment is under way\n".to_owned(),
-        false => table.text(0),
+        false => table.fitted(0, form.columns),
     }
 }
 
@@ -137,15 +153,17 @@ fn affected(deployment: &Deployment) -> String {
 }
 
 async fn show(common: &Common, id: &str) -> Result<(), Trouble> {
-    let body = common.manager()?.get("/v2/deployments", &[]).await?;
+    let manager = common.manager()?;
+    let id = &meant(&manager, id).await?;
+    let body = manager.get("/v2/deployments", &[]).await?;
     let all: Vec<Box<serde_json::value::RawValue>> = parse(&body)?;
     for raw in all {
         let deployment: Deployment = parse(raw.get().as_bytes())?;
-        if deployment.id != id {
+        if deployment.id != *id {
             continue;
         }
         return print_answer(common.output(), raw.get().as_bytes(), || {
-            Ok(details(&deployment, now()))
+            Ok(details(&deployment, now(), common.form()))
         });
     }
     Err(Trouble::Failed(format!(
@@ -153,7 +171,7 @@ async fn show(common: &Common, id: &str) -> Result<(), Trouble> {
     )))
 }
 
-fn details(deployment: &Deployment, now: i64) -> String {
+fn details(deployment: &Deployment, now: i64, form: Form) -> String {
     let mut text = fields(&[
         ("id", deployment.id.clone()),
         ("version", deployment.version.clone()),
@@ -165,7 +183,11 @@ fn details(deployment: &Deployment, now: i64) -> String {
         ),
     ]);
     text.push('\n');
-    text.push_str(&steps(&deployment.steps, Some(deployment.current_step)));
+    text.push_str(&steps(
+        &deployment.steps,
+        Some(deployment.current_step),
+        form,
+    ));
     let actions = deployment.current_actions.iter();
     let mut table = Table::new(&["READINESS CHECK", "READY", "TASK"]);
     for result in actions.flat_map(|action| &action.readiness_check_results) {
@@ -178,14 +200,15 @@ fn details(deployment: &Deployment, now: i64) -> String {
     }
     if !table.is_empty() {
         text.push('\n');
-        text.push_str(&table.text(0));
+        text.push_str(&table.fitted(0, form.columns));
     }
     text
 }
 
 async fn rollback(common: &Common, id: &str, wait: &Wait) -> Result<(), Trouble> {
-    let path = path(id)?;
     let manager = common.manager()?;
+    let id = &meant(&manager, id).await?;
+    let path = path(id)?;
     let stream = match wait.wait {
         true => Some(follow::listen(&manager).await),
         false => None,
@@ -220,13 +243,16 @@ mod tests {
     fn a_list_shows_how_far_each_is() {
         let expected = "ID   STEP  DOING             APPS   AGE\n\
                         d-1  2/2   ScaleApplication  /a,/b  5s\n";
-        assert_eq!(text(&[deployment()], 1_625_133_605_000), expected);
-        assert!(text(&[], 0).contains("no deployment"));
+        assert_eq!(
+            text(&[deployment()], 1_625_133_605_000, Form::default()),
+            expected
+        );
+        assert!(text(&[], 0, Form::default()).contains("no deployment"));
     }
 
     #[test]
     fn the_current_step_is_marked_and_readiness_shown() {
-        let text = details(&deployment(), 1_625_133_605_000);
+        let text = details(&deployment(), 1_625_133_605_000, Form::default());
         for line in [
             "step:     2 of 2",
             "1     StartApplication  /a",

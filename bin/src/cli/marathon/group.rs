@@ -7,18 +7,11 @@ use tepui_actors::client::Method;
 use tepui_protocol::marathon::PathId;
 
 use super::change::{Change, Options};
-use super::manager::{group_path, parse};
+use super::manager::{EMBED, group_path, parse};
 use super::shapes::Group;
 use super::table::{NOTHING, Table, age, fields};
 use super::trouble::Trouble;
 use super::{Common, EXIT_STATUSES, json, now, print_answer, read};
-
-/// What is embedded into groups.
-const EMBED: [(&str, &str); 3] = [
-    ("embed", "group.groups"),
-    ("embed", "group.apps"),
-    ("embed", "group.apps.counts"),
-];
 
 /// What `tepui group` is given.
 #[derive(Debug, ClapArgs)]
@@ -71,8 +64,24 @@ enum Command {
     },
 }
 
+impl Command {
+    /// The id of the group that it is about.
+    fn group_id(&mut self) -> Option<&mut String> {
+        match self {
+            Command::List => None,
+            Command::Show { id }
+            | Command::Update { id, .. }
+            | Command::Scale { id, .. }
+            | Command::Delete { id, .. } => Some(id),
+        }
+    }
+}
+
 /// Runs a command.
-pub(super) async fn run(args: Args) -> Result<(), Trouble> {
+pub(super) async fn run(mut args: Args) -> Result<(), Trouble> {
+    if let Some(id) = args.command.group_id() {
+        *id = args.common.manager()?.whole_id(id, "group").await?;
+    }
     let common = &args.common;
     let change = |method, id: &str, body, done: &str, options| Change {
         method,
@@ -120,7 +129,7 @@ async fn list(common: &Common) -> Result<(), Trouble> {
         let root: Group = parse(&body)?;
         let mut table = Table::new(&["ID", "APPS", "RUNNING", "ROLE", "CHANGED"]);
         add(&root, now(), &mut table);
-        Ok(table.text(0))
+        Ok(table.fitted(0, common.form().columns))
     })
 }
 
@@ -157,7 +166,6 @@ fn all_apps<'a>(group: &'a Group, into: &mut Vec<&'a super::shapes::App>) {
 
 async fn show(common: &Common, id: &str) -> Result<(), Trouble> {
     let body = common.manager()?.get(&group_path(id), &EMBED).await?;
-    let is_wide = common.is_wide();
     print_answer(common.output(), &body, || {
         let group: Group = parse(&body)?;
         let mut apps = Vec::new();
@@ -167,7 +175,7 @@ async fn show(common: &Common, id: &str) -> Result<(), Trouble> {
             ("version", group.version.clone().unwrap_or_default()),
             ("dependencies", group.dependencies.join(", ")),
         ]);
-        let apps = read::apps(&apps, now(), is_wide);
+        let apps = read::apps(&apps, now(), common.form());
         Ok(format!("{facts}\n{apps}"))
     })
 }

@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use serde::Deserialize;
 
 use super::super::sandbox::{Finder, Sandbox};
+use super::find::{self, Candidate};
 use super::manager::{Manager, app_path};
 use super::shapes::OneApp;
 use super::tail::{LOOK_INTERVAL, Source, Stop, unreadable};
@@ -32,7 +33,7 @@ Examples:
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Id of the app
-    id: String,
+    pub id: String,
     /// Only of this task, which may have ended already
     #[arg(long, value_name = "TASK_ID")]
     task: Option<String>,
@@ -72,8 +73,10 @@ pub(super) async fn run(common: &Common, args: &Args) -> Result<(), Trouble> {
         None => masters_of(&manager).await?,
     };
     let finder = Finder::at(masters);
+    let named = args.task.as_ref().and(wanted.first());
     let mut printer = Printer {
         args,
+        named: named.map(|wanted| wanted.task.clone()),
         finder,
         sources: Vec::new(),
         ended: BTreeSet::new(),
@@ -117,8 +120,14 @@ async fn wanted(manager: &Manager, args: &Args) -> Result<Vec<Wanted>, Trouble> 
     });
     let mut all: Vec<Wanted> = tasks.collect();
     if let Some(named) = &args.task {
-        let mut known = all.into_iter().chain(failed);
-        let known = known.find(|wanted| wanted.task == *named);
+        all.extend(failed.filter(|failed| all.iter().all(|it| it.task != failed.task)));
+        let candidates = all.iter().map(|it| Candidate {
+            id: &it.task,
+            name: &it.task,
+            it,
+        });
+        let candidates: Vec<_> = candidates.collect();
+        let known = find::maybe("task", named, &candidates)?.cloned();
         return Ok(vec![known.unwrap_or_else(|| Wanted {
             task: named.clone(),
             agent: None,
@@ -140,6 +149,8 @@ async fn wanted(manager: &Manager, args: &Args) -> Result<Vec<Wanted>, Trouble> 
 /// Prints files.
 struct Printer<'a> {
     args: &'a Args,
+    /// The whole id of the one task that is meant, if one is.
+    named: Option<String>,
     finder: Finder,
     sources: Vec<Source>,
     ended: BTreeSet<String>,
@@ -220,7 +231,7 @@ impl Printer<'_> {
         };
         let tasks = app.tasks.iter();
         let there: BTreeSet<&str> = tasks.map(|task| task.id.as_str()).collect();
-        if let Some(named) = &self.args.task {
+        if let Some(named) = &self.named {
             return Ok(there.contains(named.as_str()).then(Vec::new));
         }
         let (mut sources, gone) = (Vec::new(), std::mem::take(&mut self.sources));

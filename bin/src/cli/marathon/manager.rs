@@ -8,12 +8,22 @@ use tepui_actors::client::{
 };
 use tepui_protocol::marathon::PathId;
 
+use super::find::{self, Candidate};
+use super::shapes::Group;
+use super::table::ends_of;
 use super::trouble::Trouble;
 
 /// An app manager.
 pub(super) struct Manager {
     server: Server,
 }
+
+/// What is embedded into groups.
+pub(super) const EMBED: [(&str, &str); 3] = [
+    ("embed", "group.groups"),
+    ("embed", "group.apps"),
+    ("embed", "group.apps.counts"),
+];
 
 /// The query of a request: names and values.
 pub(super) type Query<'a> = &'a [(&'a str, &'a str)];
@@ -67,6 +77,24 @@ impl Manager {
         query: Query<'_>,
     ) -> Result<T, Trouble> {
         parse(&self.get(path, query).await?)
+    }
+
+    /// The id of an app or group as it was given, or, where a table has left out the middle of it,
+    /// the whole of it.
+    pub(super) async fn whole_id(&self, id: &str, kind: &str) -> Result<String, Trouble> {
+        if ends_of(id).is_none() {
+            return Ok(id.to_owned());
+        }
+        let root: Group = self.get_as("/v2/groups", &EMBED).await?;
+        let mut ids = Vec::new();
+        root.ids(kind == "group", &mut ids);
+        let candidates = ids.iter().map(|it| Candidate {
+            id: it,
+            name: it,
+            it,
+        });
+        let candidates: Vec<_> = candidates.collect();
+        find::one(kind, id, &candidates).map(|it| (*it).to_owned())
     }
 
     /// Listens to events of these names.

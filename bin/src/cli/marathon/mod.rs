@@ -16,8 +16,8 @@ mod why;
 
 use clap::Args as ClapArgs;
 
-use super::output::{Output, OutputArg, now, print, print_answer, say};
-use super::{config, ended, json, table, tail};
+use super::output::{Form, Output, OutputArg, now, print, print_answer, say};
+use super::{config, ended, find, json, table, tail};
 
 pub use app::Args as AppArgs;
 pub use deployment::Args as DeploymentArgs;
@@ -105,8 +105,8 @@ impl Common {
         self.output.output
     }
 
-    fn is_wide(&self) -> bool {
-        self.output() == Output::Wide
+    fn form(&self) -> Form {
+        self.output.form()
     }
 }
 

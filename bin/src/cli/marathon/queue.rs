@@ -9,7 +9,7 @@ use super::manager::parse;
 use super::shapes::{Queue, Waiting};
 use super::table::{NOTHING, Table, age, duration};
 use super::trouble::Trouble;
-use super::{Common, EXIT_STATUSES, now, print, print_answer};
+use super::{Common, EXIT_STATUSES, Form, now, print, print_answer};
 
 /// What `tepui queue` is given.
 #[derive(Debug, ClapArgs)]
@@ -42,11 +42,11 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
             let body = manager.get("/v2/queue", &[]).await?;
             print_answer(common.output(), &body, || {
                 let queue: Queue = parse(&body)?;
-                Ok(text(&queue.queue, now()))
+                Ok(text(&queue.queue, now(), common.form()))
             })
         }
         Some(Command::Reset { id }) => {
-            let id = PathId::new(id);
+            let id = PathId::new(&manager.whole_id(id, "app").await?);
             let path = format!("/v2/queue{}/delay", percent_encode(id.as_str()));
             manager.send(Method::Delete, &path, &[], None).await?;
             print(&format!("launches of app {id} are not delayed any more\n"))
@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args) -> Result<(), Trouble> {
     }
 }
 
-fn text(queue: &[Waiting], now: i64) -> String {
+fn text(queue: &[Waiting], now: i64, form: Form) -> String {
     let columns = [
         "APP", "WAITING", "SINCE", "DELAY", "OFFERS", "UNUSED", "MOSTLY", "ROLE",
     ];
@@ -81,7 +81,7 @@ fn text(queue: &[Waiting], now: i64) -> String {
     }
     match table.is_empty() {
         true => "no app waits\n".to_owned(),
-        false => table.text(0),
+        false => table.fitted(0, form.columns),
     }
 }
 
@@ -98,13 +98,13 @@ mod tests {
             {"reason": "InsufficientCpus", "declined": 1, "processed": 6},
             {"reason": "InsufficientPorts", "declined": 5, "processed": 5}]}}))
         .expect("an item");
-        let text = text(&[waiting], 1_625_133_605_000);
+        let text = text(&[waiting], 1_625_133_605_000, Form::default());
         let line = text.lines().nth(1).expect("a line");
         let cells: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(
             cells,
             ["/a", "2", "5s", "2m10s", "7", "6", "InsufficientPorts", "*"]
         );
-        assert_eq!(super::text(&[], 0), "no app waits\n");
+        assert_eq!(super::text(&[], 0, Form::default()), "no app waits\n");
     }
 }

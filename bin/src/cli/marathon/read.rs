@@ -8,7 +8,7 @@ use super::manager::{app_path, parse};
 use super::shapes::{App, Apps, OneApp, Task, Tasks, Versions};
 use super::table::{NOTHING, Table, age, amount, fields, short};
 use super::trouble::Trouble;
-use super::{Common, now, print_answer};
+use super::{Common, Form, now, print_answer};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ListArgs {
@@ -26,7 +26,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct ShowArgs {
     /// Id of the app
-    id: String,
+    pub id: String,
     /// Show the definition of this version, as `tepui app versions` lists them
     #[arg(long)]
     version: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct ShowArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct IdArgs {
     /// Id of the app
-    id: String,
+    pub id: String,
 }
 
 /// Lists apps.
@@ -49,12 +49,12 @@ pub(super) async fn list(common: &Common, args: &ListArgs) -> Result<(), Trouble
     print_answer(common.output(), &body, || {
         let found: Apps = parse(&body)?;
         let all: Vec<&App> = found.apps.iter().collect();
-        Ok(apps(&all, now(), common.is_wide()))
+        Ok(apps(&all, now(), common.form()))
     })
 }
 
 /// A table of apps.
-pub(super) fn apps(apps: &[&App], now: i64, is_wide: bool) -> String {
+pub(super) fn apps(apps: &[&App], now: i64, form: Form) -> String {
     let mut columns = vec![
         "ID",
         "RUNNING",
@@ -64,7 +64,7 @@ pub(super) fn apps(apps: &[&App], now: i64, is_wide: bool) -> String {
         "DEPLOYING",
         "CHANGED",
     ];
-    if is_wide {
+    if form.is_wide {
         columns.extend(["DISK", "GPUS", "ROLE", "RUNS", "LABELS"]);
     }
     let mut table = Table::new(&columns);
@@ -81,7 +81,7 @@ pub(super) fn apps(apps: &[&App], now: i64, is_wide: bool) -> String {
             },
             age(&app.version, now),
         ];
-        if is_wide {
+        if form.is_wide {
             row.extend([
                 amount(app.disk),
                 amount(app.gpus),
@@ -94,7 +94,7 @@ pub(super) fn apps(apps: &[&App], now: i64, is_wide: bool) -> String {
     }
     match table.is_empty() {
         true => "there are no such apps\n".to_owned(),
-        false => table.text(0),
+        false => table.fitted(0, form.columns),
     }
 }
 
@@ -157,7 +157,7 @@ pub(super) async fn show(common: &Common, args: &ShowArgs) -> Result<(), Trouble
     let body = manager.get(&path, &[]).await?;
     print_answer(common.output(), &body, || {
         let OneApp { app } = parse(&body)?;
-        Ok(details(&app, now(), common.is_wide()))
+        Ok(details(&app, now(), common.form()))
     })
 }
 
@@ -200,7 +200,7 @@ fn definition(app: &App, now: i64) -> String {
 }
 
 /// What was asked for and what there is.
-fn details(app: &App, now: i64, is_wide: bool) -> String {
+fn details(app: &App, now: i64, form: Form) -> String {
     let mut text = definition(app, now);
     let deployments: Vec<_> = app.deployments.iter().map(|it| it.id.as_str()).collect();
     text.push_str(&fields(&[("deployments", deployments.join(", "))]));
@@ -216,7 +216,7 @@ fn details(app: &App, now: i64, is_wide: bool) -> String {
             ])
         ));
     }
-    text.push_str(&format!("\n{}", task_table(&app.tasks, now, is_wide)));
+    text.push_str(&format!("\n{}", task_table(&app.tasks, now, form)));
     if app.tasks_running.unwrap_or_default() < app.instances {
         text.push_str(&format!(
             "\nnot all instances run; `tepui why {}` tells why\n",
@@ -237,7 +237,7 @@ pub(super) async fn versions(common: &Common, args: &IdArgs) -> Result<(), Troub
         for version in &found.versions {
             table.row(vec![version.clone(), age(version, now)]);
         }
-        Ok(table.text(0))
+        Ok(table.fitted(0, common.form().columns))
     })
 }
 
@@ -247,14 +247,14 @@ pub(super) async fn tasks(common: &Common, args: &IdArgs) -> Result<(), Trouble>
     let body = common.manager()?.get(&path, &[]).await?;
     print_answer(common.output(), &body, || {
         let found: Tasks = parse(&body)?;
-        Ok(task_table(&found.tasks, now(), common.is_wide()))
+        Ok(task_table(&found.tasks, now(), common.form()))
     })
 }
 
 /// A table of tasks.
-fn task_table(tasks: &[Task], now: i64, is_wide: bool) -> String {
+fn task_table(tasks: &[Task], now: i64, form: Form) -> String {
     let mut columns = vec!["TASK", "STATE", "HEALTHY", "HOST", "PORTS", "AGE"];
-    if is_wide {
+    if form.is_wide {
         columns.extend([
             "ADDRESSES",
             "AGENT",
@@ -279,7 +279,7 @@ fn task_table(tasks: &[Task], now: i64, is_wide: bool) -> String {
             ports.join(","),
             since.map_or_else(|| NOTHING.to_owned(), |since| age(since, now)),
         ];
-        if is_wide {
+        if form.is_wide {
             let addresses = task.ip_addresses.iter();
             let addresses: Vec<_> = addresses.map(|it| it.ip_address.as_str()).collect();
             let mut causes = task.health_check_results.iter();
@@ -296,7 +296,7 @@ fn task_table(tasks: &[Task], now: i64, is_wide: bool) -> String {
     }
     match table.is_empty() {
         true => "there are no tasks\n".to_owned(),
-        false => table.text(0),
+        false => table.fitted(0, form.columns),
     }
 }
 
@@ -307,6 +307,11 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_625_133_605_000;
+
+    const WIDE: Form = Form {
+        is_wide: true,
+        columns: None,
+    };
 
     fn app() -> App {
         serde_json::from_value(
@@ -331,18 +336,18 @@ mod tests {
 ID  RUNNING   HEALTHY  CPUS  MEM  DEPLOYING  CHANGED
 /a  1/3 (+1)  1/3      0.1   32   yes        5s
 ";
-        assert_eq!(apps(&[&app], NOW, false), expected);
-        let wide = apps(&[&app], NOW, true);
+        assert_eq!(apps(&[&app], NOW, Form::default()), expected);
+        let wide = apps(&[&app], NOW, WIDE);
         assert!(
             wide.contains("sleep 9") && wide.contains("tier=front"),
             "{wide}"
         );
-        assert!(apps(&[], NOW, false).contains("no such apps"));
+        assert!(apps(&[], NOW, Form::default()).contains("no such apps"));
     }
 
     #[test]
     fn details_show_definition_failure_and_tasks() {
-        let text = details(&app(), NOW, false);
+        let text = details(&app(), NOW, Form::default());
         for line in [
             "id:           /a",
             "resources:    cpus:0.1;mem:32",

@@ -215,6 +215,19 @@ pub(super) struct Group {
     pub enforce_role: Option<bool>,
 }
 
+impl Group {
+    /// The ids of all apps below it, or those of itself and all groups below it.
+    pub(super) fn ids<'a>(&'a self, of_groups: bool, into: &mut Vec<&'a str>) {
+        match of_groups {
+            true => into.push(&self.id),
+            false => into.extend(self.apps.iter().map(|app| app.id.as_str())),
+        }
+        for group in &self.groups {
+            group.ids(of_groups, into);
+        }
+    }
+}
+
 /// Apps that wait for offers.
 #[derive(Debug, Deserialize)]
 pub(super) struct Queue {

@@ -7,16 +7,18 @@ use super::manager::{app_path, parse};
 use super::shapes::{Why, WhyAgent, WhyOffers};
 use super::table::{Table, age, plain};
 use super::trouble::Trouble;
-use super::{Common, now, print_answer};
+use super::{Common, Form, now, print_answer};
 
 /// Tells why instances of an app do not run.
 pub(super) async fn run(app: &str, common: &Common) -> Result<(), Trouble> {
+    let manager = common.manager()?;
+    let app = &manager.whole_id(app, "app").await?;
     let path = format!("{}/why", app_path(app)?);
-    let answered = common.manager()?.get(&path, &[]).await;
+    let answered = manager.get(&path, &[]).await;
     let body = answered.map_err(|trouble| explained(app, trouble))?;
     print_answer(common.output(), &body, || {
         let why: Why = parse(&body)?;
-        Ok(text(&why, now(), common.is_wide()))
+        Ok(text(&why, now(), common.form()))
     })
 }
 
@@ -33,7 +35,7 @@ fn explained(app: &str, trouble: Trouble) -> Trouble {
     }
 }
 
-fn text(why: &Why, now: i64, is_wide: bool) -> String {
+fn text(why: &Why, now: i64, form: Form) -> String {
     let (id, running, wanted) = (&why.app_id, why.tasks_running, why.instances);
     let mut text = format!("app {id}: {running} of {wanted} instances run");
     if why.waiting > 0 {
@@ -47,7 +49,7 @@ fn text(why: &Why, now: i64, is_wide: bool) -> String {
     section(&mut text, "what would help", &why.unblock);
     section(&mut text, "commands for that", &commands(why));
     if let Some(offers) = &why.offers {
-        text.push_str(&told_by_offers(offers, now, is_wide));
+        text.push_str(&told_by_offers(offers, now, form));
     }
     text
 }
@@ -79,7 +81,7 @@ fn section(text: &mut String, title: &str, lines: &[String]) {
     }
 }
 
-fn told_by_offers(offers: &WhyOffers, now: i64, is_wide: bool) -> String {
+fn told_by_offers(offers: &WhyOffers, now: i64, form: Form) -> String {
     let mut text = String::new();
     let mut reasons = Table::new(&["REASON", "ENDED", "OF OFFERS"]);
     for reason in &offers.reasons {
@@ -90,14 +92,14 @@ fn told_by_offers(offers: &WhyOffers, now: i64, is_wide: bool) -> String {
         ]);
     }
     if !reasons.is_empty() {
-        text.push_str(&format!("\noffers:\n{}", reasons.text(2)));
+        text.push_str(&format!("\noffers:\n{}", reasons.fitted(2, form.columns)));
     }
     if offers.agents.is_empty() {
         return text;
     }
     text.push_str("\nthe latest unused offer of each agent:\n");
     for agent in &offers.agents {
-        text.push_str(&told_by_agent(agent, now, is_wide));
+        text.push_str(&told_by_agent(agent, now, form.is_wide));
     }
     text
 }
@@ -160,8 +162,12 @@ the latest unused offer of each agent:
     would do now
 ";
         let now = 1_625_133_605_000;
-        assert_eq!(text(&why, now, false), expected);
-        assert!(text(&why, now, true).contains("host-a (S1)"));
+        assert_eq!(text(&why, now, Form::default()), expected);
+        let wide = Form {
+            is_wide: true,
+            columns: None,
+        };
+        assert!(text(&why, now, wide).contains("host-a (S1)"));
     }
 
     #[test]

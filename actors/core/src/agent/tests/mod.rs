@@ -222,6 +222,11 @@ impl Fixture {
         self.agent.snapshot()
     }
 
+    /// Whether every effect was read.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.effects.is_empty()
+    }
+
     #[track_caller]
     pub(super) fn nothing(&self) {
         assert!(

@@ -52,6 +52,9 @@ pub(super) enum Quota {
     Micros(u64),
 }
 
+/// Name of the cgroup, in that of a container, which holds those of the containers in it.
+const INNER: &str = "mesos";
+
 /// The period of CPU quotas in microseconds, as in Mesos.
 pub(super) const CFS_PERIOD_US: u64 = 100_000;
 
@@ -186,6 +189,29 @@ pub(super) trait Cgroups: Debug + Send + Sync {
     /// Ends when the container meets its limit of memory, or has met it before; or with an error
     /// when that cannot be known.
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>>;
+}
+
+/// The path of a container's cgroup below that of all containers. One in another container is
+/// below that one's, as in Mesos.
+fn path_of(id: &str) -> PathBuf {
+    let mut names = id.split('.');
+    let mut path = PathBuf::from(names.next().unwrap_or_default());
+    for name in names {
+        path.push(INNER);
+        path.push(name);
+    }
+    path
+}
+
+/// Makes the cgroup of a container.
+fn create(directory: &Path) -> io::Result<()> {
+    if let Some(between) = directory.parent().filter(|it| it.ends_with(INNER))
+        && let Err(error) = std::fs::create_dir(between)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
+    }
+    std::fs::create_dir(directory)
 }
 
 /// The cgroups of this machine, with those above the containers' own made.

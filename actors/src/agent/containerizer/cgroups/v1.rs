@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use super::files::{self, kill_all, number, read, value, write};
 use super::{
     CFS_PERIOD_US, Cgroups, Controller, CpuFigures, HardLimit, MemoryFigures, OutOfMemory, Quota,
-    Wait,
+    Wait, create, path_of,
 };
 
 /// How often the state of a freezing cgroup is looked at before what runs in it is killed as it is.
@@ -54,7 +54,10 @@ impl V1 {
     }
 
     fn directory(&self, subsystem: &str, id: &str) -> PathBuf {
-        self.hierarchy.join(subsystem).join(&self.root).join(id)
+        self.hierarchy
+            .join(subsystem)
+            .join(&self.root)
+            .join(path_of(id))
     }
 
     fn set(&self, subsystem: &str, id: &str, file: &str, text: &str) -> Result<(), String> {
@@ -85,7 +88,7 @@ impl Cgroups for V1 {
             if made.iter().any(is_same) {
                 continue;
             }
-            fs::create_dir(&directory)?;
+            create(&directory)?;
             made.push(directory);
         }
         Ok(())

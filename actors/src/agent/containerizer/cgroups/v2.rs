@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use super::files::{self, kill_all, number, read, value, write};
 use super::{
     CFS_PERIOD_US, Cgroups, Controller, CpuFigures, HardLimit, MemoryFigures, OutOfMemory, Quota,
-    Wait,
+    Wait, create, path_of,
 };
 
 /// Weight of one CPU; shares of version 1 count 1024 for it. (Mesos: `cgroups2::cpu::weight`.)
@@ -62,7 +62,7 @@ impl V2 {
     }
 
     fn file(&self, id: &str, name: &str) -> PathBuf {
-        self.parent.join(id).join(name)
+        self.parent.join(path_of(id)).join(name)
     }
 }
 
@@ -79,7 +79,7 @@ fn name(controller: Controller) -> Option<&'static str> {
 impl Cgroups for V2 {
     fn create(&self, controller: Controller, id: &str) -> io::Result<()> {
         match controller {
-            Controller::Processes => fs::create_dir(self.parent.join(id)),
+            Controller::Processes => create(&self.parent.join(path_of(id))),
             // It is the same, and was made before.
             Controller::Cpu | Controller::Memory | Controller::Pids => Ok(()),
         }
@@ -87,7 +87,7 @@ impl Cgroups for V2 {
 
     fn remove(&self, controller: Controller, id: &str) -> io::Result<()> {
         match controller {
-            Controller::Processes => files::remove(&self.parent.join(id)),
+            Controller::Processes => files::remove(&self.parent.join(path_of(id))),
             Controller::Cpu | Controller::Memory | Controller::Pids => Ok(()),
         }
     }
@@ -100,11 +100,11 @@ impl Cgroups for V2 {
     }
 
     fn processes(&self, id: &str) -> io::Result<Vec<u32>> {
-        files::processes(&self.parent.join(id))
+        files::processes(&self.parent.join(path_of(id)))
     }
 
     fn kill(&self, id: &str) -> io::Result<()> {
-        let directory = self.parent.join(id);
+        let directory = self.parent.join(path_of(id));
         if !directory.exists() {
             return Ok(());
         }
@@ -199,7 +199,7 @@ impl Cgroups for V2 {
     }
 
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {
-        let directory = self.parent.join(id);
+        let directory = self.parent.join(path_of(id));
         Box::pin(async move {
             changed(&directory.join("memory.events"), |text| {
                 value(text, "oom").unwrap_or(0) > 0 || value(text, "oom_kill").unwrap_or(0) > 0

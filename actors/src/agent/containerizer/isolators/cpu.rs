@@ -62,6 +62,11 @@ impl Isolator for Cpu {
     }
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        if let Some(other) = container.shares_limits_of() {
+            let entrances = self.cgroups.entrances(Controller::Cpu, other.as_str());
+            plan.cgroups.extend(entrances);
+            return Ok(());
+        }
         let id = container.id.as_str();
         self.cgroups
             .create(Controller::Cpu, id)

@@ -120,7 +120,11 @@ impl Isolator for Du {
         Ok(())
     }
 
+    /// What is in a container takes of that one's disk.
     fn recover(&self, container: &Container) {
+        if container.is_nested() {
+            return;
+        }
         let known = Known {
             quota: quota(&container.resources),
             used: None,

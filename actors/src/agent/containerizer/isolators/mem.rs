@@ -71,6 +71,11 @@ impl Isolator for Mem {
     }
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        if let Some(other) = container.shares_limits_of() {
+            let entrances = self.cgroups.entrances(Controller::Memory, other.as_str());
+            plan.cgroups.extend(entrances);
+            return Ok(());
+        }
         let id = container.id.as_str();
         self.cgroups
             .create(Controller::Memory, id)
@@ -84,6 +89,9 @@ impl Isolator for Mem {
     }
 
     fn watch(&self, container: &Container) -> Option<Wait<Limitation>> {
+        if container.shares_limits_of().is_some() {
+            return None;
+        }
         let wait = self.cgroups.out_of_memory(container.id.as_str());
         let id = container.id.clone();
         Some(Box::pin(async move {

@@ -23,6 +23,12 @@ impl Isolator for PidNamespace {
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
         let shares = linux(container).is_some_and(LinuxInfo::share_pid_namespace);
+        if shares && container.is_nested() {
+            // What is at `/proc` there fits to it.
+            plan.joins_pids = true;
+            plan.joins_mounts = true;
+            return Ok(());
+        }
         if shares && self.disallow_sharing {
             let why = "Sharing agent pid namespace with top-level container is not allowed";
             return Err(why.to_owned());
@@ -59,6 +65,11 @@ impl Isolator for IpcNamespace {
             return Err(why.to_owned());
         }
         match mode {
+            None if container.is_nested() => plan.joins_ipc = true,
+            Some(IpcMode::ShareParent) if container.is_nested() => {
+                plan.joins_ipc = true;
+                plan.joins_mounts = true;
+            }
             None => plan.ipc_namespace = true,
             Some(IpcMode::Private) => {
                 plan.ipc_namespace = true;

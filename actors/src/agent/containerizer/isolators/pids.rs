@@ -22,6 +22,11 @@ impl Isolator for Pids {
     }
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        if let Some(other) = container.shares_limits_of() {
+            let entrances = self.cgroups.entrances(Controller::Pids, other.as_str());
+            plan.cgroups.extend(entrances);
+            return Ok(());
+        }
         let id = container.id.as_str();
         self.cgroups
             .create(Controller::Pids, id)

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Component, Path, PathBuf};
 
 use tepui_protocol::v1::Volume;
@@ -96,14 +96,17 @@ impl Isolator for SandboxPath {
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
         for (volume, path) in volumes(container).filter_map(|it| Some((it, sandbox_path(it)?))) {
-            let path = path?;
+            let (whose, path) = path?;
             if path.is_absolute() {
                 let path = path.display();
                 return Err(format!(
                     "Path '{path}' in SANDBOX_PATH volume is absolute, expected a relative one"
                 ));
             }
-            let source = make(container, path, true)?;
+            let source = match whose {
+                Of::Parent => make_in_parent(container, path)?,
+                Of::Itself => make(&container.directory, container.owner, path, true)?,
+            };
             mount(container, volume, source, true, plan)?;
         }
         Ok(())
@@ -128,23 +131,27 @@ fn host_path(volume: &Volume) -> Option<&str> {
     }
 }
 
-/// The path in the sandbox that a volume shows, if it does. A host path that is relative is one.
-fn sandbox_path(volume: &Volume) -> Option<Result<&Path, String>> {
+/// Whose sandbox a volume shows a place of.
+enum Of {
+    Itself,
+    Parent,
+}
+
+/// The path in a sandbox that a volume shows, if it does. A host path that is relative is one.
+fn sandbox_path(volume: &Volume) -> Option<Result<(Of, &Path), String>> {
     if let Some(source) = &volume.source {
         if source.r#type() != Type::SandboxPath {
             return None;
         }
         let sandbox = source.sandbox_path.as_ref();
         return Some(match sandbox {
-            Some(path) if path.r#type() == Whose::Parent => {
-                Err("SANDBOX_PATH volumes of type PARENT need a parent container".to_owned())
-            }
-            Some(path) => Ok(Path::new(&path.path)),
+            Some(path) if path.r#type() == Whose::Parent => Ok((Of::Parent, Path::new(&path.path))),
+            Some(path) => Ok((Of::Itself, Path::new(&path.path))),
             None => Err("'sandbox_path' is missing in a volume's source".to_owned()),
         });
     }
     let path = volume.host_path.as_deref()?;
-    (!path.starts_with('/')).then(|| Ok(Path::new(path)))
+    (!path.starts_with('/')).then(|| Ok((Of::Itself, Path::new(path))))
 }
 
 /// Plans a mount. Where the container sees the volume must exist if it is outside of the sandbox.
@@ -157,7 +164,7 @@ fn mount(
 ) -> Result<(), String> {
     let at = Path::new(&volume.container_path);
     let target = match at.is_absolute() {
-        false => make(container, at, is_directory)?,
+        false => make(&container.directory, container.owner, at, is_directory)?,
         true if at.exists() => at.to_owned(),
         true => {
             return Err(format!(
@@ -175,10 +182,28 @@ fn mount(
     Ok(())
 }
 
-/// Makes a directory or an empty file in the sandbox if it is not there, and gives its path.
-fn make(container: &Container, relative: &Path, is_directory: bool) -> Result<PathBuf, String> {
+/// Makes a directory in the sandbox of the container around this one, whose owner it gets.
+fn make_in_parent(container: &Container, relative: &Path) -> Result<PathBuf, String> {
+    let parent = container.called.as_ref().and_then(|it| it.parent.as_ref());
+    let Some(parent) = parent else {
+        let why = "SANDBOX_PATH volume of type PARENT only works for nested container";
+        return Err(why.to_owned());
+    };
+    let directory = Path::new(&parent.directory);
+    let found = fs::symlink_metadata(directory)
+        .map_err(|error| format!("Failed to look at the parent's sandbox: {error}"))?;
+    make(directory, Some((found.uid(), found.gid())), relative, true)
+}
+
+/// Makes a directory or an empty file in a sandbox if it is not there, and gives its path.
+fn make(
+    sandbox: &Path,
+    owner: Option<(u32, u32)>,
+    relative: &Path,
+    is_directory: bool,
+) -> Result<PathBuf, String> {
     let refused = |why: &str| format!("Path '{}' in the sandbox {why}", relative.display());
-    let mut path = container.directory.clone();
+    let mut path = sandbox.to_owned();
     let mut parts = relative.components().peekable();
     if parts.peek().is_none() {
         return Err(refused("is empty"));
@@ -200,7 +225,7 @@ fn make(container: &Container, relative: &Path, is_directory: bool) -> Result<Pa
             true => DirBuilder::new().mode(DIRECTORY_MODE).create(&path),
             false => File::create_new(&path).map(drop),
         };
-        let owned = made.and_then(|()| match container.owner {
+        let owned = made.and_then(|()| match owner {
             Some((uid, gid)) => lchown(&path, Some(uid), Some(gid)),
             None => Ok(()),
         });
@@ -229,6 +254,7 @@ mod tests {
                 volumes,
                 ..ContainerInfo::default()
             }),
+            called: None,
         }
     }
 
@@ -311,6 +337,46 @@ mod tests {
         };
         assert_eq!(planned.mounts, [expected]);
         assert!(dir.path().join("data").is_dir());
+    }
+
+    #[test]
+    fn a_place_of_the_parents_sandbox_is_for_those_that_have_one() {
+        use tepui_core::agent::messages::{Called, Parent};
+        use tepui_protocol::v1::volume::{Source, source};
+        let dir = tempfile::tempdir().unwrap();
+        let mut volume = volume("", "mine");
+        volume.host_path = None;
+        volume.source = Some(Source {
+            r#type: Some(Type::SandboxPath as i32),
+            sandbox_path: Some(source::SandboxPath {
+                r#type: Some(Whose::Parent as i32),
+                path: "shared".to_owned(),
+            }),
+            ..Source::default()
+        });
+        let refused = plan(&SandboxPath, dir.path(), volume.clone());
+        assert!(refused.is_err_and(|why| why.contains("only works for nested")));
+        let own = dir.path().join("containers/c");
+        fs::create_dir_all(&own).unwrap();
+        let mut inner = container(&own, vec![volume]);
+        inner.called = Some(Called {
+            parent: Some(Parent {
+                container: ContainerId::from("p"),
+                directory: dir.path().to_string_lossy().into_owned(),
+                pid: 1,
+                root_directory: dir.path().to_string_lossy().into_owned(),
+            }),
+            limits_of: ContainerId::from("p"),
+        });
+        let mut planned = Plan::default();
+        SandboxPath.prepare(&inner, &mut planned).unwrap();
+        let expected = Mount::Bind {
+            source: dir.path().join("shared"),
+            target: own.join("mine"),
+            read_only: true,
+        };
+        assert_eq!(planned.mounts, [expected]);
+        assert!(dir.path().join("shared").is_dir());
     }
 
     #[test]

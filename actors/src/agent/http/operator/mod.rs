@@ -1,6 +1,7 @@
 //! `/api/v1`: the agent's operator API.
 //! Checks in Mesos's order; the checks that need no state are in the core.
 
+mod containers;
 mod form;
 mod views;
 
@@ -19,7 +20,8 @@ use tepui_protocol::v1::agent::response::Type as Answered;
 use tepui_protocol::v1::agent::{Call, Response, response};
 use tepui_protocol::v1::{self, Flag, Metric};
 
-use super::{Shared, containers, ended, reads};
+use super::containers as lists;
+use super::{Shared, ended, reads};
 use crate::http::{body, files, method_not_allowed, text, version};
 use crate::logging;
 use form::{Form, Forms};
@@ -119,7 +121,7 @@ async fn answer(
         }
         Type::GetContainers => Response {
             get_containers: Some(response::GetContainers {
-                containers: containers::list(shared).await,
+                containers: lists::list(call.get_containers.as_ref(), shared).await,
             }),
             ..typed(Answered::GetContainers)
         },
@@ -138,31 +140,38 @@ async fn answer(
             }),
             ..typed(Answered::GetLoggingLevel)
         },
-        Type::SetLoggingLevel => {
-            let set = call.set_logging_level.unwrap_or_default();
-            // A negative time is over at once.
-            let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
-            let time = Duration::from_nanos(nanoseconds);
-            logging::process().set_verbosity(set.level, time);
-            return Ok(HttpResponse::Ok().finish());
-        }
+        Type::SetLoggingLevel => return Ok(set_logging_level(&call)),
         Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
         | Type::RemoveNestedContainer
-        | Type::LaunchNestedContainerSession
-        | Type::AttachContainerInput
-        | Type::AttachContainerOutput
         | Type::LaunchContainer
         | Type::WaitContainer
         | Type::KillContainer
-        | Type::RemoveContainer
+        | Type::RemoveContainer => {
+            let Some(call) = containers::read(kind, call) else {
+                return Err(unsupported(kind));
+            };
+            return containers::ask(kind, call, media, shared).await;
+        }
+        Type::LaunchNestedContainerSession
+        | Type::AttachContainerInput
+        | Type::AttachContainerOutput
         | Type::AddResourceProviderConfig
         | Type::UpdateResourceProviderConfig
         | Type::RemoveResourceProviderConfig
         | Type::MarkResourceProviderGone => return Err(unsupported(kind)),
     };
     Ok(written(media, media::encode(media, &response)))
+}
+
+fn set_logging_level(call: &Call) -> HttpResponse {
+    let set = call.set_logging_level.clone().unwrap_or_default();
+    // A negative time is over at once.
+    let nanoseconds = u64::try_from(set.duration.nanoseconds).unwrap_or(0);
+    let time = Duration::from_nanos(nanoseconds);
+    logging::process().set_verbosity(set.level, time);
+    HttpResponse::Ok().finish()
 }
 
 fn unsupported(kind: Type) -> HttpResponse {

@@ -121,3 +121,48 @@ fn command_and_group_do_not_mix() {
     fixture.expect_update("a", TaskState::TaskKilling);
     fixture.expect(Action::Terminate(7));
 }
+
+#[test]
+fn what_the_agent_says_of_a_containers_end_goes_first() {
+    use tepui_protocol::v1::TaskResourceLimitation;
+    use tepui_protocol::v1::agent::response::WaitContainer;
+    use tepui_protocol::v1::task_status::Reason;
+    let mut fixture = Fixture::subscribed(false);
+    fixture.launch_group(&["a", "b"]);
+    for name in ["a", "b"] {
+        fixture.expect_update(name, TaskState::TaskStarting);
+    }
+    let number = 1 << 30;
+    for name in ["a", "b"] {
+        fixture.expect_start(name);
+    }
+    for (name, pid) in [("a", number), ("b", number + 1)] {
+        fixture.started(name, pid);
+        fixture.expect_update(name, TaskState::TaskRunning);
+    }
+    let how = WaitContainer {
+        exit_status: Some(9),
+        state: Some(TaskState::TaskFailed as i32),
+        reason: Some(Reason::ContainerLimitationMemory as i32),
+        message: Some("Memory limit exceeded".into()),
+        limitation: Some(TaskResourceLimitation::default()),
+    };
+    fixture.input(Input::ContainerEnded {
+        pid: number,
+        how: Box::new(how),
+    });
+    let failed = fixture.expect_update("a", TaskState::TaskFailed);
+    assert_eq!(failed.reason(), Reason::ContainerLimitationMemory);
+    assert!(failed.limitation.is_some());
+    let text = "Command terminated with signal Killed: Memory limit exceeded";
+    assert_eq!(failed.message(), text);
+    fixture.expect_update("b", TaskState::TaskKilling);
+    fixture.expect(Action::Terminate(number + 1));
+    // Nobody knows how it ended, but that it was to.
+    fixture.input(Input::ContainerEnded {
+        pid: number + 1,
+        how: Box::default(),
+    });
+    fixture.expect_update("b", TaskState::TaskKilled);
+    fixture.expect_nothing();
+}

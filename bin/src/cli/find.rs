@@ -1,8 +1,8 @@
 //! Finds the one thing that a user means by the beginning of its id, or by its name.
 //! Asks no master.
 
-use super::super::table::ends_of;
-use super::super::trouble::Trouble;
+use super::table::ends_of;
+use super::trouble::Trouble;
 
 /// Candidates that are listed when a word may mean several things.
 const MAX_CANDIDATES: usize = 10;
@@ -26,6 +26,18 @@ pub(super) fn one<'a, T>(
     wanted: &str,
     all: &[Candidate<'a, T>],
 ) -> Result<&'a T, Trouble> {
+    maybe(kind, wanted, all)?.ok_or_else(|| {
+        let text = format!("there is no {kind} '{wanted}'; `tepui {kind} list` lists them");
+        Trouble::Failed(text)
+    })
+}
+
+/// The same, or nothing when nothing is meant.
+pub(super) fn maybe<'a, T>(
+    kind: &str,
+    wanted: &str,
+    all: &[Candidate<'a, T>],
+) -> Result<Option<&'a T>, Trouble> {
     if wanted.is_empty() {
         let text = format!("expected the beginning of an id of a {kind}, got nothing");
         return Err(Trouble::Usage(text));
@@ -43,13 +55,11 @@ pub(super) fn one<'a, T>(
         let found: Vec<_> = all.iter().filter(is_meant).collect();
         match found.as_slice() {
             [] => {}
-            [one] => return Ok(one.it),
+            [one] => return Ok(Some(one.it)),
             several => return Err(ambiguous(kind, wanted, several)),
         }
     }
-    Err(Trouble::Failed(format!(
-        "there is no {kind} '{wanted}'; `tepui {kind} list` lists them"
-    )))
+    Ok(None)
 }
 
 fn ambiguous<T>(kind: &str, wanted: &str, several: &[&Candidate<'_, T>]) -> Trouble {
