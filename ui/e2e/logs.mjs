@@ -123,7 +123,10 @@ export const steps = [
     const log = page.url();
     await page.goto(log.replace(/\/stdout$/, '/large'));
     await page.getByRole('heading', { name: 'large', exact: true }).waitFor();
+    await says(page, 'Following').waitFor();
     await page.keyboard.press('g');
+    await page.getByText(/^0 B to .* of 96 MiB, from 0 %$/).waitFor();
+    await page.waitForFunction(() => document.querySelector('[aria-label="Content of large"]')?.scrollTop === 0);
     const field = page.getByLabel('Search in the file');
     const timed = async (what, run) => {
       const began = Date.now();
