@@ -314,9 +314,21 @@ mod tests {
     #[test]
     fn arguments_are_refused_unless_known() {
         let read = |given: &[&str]| arguments(given.iter().map(OsString::from));
-        assert_eq!(read(&[]), Ok(Arguments::Run { switch_user: true }));
+        assert_eq!(
+            read(&[]),
+            Ok(Arguments::Run {
+                switch_user: true,
+                docker: None
+            })
+        );
         let given = ["--launcher_dir=/opt", "--switch_user=false"];
-        assert_eq!(read(&given), Ok(Arguments::Run { switch_user: false }));
+        assert_eq!(
+            read(&given),
+            Ok(Arguments::Run {
+                switch_user: false,
+                docker: None
+            })
+        );
         assert!(read(&["--nonsense"]).unwrap_err().contains("'--nonsense'"));
         assert!(read(&["--switch_user=maybe"]).is_err());
     }

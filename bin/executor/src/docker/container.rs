@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use nix::poll::{PollTimeout, poll};
 use serde_json::{Value, json};

@@ -37,11 +37,10 @@ impl Frames {
                 continue;
             }
             let (part, rest) = bytes.split_at(self.left.min(bytes.len()));
-            let output = match self.head.first() {
-                Some(&STDERR) => &mut *stderr,
-                _ => &mut *stdout,
+            let _ = match self.head.first() {
+                Some(&STDERR) => stderr.write_all(part),
+                _ => stdout.write_all(part),
             };
-            let _ = output.write_all(part);
             self.left -= part.len();
             bytes = rest;
             if self.left == 0 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tepui_protocol::v1::agent::response::WaitContainer;
 use tepui_protocol::v1::framework_info::capability;
+use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{ContainerId, KillPolicy, TaskGroupInfo, TaskInfo, TaskState};
 
 use super::checker::Checker;
