@@ -43,6 +43,8 @@ tools: setup
 	@$(call install,ip,iproute2)
 	@$(call install,unshare,util-linux)
 	@$(call install,/usr/bin/chromium,chromium)
+	@$(call install,dockerd,docker.io)
+	@$(call install,/bin/busybox,busybox-static)
 
 test: build tools ## Check everything: programs, format, lints, tests, documentation
 	$(CARGO) fmt --all --check

@@ -66,6 +66,8 @@ pub fn start(level: Option<tracing::Level>) -> Loggers {
     let (loggers, filter) = Loggers::new(level);
     let writer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // A disk that is full must not end the process: telling of it would panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let set = tracing_subscriber::registry()
         .with(filter)

@@ -349,6 +349,8 @@ pub(super) struct Survived {
     pub(super) container: ContainerId,
     /// Its sandbox.
     pub(super) directory: String,
+    /// Whether it is of type DOCKER.
+    pub(super) is_docker: bool,
     pub(super) pid: u32,
 }
 
@@ -359,10 +361,11 @@ impl Handler<Survived> for AgentActor {
         let Survived {
             container,
             directory,
+            is_docker,
             pid,
         } = survived;
         self.launcher
-            .take_back(container.clone(), &directory, pid, ctx.address());
+            .take_back(container.clone(), &directory, is_docker, pid, ctx.address());
         let result = Ok(pid);
         self.handle_input(Input::Launched { container, result }, ctx);
     }

@@ -10,7 +10,9 @@ use tepui_core::agent::garbage::GarbageSettings;
 use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
-pub use super::containerizer::config::{ContainerizerConfig, ContainerizerKind, LauncherKind};
+pub use super::containerizer::config::{
+    ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind,
+};
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 pub use super::logger::{ContainerLogger, LOG_SIZE, OPTIONS, Rotation, kept, log_size};
 use crate::election::Masters;

@@ -172,9 +172,10 @@ mod tests {
         make(dir.path(), &inner, None).unwrap();
         let target = elsewhere.path().join("file");
         fs::write(&target, "kept").unwrap();
+        let planted = inner.join("stdout");
         for plant in [symlink::<&Path, &Path>, fs::hard_link] {
-            fs::remove_file(inner.join("stdout")).unwrap();
-            plant(&target, &inner.join("stdout")).unwrap();
+            fs::remove_file(&planted).unwrap();
+            plant(&target, &planted).unwrap();
             assert!(make(dir.path(), &inner, None).is_err());
             assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
         }

@@ -255,10 +255,11 @@ impl Launcher {
         &self,
         container: ContainerId,
         directory: &str,
+        is_docker: bool,
         pid: u32,
         actor: Addr<AgentActor>,
     ) {
-        let isolated = containerizer::recovered(container.clone(), directory);
+        let isolated = containerizer::recovered(container.clone(), directory, is_docker);
         self.containerizer.recover(&isolated);
         let watches = self.watch(&isolated, &actor);
         let running = Container::Running { pid, watches };
@@ -492,7 +493,7 @@ async fn finish(
     let Fetching { stop, then, .. } = fetching;
     let got = tokio::select! {
         got = getting => got,
-        _ = stop => Err("it was killed while its URIs were fetched".to_owned()),
+        _ = stop => Err("it was killed while it was made ready".to_owned()),
     };
     if let Err(why) = got {
         containerizer.destroy(&launch.container, None).await;

@@ -404,10 +404,13 @@ fn exits(
     ended.map(|id| (id.clone(), statuses.read(id))).collect()
 }
 
-/// The sandboxes of containers that may have outlived an earlier run.
-fn directories(restored: &Restored) -> BTreeMap<ContainerId, String> {
+/// The sandboxes of containers that may have outlived an earlier run, and whether they are of type
+/// DOCKER.
+fn directories(restored: &Restored) -> BTreeMap<ContainerId, (String, bool)> {
     let known = restored.survivors().into_iter();
-    known.map(|it| (it.container, it.directory)).collect()
+    known
+        .map(|it| (it.container, (it.directory, it.is_docker)))
+        .collect()
 }
 
 /// Tells the agent which containers have outlived its earlier run, before anybody else can.
@@ -415,14 +418,16 @@ fn take_up(
     actor: &Addr<AgentActor>,
     running: BTreeMap<ContainerId, u32>,
     ended: Vec<(ContainerId, Option<i32>)>,
-    directories: &BTreeMap<ContainerId, String>,
+    directories: &BTreeMap<ContainerId, (String, bool)>,
     recover: Recover,
 ) {
     for (container, pid) in running {
-        let directory = directories.get(&container).cloned().unwrap_or_default();
+        let known = directories.get(&container).cloned();
+        let (directory, is_docker) = known.unwrap_or_default();
         actor.do_send(Survived {
             container,
             directory,
+            is_docker,
             pid,
         });
     }

@@ -109,6 +109,7 @@ mod tests {
             container: ContainerId::from("c"),
             directory: sandbox.to_str().unwrap().to_owned(),
             pid: None,
+            is_docker: false,
         };
         let found = sort(&all(dir.path()), std::slice::from_ref(&survivor));
         assert_eq!(found.running[&survivor.container], child.id());

@@ -268,6 +268,36 @@ async fn files_are_read_to_their_end_and_byte_by_byte() {
     }
 }
 
+#[actix_web::test]
+async fn a_file_that_is_rotated_while_it_is_read_loses_nothing() {
+    // The log, and the file it was rotated to.
+    let files = Arc::new(Mutex::new(["one\ntwo\n", ""]));
+    let shown = files.clone();
+    let agent = Played::start(move |request, _| {
+        let query = request.query_string();
+        let is_older = query.contains("stdout.1&");
+        let content = shown.lock().unwrap()[usize::from(is_older)];
+        let number = |name: &str| {
+            let part = query.split('&').find_map(|part| part.strip_prefix(name));
+            part.and_then(|number| number.parse::<usize>().ok())
+        };
+        let Some((offset, length)) = number("offset=").zip(number("length=")) else {
+            let size = content.len();
+            return HttpResponse::Ok().json(serde_json::json!({"data": "", "offset": size}));
+        };
+        let data = &content[offset..offset + length];
+        HttpResponse::Ok().json(serde_json::json!({"data": data, "offset": offset}))
+    });
+    let file = AgentFile::new(&agent.target.url(""), &framework_id(), "t", "stdout");
+    let mut file = file.unwrap();
+    assert_eq!(file.read_more().await.unwrap(), b"one\ntwo\n");
+    *files.lock().unwrap() = ["four\n", "one\ntwo\nthree\n"];
+    assert_eq!(file.read_more().await.unwrap(), b"three\n");
+    assert_eq!(file.read_more().await.unwrap(), b"four\n");
+    assert_eq!(file.read_more().await.unwrap(), b"");
+    agent.stop().await;
+}
+
 #[test]
 fn addresses_are_checked() {
     for good in [

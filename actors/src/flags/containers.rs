@@ -11,12 +11,17 @@ use super::error::FlagError;
 use super::kind::parse_list;
 use super::parse_bytes;
 use super::values::Values;
-use crate::agent::config::{ContainerizerConfig, ContainerizerKind, LauncherKind};
+use crate::agent::config::{ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind};
 
 /// The settings of containers.
 pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
     Ok(ContainerizerConfig {
-        containerizers: values.parse("containerizers", "a list out of 'mesos'", containerizers)?,
+        containerizers: values.parse(
+            "containerizers",
+            "a list out of 'mesos' and 'docker'",
+            containerizers,
+        )?,
+        docker: docker(values)?,
         isolation: values.parse(
             "isolation",
             "names of isolators with commas between, none of them twice",
@@ -69,9 +74,24 @@ fn paths(values: &Values, name: &'static str) -> Result<Option<Vec<PathBuf>>, Fl
 }
 
 fn containerizers(text: &str) -> Option<Vec<ContainerizerKind>> {
-    let all = [ContainerizerKind::Mesos];
+    let all = [ContainerizerKind::Mesos, ContainerizerKind::Docker];
     let known = |name: &String| all.into_iter().find(|kind| kind.name() == name);
-    parse_list(text)?.iter().map(known).collect()
+    let given = parse_list(text).filter(|given| !given.is_empty())?;
+    given.iter().map(known).collect()
+}
+
+fn docker(values: &Values) -> Result<DockerConfig, FlagError> {
+    Ok(DockerConfig {
+        docker_socket: values.parse("docker_socket", "a path", |text| {
+            std::path::absolute(text).ok()
+        })?,
+        docker_stop_timeout: values.duration("docker_stop_timeout")?,
+        docker_remove_delay: values.duration("docker_remove_delay")?,
+        docker_kill_orphans: values.bool("docker_kill_orphans")?,
+        sandbox_directory: values.parse("sandbox_directory", "an absolute path", |text| {
+            text.starts_with('/').then(|| text.to_owned())
+        })?,
+    })
 }
 
 fn launcher(text: &str) -> Option<LauncherKind> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,6 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::command::DEFAULT_PATH;
 use crate::config::Config;
+use crate::docker::Docker;
 use crate::machine::{Check, Ended, Finding, Found, Input, Probe as Kind};
 use crate::probe::{self, Probe};
 use crate::process::Processes;
@@ -50,10 +52,11 @@ impl Checks {
         &mut self,
         config: &Config,
         processes: &mut Processes,
+        docker: Option<&Docker>,
         check: &Check,
     ) -> Option<Input> {
         let run = check.run;
-        self.begin(config, processes, check)
+        self.begin(config, processes, docker, check)
             .err()
             .map(|found| Input::Checked { run, found })
     }
@@ -101,9 +104,16 @@ impl Checks {
         &mut self,
         config: &Config,
         processes: &mut Processes,
+        docker: Option<&Docker>,
         check: &Check,
     ) -> Result<(), Found> {
         let run = check.run;
+        if let (Some(docker), Kind::Command(command)) = (docker, &check.probe) {
+            docker.check(run, command);
+            return Ok(());
+        }
+        let network = docker.map(Docker::network).transpose().map_err(Err)?;
+        let network = network.as_ref();
         match &check.probe {
             Kind::Command(command) => {
                 let pid = processes
@@ -113,7 +123,7 @@ impl Checks {
             }
             Kind::Tcp { ipv6, port } => {
                 let address = probe::loopback(*ipv6, *port).map_err(Err)?;
-                self.probes.insert(run, Probe::tcp(address)?);
+                self.probes.insert(run, Probe::tcp(address, network)?);
             }
             Kind::Http {
                 tls,
@@ -124,10 +134,12 @@ impl Checks {
                 let address = probe::loopback(*ipv6, *port).map_err(Err)?;
                 let path = probe::path(path).map_err(Err)?;
                 if !tls {
-                    self.probes.insert(run, Probe::http(address, path)?);
+                    self.probes
+                        .insert(run, Probe::http(address, path, network)?);
                     return Ok(());
                 }
-                let (pid, curl) = start_curl(config, processes, address, path).map_err(Err)?;
+                let (pid, curl) =
+                    start_curl(config, processes, address, path, network).map_err(Err)?;
                 let curl = Some(curl);
                 self.processes.insert(pid, Running { run, curl });
             }
@@ -148,6 +160,7 @@ fn start_curl(
     processes: &mut Processes,
     address: SocketAddr,
     path: &str,
+    network: Option<&File>,
 ) -> Result<(i32, Curl), String> {
     let default = OsStr::new(DEFAULT_PATH).to_owned();
     let directories = config.inherited.get(OsStr::new("PATH")).unwrap_or(&default);
@@ -162,12 +175,17 @@ fn start_curl(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = spawn::spawn(&mut command, None).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            "HTTPS is checked with the program 'curl', which is not installed on this agent".into()
-        }
-        _ => format!("Failed to execute 'curl': {error}"),
-    })?;
+    let network = network.map(File::try_clone).transpose();
+    let network =
+        network.map_err(|error| format!("Failed to use the container's network: {error}"))?;
+    let mut child =
+        spawn::spawn_in(&mut command, None, network).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                "HTTPS is checked with the program 'curl', which is not installed on this agent"
+                    .into()
+            }
+            _ => format!("Failed to execute 'curl': {error}"),
+        })?;
     let output = child.stdout.take().map(OwnedFd::from);
     let errors = child.stderr.take().map(OwnedFd::from);
     let pid = processes.adopt(child)?;

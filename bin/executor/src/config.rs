@@ -7,6 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::docker;
 use crate::machine::Settings;
 
 /// Shutdown grace period when the agent names none (`--executor_shutdown_grace_period`).
@@ -17,6 +18,9 @@ const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Largest delay between attempts when the agent names none (`--executor_reregistration_timeout`).
 const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Where the Docker Engine listens when nobody says.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// Name of the variable that holds the executor's secret.
 pub const TOKEN: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
@@ -76,6 +80,7 @@ pub fn from_environment(mut environment: Environment, cwd: PathBuf) -> Result<Co
             "MESOS_SUBSCRIPTION_BACKOFF_MAX",
             DEFAULT_BACKOFF_MAX,
         )?,
+        docker: None,
     };
     let container_ip =
         text(&environment, "LIBPROCESS_IP")?.unwrap_or_else(|| agent.ip().to_string());
@@ -101,7 +106,11 @@ pub enum Arguments {
     Run {
         /// Whether a task runs as its `CommandInfo.user`.
         switch_user: bool,
+        /// The container that the agent has made for the task in the Docker Engine.
+        docker: Option<docker::Settings>,
     },
+    /// Start such a container, which is an executor itself, and end as it does.
+    RunExecutor(docker::Settings),
     /// Print how the program is used.
     Help,
     /// Print the version.
@@ -114,6 +123,11 @@ Runs the commands of tasks and task groups; started by tepui-agent, configured b
 
 Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
 
+  --docker_container=NAME       run the task in this container, which the agent has made; the next
+                                flags belong to it
+  --docker_socket=PATH          where the Docker Engine listens (default: /var/run/docker.sock)
+  --docker_stop_timeout=TIME    time between stop signal and SIGKILL (default: 0ns)
+  --docker_executor=BOOL        the container is an executor itself (default: false)
   --switch_user=BOOL   run a task as its CommandInfo.user (default: true)
   --launcher_dir=DIR   directory of Tepui's programs; accepted as agents pass it, not needed
   --version            print the version
@@ -125,19 +139,38 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
 /// A sentence for the user when an argument is not known.
 pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut switch_user = true;
+    let mut is_executor = false;
+    let mut name = String::new();
+    let mut docker = docker::Settings {
+        socket: DOCKER_SOCKET.into(),
+        name: String::new(),
+        stop_timeout: Duration::ZERO,
+    };
     for argument in given {
         let argument = argument.to_string_lossy().into_owned();
-        let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
-        match (name, value) {
+        let (flag, value) = argument.split_once('=').unwrap_or((&argument, ""));
+        match (flag, value) {
             ("--help", _) => return Ok(Arguments::Help),
             ("--version", _) => return Ok(Arguments::Version),
             ("--switch_user", "true" | "1") => switch_user = true,
             ("--switch_user", "false" | "0") => switch_user = false,
+            ("--docker_container", text) if !text.is_empty() => text.clone_into(&mut name),
+            ("--docker_socket", path) if !path.is_empty() => docker.socket = path.into(),
+            ("--docker_stop_timeout", text) => docker.stop_timeout = parse_duration(text)?,
+            ("--docker_executor", "true") => is_executor = true,
             ("--launcher_dir", directory) if !directory.is_empty() => {}
             _ => return Err(format!("unexpected argument '{argument}'\n\n{USAGE}")),
         }
     }
-    Ok(Arguments::Run { switch_user })
+    let docker = docker::Settings { name, ..docker };
+    let docker = (!docker.name.is_empty()).then_some(docker);
+    match docker {
+        Some(docker) if is_executor => Ok(Arguments::RunExecutor(docker)),
+        docker => Ok(Arguments::Run {
+            switch_user,
+            docker,
+        }),
+    }
 }
 
 /// Reads a duration as Mesos writes it: a number and one of its units, e.g. `5secs` or `1.5mins`.

@@ -1,18 +1,23 @@
 //! One non-blocking connection to the agent: bytes out, responses in.
 //! Gives no meaning to responses.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 
 use crate::http::ResponseReader;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
+
+/// Stack in bytes of a thread that opens a socket.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// A connection that is open or being opened.
 #[derive(Debug)]
@@ -30,7 +35,7 @@ impl Connection {
     /// # Errors
     /// When no connection can be attempted or it is refused at once.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let (stream, connecting) = open_stream(address)?;
+        let (stream, connecting) = open_stream(address, None)?;
         Ok(Connection {
             stream,
             connecting,
@@ -98,17 +103,30 @@ impl Connection {
     }
 }
 
-/// Starts to open a non-blocking connection; the flag tells whether that still goes on.
+/// Starts to open a non-blocking connection, in another network if one is given; the flag tells
+/// whether that still goes on.
 ///
 /// # Errors
 /// When no connection can be attempted or it is refused at once.
-pub fn open_stream(address: SocketAddr) -> io::Result<(TcpStream, bool)> {
+pub fn open_stream(address: SocketAddr, network: Option<&File>) -> io::Result<(TcpStream, bool)> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd: OwnedFd = socket(family, SockType::Stream, flags, None)?;
+    let open = || socket(family, SockType::Stream, flags, None);
+    let fd: OwnedFd = match network {
+        None => open()?,
+        // A socket stays in the network it was opened in; a thread that goes there does nothing else.
+        Some(network) => std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let opener = thread.spawn_scoped(scope, || {
+                setns(network, CloneFlags::CLONE_NEWNET).and_then(|()| open())
+            })?;
+            let opened = opener.join().unwrap_or(Err(Errno::EIO));
+            opened.map_err(io::Error::from)
+        })?,
+    };
     let connecting = match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) => false,
         Err(Errno::EINPROGRESS) => true,

@@ -7,6 +7,7 @@ mod command;
 mod config;
 mod connection;
 mod containers;
+mod docker;
 mod http;
 mod ids;
 mod link;
@@ -32,6 +33,7 @@ use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Config, USAGE};
 use crate::containers::{Containers, needs_container};
+use crate::docker::Docker;
 use crate::link::Link;
 use crate::machine::{Action, Input, Machine, Start};
 use crate::process::{Processes, StartError};
@@ -41,7 +43,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn main() -> ExitCode {
     match config::arguments(std::env::args_os().skip(1)) {
-        Ok(Arguments::Run { switch_user }) => match run(switch_user) {
+        Ok(Arguments::Run {
+            switch_user,
+            docker,
+        }) => match run(switch_user, docker.as_ref()) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => fail(&error),
+        },
+        Ok(Arguments::RunExecutor(docker)) => match run_executor(&docker) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(&error),
         },
@@ -52,13 +61,20 @@ fn main() -> ExitCode {
 }
 
 /// Runs until the machine says how to exit.
-fn run(switch_user: bool) -> Result<u8, String> {
+fn run(switch_user: bool, docker: Option<&docker::Settings>) -> Result<u8, String> {
     let cwd = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
     let config = config::from_environment(std::env::vars_os().collect(), cwd)?;
+    let settings = machine::Settings {
+        docker: docker.map(|docker| docker.stop_timeout),
+        ..config.settings
+    };
     let config = Config {
         switch_user,
+        settings,
         ..config
     };
+    let docker = docker.map(Docker::new).transpose();
+    let docker = docker.map_err(|error| format!("cannot make sockets: {error}"))?;
     let signals = watch_signals().map_err(|error| format!("cannot watch signals: {error}"))?;
     // Orphans of tasks come to this process, which ends them with their task.
     prctl::set_child_subreaper(true).map_err(|error| format!("cannot adopt orphans: {error}"))?;
@@ -76,13 +92,25 @@ fn run(switch_user: bool) -> Result<u8, String> {
         machine,
         link,
         processes,
+        docker,
         checks: Checks::default(),
         containers,
         inputs: VecDeque::new(),
     };
     let code = executor.run(&signals, actions)?;
     executor.processes.kill_all();
+    if let Some(docker) = &executor.docker {
+        docker.kill();
+    }
     Ok(code)
+}
+
+/// Starts a container that is an executor itself, and ends as it does. The agent waits at the other
+/// end of the standard input to hear that it runs.
+fn run_executor(docker: &docker::Settings) -> Result<u8, String> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let agent = input.map_err(|error| format!("cannot use the standard input: {error}"))?;
+    docker::run_executor(docker, agent.into())
 }
 
 /// The machine and all it acts upon.
@@ -92,6 +120,8 @@ struct Executor {
     machine: Machine,
     link: Link,
     processes: Processes,
+    /// Where the task runs, if not in a process of this executor.
+    docker: Option<Docker>,
     checks: Checks,
     containers: Containers,
     inputs: VecDeque<Input>,
@@ -130,10 +160,16 @@ impl Executor {
                 Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
                 Action::Check(check) => {
                     let (config, processes) = (&self.config, &mut self.processes);
-                    self.inputs
-                        .extend(self.checks.start(config, processes, &check));
+                    let docker = self.docker.as_ref();
+                    let checked = self.checks.start(config, processes, docker, &check);
+                    self.inputs.extend(checked);
                 }
-                Action::StopCheck(run) => self.checks.stop(&self.processes, run),
+                Action::StopCheck(run) => {
+                    self.checks.stop(&self.processes, run);
+                    if let Some(docker) = &self.docker {
+                        docker.stop_check(run);
+                    }
+                }
                 Action::Log(text) => log(&text),
                 Action::Exit(code) => return Some(code),
             }
@@ -144,6 +180,10 @@ impl Executor {
     /// Starts a task's process, or has the agent launch its container, of which is heard later.
     fn start(&mut self, start: &Start) -> Option<Input> {
         let task = start.task.task_id.value.clone();
+        if let Some(docker) = &self.docker {
+            docker.start(task);
+            return None;
+        }
         if let Some(value) = start.container.clone()
             && needs_container(&start.task)
         {
@@ -164,6 +204,12 @@ impl Executor {
     }
 
     fn signal(&mut self, pid: i32, signal: Signal) {
+        if let Some(docker) = &self.docker {
+            return match signal {
+                Signal::SIGKILL => docker.kill(),
+                _ => docker.terminate(),
+            };
+        }
         let now = self.clock.now().mono;
         if !self.containers.signal(now, pid, signal) {
             self.processes.signal(pid, signal);
@@ -180,6 +226,8 @@ impl Executor {
                 .chain(&calls)
                 .map(|it| PollFd::new(it.as_fd(), it.interest())),
         );
+        let docker = self.docker.iter();
+        watched.extend(docker.map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
         let probes = self.checks.probes();
         let first_probe = watched.len();
         watched.extend(probes.map(|(_, it)| PollFd::new(it.as_fd(), it.interest())));
@@ -214,6 +262,9 @@ impl Executor {
                 .filter_map(|run| self.checks.on_ready(run)),
         );
         inputs.extend(self.containers.progress(self.clock.now().mono));
+        if let Some(docker) = &mut self.docker {
+            inputs.extend(docker.heard());
+        }
         if self
             .machine
             .next_deadline()

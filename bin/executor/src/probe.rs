@@ -1,6 +1,7 @@
 //! One connection that looks at a task: an HTTP request, or just whether it can be opened.
 //! Judges no status code and keeps no time; every read is bounded.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -76,8 +77,8 @@ impl Probe {
     ///
     /// # Errors
     /// What was found at once.
-    pub fn tcp(address: SocketAddr) -> Result<Self, Found> {
-        match open_stream(address) {
+    pub fn tcp(address: SocketAddr, network: Option<&File>) -> Result<Self, Found> {
+        match open_stream(address, network) {
             Ok((stream, connecting)) => Ok(Probe {
                 address,
                 stream,
@@ -93,13 +94,13 @@ impl Probe {
     ///
     /// # Errors
     /// What was found at once.
-    pub fn http(address: SocketAddr, path: &str) -> Result<Self, Found> {
+    pub fn http(address: SocketAddr, path: &str, network: Option<&File>) -> Result<Self, Found> {
         let agent = concat!("tepui-executor/", env!("CARGO_PKG_VERSION"));
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\
              Connection: close\r\n\r\n"
         );
-        match open_stream(address) {
+        match open_stream(address, network) {
             Ok((stream, connecting)) => Ok(Probe {
                 address,
                 stream,

@@ -2,10 +2,12 @@
 //! Knows nothing of tasks.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
+use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist, getpid, getppid, setgid, setgroups};
@@ -51,16 +53,31 @@ pub fn identity(name: &str) -> Result<Option<Identity>, String> {
 ///
 /// # Errors
 /// When the process cannot be made or the program cannot be executed.
+pub fn spawn(command: &mut Command, identity: Option<Identity>) -> io::Result<Child> {
+    spawn_in(command, identity, None)
+}
+
+/// Starts the program, in another network if one is given.
+///
+/// # Errors
+/// When the process cannot be made or the program cannot be executed.
 #[allow(
     unsafe_code,
     reason = "a session and supplementary groups can only be set between fork and exec"
 )]
-pub fn spawn(command: &mut Command, identity: Option<Identity>) -> io::Result<Child> {
+pub fn spawn_in(
+    command: &mut Command,
+    identity: Option<Identity>,
+    network: Option<File>,
+) -> io::Result<Child> {
     let parent = getpid();
     let prepare = move || {
         // The executor waits for its signals with them blocked; a task starts with none blocked.
         SigSet::empty().thread_set_mask()?;
         setsid()?;
+        if let Some(network) = &network {
+            setns(network, CloneFlags::CLONE_NEWNET)?;
+        }
         if let Some(identity) = &identity {
             setgroups(&identity.groups)?;
             setgid(identity.gid)?;

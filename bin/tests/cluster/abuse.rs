@@ -114,13 +114,7 @@ fn a_check_of_a_port_where_nobody_listens() {
         "timeout_seconds": 10.0, "grace_period_seconds": 0.0, "consecutive_failures": 2,
     });
     scene.framework.launch(&scene.offer, &[checked]);
-    let ended = loop {
-        let status = scene.framework.update("t");
-        let state = status["state"].as_str().expect("state").to_owned();
-        if ["TASK_KILLED", "TASK_FAILED"].contains(&state.as_str()) {
-            break status;
-        }
-    };
+    let ended = scene.framework.await_end("t");
     assert_eq!(ended["healthy"], json!(false), "{ended}");
     scene.is_well();
 }
@@ -240,13 +234,7 @@ fn processes_that_multiply() {
         (refused > 0 || !Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
     isolated.framework.kill("bomb");
-    let ended = loop {
-        let status = isolated.framework.update("bomb");
-        let state = status["state"].as_str().expect("state").to_owned();
-        if ["TASK_KILLED", "TASK_FAILED"].contains(&state.as_str()) {
-            break status;
-        }
-    };
+    let ended = isolated.framework.await_end("bomb");
     assert!(
         !ended["message"].as_str().expect("message").is_empty(),
         "{ended}"

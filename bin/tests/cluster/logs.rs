@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::agent_restart::{PATIENT, careful, crash};
 use crate::support::cluster::{Cluster, until};
-use crate::support::framework::{Encoding, Framework, task};
+use crate::support::framework::{Encoding, Framework, scalar, task};
 
 /// Small files, and enough of them for all that a test writes.
 const FLAGS: &[&str] = &[
@@ -132,8 +132,7 @@ fn executor(id: &str, framework: &Framework) -> Value {
         "executor_id": {"value": id},
         "framework_id": {"value": framework.id},
         "resources": [
-            crate::support::framework::scalar("cpus", 0.1),
-            crate::support::framework::scalar("mem", 32.0),
+            scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 16.0),
         ],
     })
 }

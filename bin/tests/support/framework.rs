@@ -222,6 +222,23 @@ impl Framework {
         }
     }
 
+    /// Reads updates of a task until it has ended in whatever way.
+    pub fn await_end(&mut self, task: &str) -> Value {
+        let lasting = [
+            "TASK_STAGING",
+            "TASK_STARTING",
+            "TASK_RUNNING",
+            "TASK_KILLING",
+        ];
+        loop {
+            let status = self.update(task);
+            let state = status["state"].as_str().expect("state");
+            if !lasting.contains(&state) {
+                return status;
+            }
+        }
+    }
+
     /// Kills a task.
     pub fn kill(&self, task: &str) {
         self.accepted(json!({"type": "KILL", "kill": {"task_id": {"value": task}}}));

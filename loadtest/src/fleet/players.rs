@@ -359,6 +359,8 @@ mod tests {
             resources: Default::default(),
             info: None,
             uris: Vec::new(),
+            docker: None,
+            called: None,
         };
         players.launch(launch, &mut inputs);
         (players, inputs)

@@ -42,6 +42,12 @@ impl ContainerResources {
         Self::sum(&executor.info.resources, &tasks)
     }
 
+    /// Those of these tasks alone.
+    pub(super) fn of_tasks(tasks: &[v1::TaskInfo]) -> Self {
+        let tasks: Vec<Given<'_>> = tasks.iter().map(given).collect();
+        Self::sum(&[], &tasks)
+    }
+
     /// Those of an executor that is started for these tasks.
     pub(super) fn at_launch(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo]) -> Self {
         let tasks: Vec<Given<'_>> = tasks.iter().map(given).collect();

@@ -176,6 +176,27 @@ pub(super) fn add_path(environment: &mut BTreeMap<String, String>) {
         .or_insert_with(|| DEFAULT_PATH.to_owned());
 }
 
+/// What a command says of a variable.
+pub(super) fn variable<'a>(command: &'a CommandInfo, name: &str) -> Option<&'a str> {
+    let environment = command.environment.as_ref()?;
+    let found = environment.variables.iter().find(|it| it.name == name)?;
+    Some(found.value.as_deref().unwrap_or_default())
+}
+
+/// The environment of a task that has none of its executor's.
+pub(super) fn task_environment(
+    command: &CommandInfo,
+    resources: &[v1::Resource],
+) -> BTreeMap<String, String> {
+    let own = command.environment.iter().flat_map(|all| &all.variables);
+    let own = own.map(|it| (it.name.clone(), it.value.clone().unwrap_or_default()));
+    let mut all: BTreeMap<String, String> = own.collect();
+    if let Some(role) = allocation_role(resources) {
+        all.insert("MESOS_ALLOCATION_ROLE".to_owned(), role.to_owned());
+    }
+    all
+}
+
 /// Tells an executor whether to wait for an agent that is gone for a while, and how long.
 pub(super) fn add_recovery(
     settings: &Settings,
@@ -392,7 +413,7 @@ fn overhead(task: &TaskInfo) -> Vec<v1::Resource> {
     ]
 }
 
-fn own_program(settings: &Settings) -> CommandInfo {
+pub(super) fn own_program(settings: &Settings) -> CommandInfo {
     let launcher_dir = &settings.launcher_dir;
     CommandInfo {
         shell: Some(false),

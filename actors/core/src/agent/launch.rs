@@ -12,16 +12,17 @@ use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState, TaskStatus};
 
 use super::container_resources::ContainerResources;
-use super::messages::{Effect, Launch};
+use super::messages::{Effect, InDocker, Launch};
 use super::model::{
     Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
     staged,
 };
 use super::updates::AgentStatus;
 use super::{Agent, Life, Timer, executor_info, paths};
-use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
+use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::Resources;
 use crate::time::Now;
+use crate::validation::container::is_docker;
 
 /// One order to launch: a task or a group, and the executor it is for.
 struct Order {
@@ -408,10 +409,16 @@ impl Agent {
         if let Some(why) = executor_info::unsupported(&command, info, self.settings.isolation) {
             return Err(why);
         }
-        let (program, arguments) = executor_info::argv(&command)?;
         let agent = self.agent_id.as_ref().ok_or("the agent has no id yet")?;
+        let docker = self.in_docker(order, agent, &command, &directory);
+        // What runs outside of a container is not told what the framework tells its inside.
+        let outside = docker
+            .as_ref()
+            .map(|_| executor_info::own_program(&self.settings));
+        let outside = outside.as_ref().unwrap_or(&command);
+        let (program, arguments) = executor_info::argv(outside)?;
         let mut environment =
-            executor_info::environment(&self.settings, agent, info, &command, &directory);
+            executor_info::environment(&self.settings, agent, info, outside, &directory);
         executor_info::add_recovery(&self.settings, &order.framework, &mut environment);
         let own_user = || {
             command
@@ -429,11 +436,52 @@ impl Agent {
             environment,
             user: self.settings.switch_user.then(own_user),
             volumes: self.first_links(info, &order.work)?,
-            resources: ContainerResources::at_launch(info, order.work.tasks()),
+            resources: match &docker {
+                Some(docker) if !docker.is_executor => {
+                    ContainerResources::of_tasks(order.work.tasks())
+                }
+                _ => ContainerResources::at_launch(info, order.work.tasks()),
+            },
             info: info.container.clone(),
+            docker,
             uris: command.uris,
             called: None,
         })
+    }
+
+    /// What runs in the container, if it is of type DOCKER.
+    fn in_docker(
+        &self,
+        order: &Order,
+        agent: &AgentId,
+        command: &v1::CommandInfo,
+        directory: &str,
+    ) -> Option<Box<InDocker>> {
+        let info = &order.executor;
+        info.container.as_deref().filter(|info| is_docker(info))?;
+        let is_executor = order.kind != ExecutorKind::Command;
+        let task = order.work.tasks().first();
+        let own = task.and_then(|task| task.command.as_deref());
+        let command = own.filter(|_| !is_executor).unwrap_or(command).clone();
+        let environment = match is_executor {
+            true => {
+                let settings = &self.settings;
+                let mut all =
+                    executor_info::environment(settings, agent, info, &command, directory);
+                executor_info::add_recovery(settings, &order.framework, &mut all);
+                // The image has its own.
+                if executor_info::variable(&command, "PATH").is_none() {
+                    all.remove("PATH");
+                }
+                all
+            }
+            false => executor_info::task_environment(&command, &info.resources),
+        };
+        Some(Box::new(InDocker {
+            command,
+            environment,
+            is_executor,
+        }))
     }
 
     fn enqueue(&mut self, order: &Order) {

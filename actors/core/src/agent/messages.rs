@@ -172,6 +172,17 @@ pub struct Limitation {
     pub resources: Vec<v1::Resource>,
 }
 
+/// What runs in a container of type DOCKER, with the agent's own executor beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InDocker {
+    /// What the framework wants run: a task's command, or an executor's.
+    pub command: v1::CommandInfo,
+    /// The container's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Whether it is an executor.
+    pub is_executor: bool,
+}
+
 /// A process to start as an executor's container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
@@ -197,6 +208,8 @@ pub struct Launch {
     pub resources: ContainerResources,
     /// What the framework asks of the container besides.
     pub info: Option<Box<v1::ContainerInfo>>,
+    /// What runs inside, if it is of type DOCKER; then the program runs outside.
+    pub docker: Option<Box<InDocker>>,
     /// What is to be fetched into the sandbox before the program starts.
     pub uris: Vec<command_info::Uri>,
     /// What else is to be known of one that was launched by a call.

@@ -16,6 +16,7 @@ use super::model::{
 use super::survivors::Survivor;
 use crate::ids::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::time::Wall;
+use crate::validation::container::is_docker;
 
 /// What an agent's records say it was doing.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -105,6 +106,13 @@ impl Restored {
                 container: ContainerId::from(executor.record.container.as_str()),
                 directory: executor.record.directory.clone(),
                 pid: executor.record.pid,
+                is_docker: executor
+                    .record
+                    .info
+                    .0
+                    .container
+                    .as_deref()
+                    .is_some_and(is_docker),
             })
             .collect();
         let called = self.containers.iter();
@@ -113,6 +121,7 @@ impl Restored {
             container: id.clone(),
             directory: container.directory.clone(),
             pid: container.pid,
+            is_docker: false,
         }));
         all
     }

@@ -14,6 +14,8 @@ pub struct Survivor {
     pub directory: String,
     /// The process it had, if that was recorded.
     pub pid: Option<u32>,
+    /// Whether it is of type DOCKER.
+    pub is_docker: bool,
 }
 
 /// A process whose environment names a sandbox.
@@ -104,6 +106,7 @@ mod tests {
             container: ContainerId::from(name),
             directory: format!("/w/{name}"),
             pid,
+            is_docker: false,
         }
     }
 

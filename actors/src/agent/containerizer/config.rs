@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tepui_protocol::v1::CapabilityInfo;
 
+pub use super::docker::DockerConfig;
+
 /// How containers' processes are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LauncherKind {
@@ -20,6 +22,8 @@ pub enum LauncherKind {
 pub enum ContainerizerKind {
     /// The agent itself.
     Mesos,
+    /// The Docker Engine, for those of type DOCKER.
+    Docker,
 }
 
 impl ContainerizerKind {
@@ -27,6 +31,7 @@ impl ContainerizerKind {
     pub const fn name(self) -> &'static str {
         match self {
             ContainerizerKind::Mesos => "mesos",
+            ContainerizerKind::Docker => "docker",
         }
     }
 }
@@ -36,6 +41,8 @@ impl ContainerizerKind {
 pub struct ContainerizerConfig {
     /// Those that are tried, in this order.
     pub containerizers: Vec<ContainerizerKind>,
+    /// Settings of the Docker containerizer.
+    pub docker: DockerConfig,
     /// Names of isolators.
     pub isolation: Vec<String>,
     /// How containers' processes are started.
@@ -79,6 +86,7 @@ impl Default for ContainerizerConfig {
     fn default() -> Self {
         ContainerizerConfig {
             containerizers: vec![ContainerizerKind::Mesos],
+            docker: DockerConfig::default(),
             isolation: vec!["posix/cpu".to_owned(), "posix/mem".to_owned()],
             launcher: LauncherKind::Posix,
             cgroups_hierarchy: "/sys/fs/cgroup".into(),

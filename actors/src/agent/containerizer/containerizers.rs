@@ -11,11 +11,13 @@ use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Launch, Limitation};
 use tepui_core::agent::survivors::{self, Found, Process, Survivor};
 use tepui_core::ids::ContainerId;
+use tepui_core::validation::container::is_docker;
 use tepui_protocol::v1;
 
 use super::MesosContainerizer;
 use super::cgroups::Wait;
 use super::config::{ContainerizerConfig, ContainerizerKind};
+use super::docker::DockerContainerizer;
 use super::isolator::Container;
 use super::start::Started;
 use super::statuses::Statuses;
@@ -104,9 +106,16 @@ impl Containerizers {
                     let mesos = MesosContainerizer::open(config, work_dir)?;
                     abilities = Isolation {
                         docker: abilities.docker,
+                        limits: abilities.limits || mesos.abilities().limits,
                         ..mesos.abilities()
                     };
                     all.push(Arc::new(mesos));
+                }
+                ContainerizerKind::Docker => {
+                    abilities.docker = true;
+                    // What tasks are given is what their container may use.
+                    abilities.limits = true;
+                    all.push(Arc::new(DockerContainerizer::open(config, work_dir)?));
                 }
             }
         }
@@ -130,9 +139,12 @@ impl Containerizers {
         self.abilities
     }
 
-    /// Who takes a container that is launched. The core has refused what nobody takes.
-    fn taker(&self, _launch: &Launch) -> Option<&Arc<dyn Containerizer>> {
-        let wanted = ContainerizerKind::Mesos;
+    /// Who takes a container that is asked for so. The core has refused what nobody takes.
+    fn taker(&self, info: Option<&v1::ContainerInfo>) -> Option<&Arc<dyn Containerizer>> {
+        let wanted = match info.is_some_and(is_docker) {
+            true => ContainerizerKind::Docker,
+            false => ContainerizerKind::Mesos,
+        };
         self.all.iter().find(|it| it.kind() == wanted)
     }
 
@@ -152,7 +164,7 @@ impl Containerizers {
         &self,
         launch: &Launch,
     ) -> Option<BoxFuture<'static, Result<(), String>>> {
-        let taker = self.taker(launch)?;
+        let taker = self.taker(launch.info.as_deref())?;
         let provision = taker.clone().provision(launch)?;
         self.give(&launch.container, taker);
         Some(provision)
@@ -170,7 +182,7 @@ impl Containerizers {
         is_killed: &dyn Fn() -> bool,
     ) -> Result<Started, String> {
         let taker = self
-            .taker(launch)
+            .taker(launch.info.as_deref())
             .ok_or("no containerizer takes the container")?;
         self.give(&launch.container, taker);
         taker.start(launch, owner, output, is_killed)
@@ -178,8 +190,8 @@ impl Containerizers {
 
     /// See [`Containerizer::recover`].
     pub(in super::super) fn recover(&self, container: &Container) {
-        if let Some(taker) = self.owner(&container.id) {
-            self.give(&container.id, &taker);
+        if let Some(taker) = self.taker(container.info.as_ref()) {
+            self.give(&container.id, taker);
             taker.recover(container);
         }
     }

@@ -10,6 +10,7 @@ mod cgroups;
 mod choice;
 pub mod config;
 mod containerizers;
+mod docker;
 pub(super) mod helper;
 pub(super) mod isolator;
 mod isolators;
@@ -361,13 +362,18 @@ pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
 }
 
 /// A container that an earlier run of the agent has started; what it is given will be told.
-pub(super) fn recovered(id: ContainerId, directory: &str) -> Container {
+pub(super) fn recovered(id: ContainerId, directory: &str, is_docker: bool) -> Container {
+    let kind = v1::container_info::Type::Docker;
+    let info = v1::ContainerInfo {
+        r#type: kind as i32,
+        ..v1::ContainerInfo::default()
+    };
     Container {
         id,
         directory: directory.into(),
         owner: None,
         resources: ContainerResources::default(),
-        info: None,
+        info: is_docker.then_some(info),
         called: None,
     }
 }

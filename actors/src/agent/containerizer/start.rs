@@ -36,6 +36,12 @@ pub(in super::super) struct Started {
 }
 
 impl Started {
+    /// A child; `report` is where the helper tells of a failure, if it is one.
+    pub(super) fn of(child: Child, report: Option<UnixStream>) -> io::Result<Self> {
+        let pid = child.id().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Started { pid, child, report })
+    }
+
     /// Waits until the container's program runs. Nothing to wait for if there is no helper.
     ///
     /// # Errors

@@ -240,7 +240,9 @@ mod tests {
         std::os::unix::fs::symlink(&other, &log.path).unwrap();
         log.write(b"two\nthree\n");
         log.write(b"four\nfive\n");
-        assert_eq!(fs::read_to_string(other).unwrap(), "kept");
-        assert!(Log::open(&dir.path().join("stdout.2"), log.rotation).is_err());
+        assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        assert!(Log::open(&link, log.rotation).is_err());
     }
 }

@@ -143,7 +143,8 @@ impl Fixture {
         let fetcher = Fetcher::start(config.fetcher(work.path())).unwrap();
         let containers = ContainerizerConfig::default();
         let containerizer = Containerizers::open(&containers, work.path()).unwrap();
-        let launcher = Launcher::start(work.path(), fetcher, Arc::new(containerizer)).unwrap();
+        let launcher = Launcher::start(&config, work.path(), fetcher, Arc::new(containerizer));
+        let launcher = launcher.unwrap();
         let actor =
             AgentActor::new(core, clock, finder, work.path(), journal, launcher, end).unwrap();
         Fixture {

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::config::{AgentConfig, BOOT_ID, ContainerizerConfig, Recover};
+use super::config::{AgentConfig, BOOT_ID, ContainerLogger, ContainerizerConfig, Recover};
 use super::{AgentHandle, run};
 use crate::election::Masters;
 use tepui_core::agent::garbage::GarbageSettings;

@@ -34,7 +34,7 @@ flags! {
         container_ports_watch_interval: Duration, Some("30secs"), No,
             "Network/ports: check period.";
         containerizers: Text, Some("mesos"), Yes,
-            "Comma list out of mesos, docker, in order tried.";
+            "Who makes containers, with commas between: mesos, docker.";
         csi_plugin_config_dir: Text, None, No,
             "Directory of CSI plugin JSON configs for volume/csi.";
         default_container_dns: Json, None, No, "DNS settings per network.";
@@ -48,14 +48,14 @@ flags! {
         docker_config: Json, None, No, "Default registry credentials.";
         docker_ignore_runtime: Bool, Some("false"), Only(&["false"]),
             "Ignore runtime settings of docker images.";
-        docker_kill_orphans: Bool, Some("true"), No, "Kill unknown mesos- containers at recovery.";
+        docker_kill_orphans: Bool, Some("true"), Yes, "End containers of this agent that it does not know when it starts.";
         docker_mesos_image: Text, None, No,
             "Image to run docker executors in when agent is containerised.";
         docker_registry: Text, Some("https://registry-1.docker.io"), No,
             "Default registry url, or local directory / hdfs of tarballs.";
-        docker_remove_delay: Duration, Some("6hrs"), No, "Wait before removing stopped containers.";
-        docker_socket: Text, Some("/var/run/docker.sock"), No, "Docker socket.";
-        docker_stop_timeout: Duration, Some("0ns"), No, "Seconds docker stop waits before kill.";
+        docker_remove_delay: Duration, Some("6hrs"), Yes, "Time that containers of Docker are kept once they have ended.";
+        docker_socket: Text, Some("/var/run/docker.sock"), Yes, "Where the Docker Engine listens.";
+        docker_stop_timeout: Duration, Some("0ns"), Yes, "Time between the stop signal of a container of Docker and SIGKILL, when nobody says.";
         docker_store_dir: Text, Some("/tmp/mesos/store/docker"), No, "Docker image store.";
         docker_volume_checkpoint_dir: Text, Some("/var/run/mesos/isolators/docker/volume"), No,
             "State of docker/volume isolator.";
@@ -127,7 +127,7 @@ flags! {
         perf_events: Text, None, No, "Perf events to sample.";
         perf_interval: Duration, Some("1mins"), No, "Time between perf samples.";
         revocable_cpu_low_priority: Bool, Some("true"), Yes, "Give CPUs that may be taken back few shares.";
-        sandbox_directory: Text, Some("/mnt/mesos/sandbox"), No,
+        sandbox_directory: Text, Some("/mnt/mesos/sandbox"), Yes,
             "Sandbox path inside the container.";
         seccomp_config_dir: Text, None, No, "Seccomp profiles directory.";
         seccomp_profile_name: Text, None, No, "Default profile.";

@@ -89,7 +89,7 @@ fn errors_say_what_would_be_right() {
         ("--launcher=docker", ["'launcher'", "'posix' or 'linux'"]),
         (
             "--containerizers=mesos,rkt",
-            ["'containerizers'", "a list out of 'mesos'"],
+            ["'containerizers'", "a list out of 'mesos' and 'docker'"],
         ),
         ("--cgroups_root=../x", ["'cgroups_root'", "without '..'"]),
         ("--cgroups_root=/", ["'cgroups_root'", "a relative path"]),

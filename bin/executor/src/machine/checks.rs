@@ -131,7 +131,8 @@ impl Machine {
         for task in &mut self.tasks {
             task.unhealthy |= task.is(id) || (group.is_some() && task.group == group);
         }
-        let grace = self.task_mut(id).map(|task| task.kill_grace(None));
+        let default = self.settings.kill_grace();
+        let grace = self.task_mut(id).map(|task| task.kill_grace(None, default));
         if let Some(grace) = grace {
             self.kill(now, id, Cause::Asked, grace, out);
         }

@@ -124,7 +124,7 @@ impl Machine {
         };
         let doomed = task.doomed;
         task.life = Life::Running { pid };
-        let report = task.report(TaskState::TaskRunning);
+        let report = task.running_report();
         self.report(now, report, out);
         match doomed {
             Some(grace) => self.kill(now, id, Cause::Asked, grace, out),
@@ -159,7 +159,11 @@ impl Machine {
     ) {
         if let Some(index) = self.tasks.iter().position(|task| task.waits_for_start(id)) {
             let task = self.tasks.remove(index);
-            let report = task.report(TaskState::TaskFailed).message(&message);
+            let in_docker = self.settings.docker.is_some();
+            let report = Report {
+                reason: in_docker.then_some(Reason::ContainerLaunchFailed),
+                ..task.report(TaskState::TaskFailed).message(&message)
+            };
             out.push(Action::Log(format!("task '{id}': {message}")));
             self.report(now, report, out);
             self.end_group_of(now, &task, out);
@@ -230,13 +234,14 @@ impl Machine {
         policy: Option<&KillPolicy>,
         out: &mut Vec<Action>,
     ) {
+        let default = self.settings.kill_grace();
         let Some(task) = self.task_mut(id) else {
             out.push(Action::Log(format!(
                 "ignoring the kill of task '{id}', which is not active"
             )));
             return;
         };
-        let grace = task.kill_grace(policy);
+        let grace = task.kill_grace(policy, default);
         self.kill(now, id, Cause::Asked, grace, out);
     }
 

@@ -19,7 +19,7 @@ use tepui_protocol::v1::{ContainerId, FrameworkInfo, TaskInfo};
 
 pub use self::checker::{Finding, Found, Probe};
 pub use self::status::Ended;
-use self::task::Task;
+use self::task::{Inspected, Task};
 use crate::clock::Now;
 use crate::ids::IdSource;
 
@@ -60,6 +60,16 @@ pub struct Settings {
     pub recovery_timeout: Duration,
     /// Largest random delay before another attempt to reach the agent.
     pub backoff_max: Duration,
+    /// Set when its task runs in a container of the Docker Engine: the time between stop signal and
+    /// SIGKILL when neither the kill nor the task says.
+    pub docker: Option<Duration>,
+}
+
+impl Settings {
+    /// Time between SIGTERM and SIGKILL when neither the kill nor the task says.
+    fn kill_grace(&self) -> Duration {
+        self.docker.unwrap_or(DEFAULT_KILL_GRACE)
+    }
 }
 
 /// Something that happened.
@@ -73,6 +83,20 @@ pub enum Input {
     Busy(String),
     /// The agent refused the subscription or speaks another protocol.
     Garbage(String),
+    /// The Docker Engine has told of a task's container; comes before `Started`.
+    Inspected {
+        /// The task's id.
+        task: String,
+        /// All it says.
+        text: String,
+        /// The container's addresses.
+        addresses: Vec<String>,
+    },
+    /// A task's container used more memory than it may; comes before `Exited`.
+    OutOfMemory {
+        /// The task's id.
+        task: String,
+    },
     /// A task's process was started.
     Started {
         /// The task's id.
@@ -255,6 +279,20 @@ impl Machine {
                 out.push(Action::Log(format!("cannot go on with this agent: {why}")));
                 out.push(Action::Exit(1));
                 return;
+            }
+            Input::Inspected {
+                task,
+                text,
+                addresses,
+            } => {
+                if let Some(task) = self.task_mut(&task) {
+                    task.inspected = Some(Inspected { text, addresses });
+                }
+            }
+            Input::OutOfMemory { task } => {
+                if let Some(task) = self.task_mut(&task) {
+                    task.out_of_memory = true;
+                }
             }
             Input::Started { task, pid } => self.on_started(now, &task, pid, out),
             Input::NotExecutable { task, message } => {

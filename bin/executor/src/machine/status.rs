@@ -8,8 +8,8 @@ use std::process::ExitStatus;
 use tepui_protocol::v1::check_status_info;
 use tepui_protocol::v1::task_status::{Reason, Source};
 use tepui_protocol::v1::{
-    CheckInfo, CheckStatusInfo, ContainerId, ContainerStatus, ExecutorId, TaskId, TaskInfo,
-    TaskResourceLimitation, TaskState, TaskStatus, check_info,
+    CheckInfo, CheckStatusInfo, ContainerId, ContainerStatus, ExecutorId, NetworkInfo, TaskId,
+    TaskInfo, TaskResourceLimitation, TaskState, TaskStatus, check_info,
 };
 
 use crate::clock::Now;
@@ -124,6 +124,8 @@ pub(super) struct Report {
     pub(super) check: Option<CheckStatusInfo>,
     pub(super) healthy: Option<bool>,
     pub(super) limitation: Option<TaskResourceLimitation>,
+    pub(super) data: Option<Vec<u8>>,
+    pub(super) network: Option<NetworkInfo>,
 }
 
 impl Report {
@@ -138,6 +140,8 @@ impl Report {
             check: task.check.as_deref().map(empty_result),
             healthy: None,
             limitation: None,
+            data: None,
+            network: None,
         }
     }
 
@@ -151,6 +155,7 @@ impl Report {
 
     /// The status that says it.
     pub(super) fn status(self, executor: &str, uuid: Vec<u8>, now: Now) -> TaskStatus {
+        let has_container = self.container.is_some() || self.network.is_some();
         TaskStatus {
             task_id: self.task_id,
             state: self.state as i32,
@@ -165,9 +170,11 @@ impl Report {
             uuid: Some(uuid),
             limitation: self.limitation.map(Box::new),
             check_status: self.check.map(Box::new),
-            container_status: self.container.map(|id| {
+            data: self.data,
+            container_status: has_container.then(|| {
                 Box::new(ContainerStatus {
-                    container_id: Some(id),
+                    container_id: self.container,
+                    network_infos: self.network.into_iter().collect(),
                     ..ContainerStatus::default()
                 })
             }),

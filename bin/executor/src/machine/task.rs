@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use tepui_protocol::v1::agent::response::WaitContainer;
+use tepui_protocol::v1::network_info::{IpAddress, Protocol};
 use tepui_protocol::v1::task_status::Reason;
-use tepui_protocol::v1::{ContainerId, KillPolicy, TaskInfo, TaskState};
+use tepui_protocol::v1::{ContainerId, KillPolicy, NetworkInfo, TaskInfo, TaskState};
 
-use super::DEFAULT_KILL_GRACE;
 use super::checker::Checker;
 use super::status::{Ended, Report};
 use crate::clock::Now;
@@ -53,6 +53,13 @@ impl Life {
     }
 }
 
+/// What the Docker Engine has told of a task's container.
+#[derive(Debug)]
+pub(super) struct Inspected {
+    pub(super) text: String,
+    pub(super) addresses: Vec<String>,
+}
+
 /// A task that has not ended.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -76,6 +83,10 @@ pub(super) struct Task {
     pub(super) healthy: Option<bool>,
     /// Whether its health check, or that of a member of its group, had it killed.
     pub(super) unhealthy: bool,
+    /// Its container, if the Docker Engine runs it.
+    pub(super) inspected: Option<Inspected>,
+    /// Whether its container used more memory than it may.
+    pub(super) out_of_memory: bool,
 }
 
 impl Task {
@@ -101,6 +112,8 @@ impl Task {
             checkers: Vec::new(),
             healthy: None,
             unhealthy: false,
+            inspected: None,
+            out_of_memory: false,
         }
     }
 
@@ -131,8 +144,29 @@ impl Task {
     pub(super) fn report(&self, state: TaskState) -> Report {
         Report {
             container: self.container.clone(),
+            network: self.network().filter(|_| state == TaskState::TaskRunning),
             ..Report::of(&self.info, state)
         }
+    }
+
+    /// The first report that the task runs.
+    pub(super) fn running_report(&self) -> Report {
+        let inspected = self.inspected.as_ref();
+        Report {
+            data: inspected.map(|inspected| inspected.text.clone().into_bytes()),
+            ..self.report(TaskState::TaskRunning)
+        }
+    }
+
+    /// Where its container is found in the network it asked for.
+    fn network(&self) -> Option<NetworkInfo> {
+        let addresses = &self.inspected.as_ref()?.addresses;
+        let asked = self.info.container.as_deref();
+        let asked = asked.and_then(|container| container.network_infos.first());
+        (!addresses.is_empty()).then(|| NetworkInfo {
+            ip_addresses: addresses.iter().map(|text| ip_address(text)).collect(),
+            ..asked.cloned().unwrap_or_default()
+        })
     }
 
     /// A report that the task runs, with all that its checks said last.
@@ -147,10 +181,10 @@ impl Task {
     }
 
     /// Time between SIGTERM and SIGKILL: what a kill asks for, else what the task says.
-    pub(super) fn kill_grace(&self, asked: Option<&KillPolicy>) -> Duration {
+    pub(super) fn kill_grace(&self, asked: Option<&KillPolicy>, default: Duration) -> Duration {
         grace_of(asked)
             .or_else(|| grace_of(self.info.kill_policy.as_ref()))
-            .unwrap_or(DEFAULT_KILL_GRACE)
+            .unwrap_or(default)
     }
 
     /// The last report of the task, after its process ended.
@@ -170,14 +204,23 @@ impl Task {
             Life::Starting | Life::Running { .. } if ended == Ended::Exited(0) => {
                 (TaskState::TaskFinished, None)
             }
+            Life::Starting | Life::Running { .. } if self.out_of_memory => (
+                TaskState::TaskFailed,
+                Some(Reason::ContainerLimitationMemory),
+            ),
             Life::Starting | Life::Running { .. } => (TaskState::TaskFailed, None),
+        };
+        let (what, more) = match (&self.inspected, self.out_of_memory) {
+            (None, _) => ("Command", ""),
+            (Some(_), false) => ("Container", ""),
+            (Some(_), true) => ("Container", ": it used more memory than it may"),
         };
         Report {
             reason,
             healthy: self.unhealthy.then_some(false),
             ..self.report(state)
         }
-        .message(&format!("Command {ended}"))
+        .message(&format!("{what} {ended}{more}"))
     }
 
     /// The last report of the task, after its container ended. (Mesos: `waited` of the default
@@ -208,6 +251,15 @@ impl Task {
             healthy: own.healthy,
             ..self.report(own.state)
         }
+    }
+}
+
+fn ip_address(text: &str) -> IpAddress {
+    let is_new = text.contains(':');
+    IpAddress {
+        // What is of version 4 says nothing, as in Mesos.
+        protocol: is_new.then_some(Protocol::IPv6 as i32),
+        ip_address: Some(text.to_owned()),
     }
 }
 

@@ -148,6 +148,7 @@ impl Agent {
             resources: super::given(launch),
             info: info.container,
             uris: command.uris,
+            docker: None,
             called: Some(Called {
                 parent: outer.map(|outer| outer.parent),
                 limits_of,

@@ -191,3 +191,62 @@ fn what_no_isolator_can_do_is_refused() {
     agent.run(asking(info.clone()));
     assert_eq!(agent.launch().info.as_deref(), Some(&info));
 }
+
+fn with_docker() -> Settings {
+    Settings {
+        isolation: Isolation {
+            docker: true,
+            ..Isolation::default()
+        },
+        ..settings()
+    }
+}
+
+fn in_docker(task: v1::TaskInfo) -> v1::TaskInfo {
+    let mut task = task;
+    let docker = v1::ContainerInfo {
+        r#type: v1::container_info::Type::Docker as i32,
+        ..Default::default()
+    };
+    let own = v1::environment::Variable {
+        name: "LD_PRELOAD".into(),
+        value: Some("/evil.so".into()),
+        ..Default::default()
+    };
+    let environment = Some(v1::Environment {
+        variables: vec![own],
+    });
+    match &mut task.executor {
+        Some(executor) => {
+            executor.container = Some(Box::new(docker));
+            executor.command.as_mut().unwrap().environment = environment;
+        }
+        None => {
+            task.container = Some(Box::new(docker));
+            task.command.as_mut().unwrap().environment = environment;
+        }
+    }
+    task
+}
+
+#[test]
+fn what_runs_in_docker_is_told_nothing_to_what_runs_outside() {
+    for (task, is_executor) in [
+        (command_task("t", "x"), false),
+        (custom_task("t", "t"), true),
+    ] {
+        let mut agent = Fixture::registered_with(with_docker());
+        agent.run(in_docker(task));
+        let launch = agent.launch();
+        assert!(launch.program.ends_with("/tepui-executor"), "{launch:?}");
+        assert!(!launch.environment.contains_key("LD_PRELOAD"));
+        let inside = launch.docker.unwrap();
+        assert_eq!(inside.is_executor, is_executor);
+        assert_eq!(inside.environment["LD_PRELOAD"], "/evil.so");
+        let is_told = inside.environment.contains_key("MESOS_EXECUTOR_ID");
+        assert_eq!(is_told, is_executor);
+        // A task's container has what the task was given, and not what is beside it.
+        let cpus = launch.resources.requests.scalar_milli("cpus");
+        assert_eq!(cpus % 1000, 0, "{cpus}");
+    }
+}

@@ -214,6 +214,7 @@ mod tests {
                 limits: BTreeMap::new(),
             },
             info: None,
+            called: None,
         };
         let isolator = Du::new(Duration::from_millis(1), true);
         isolator.prepare(&container, &mut Plan::default()).unwrap();

@@ -2,6 +2,7 @@
 
 mod agent;
 mod checks;
+mod docker;
 mod group;
 mod kill;
 
@@ -28,6 +29,7 @@ const TERMINATED: Ended = Ended::Signaled {
 impl Fixture {
     fn new(checkpoint: bool) -> Self {
         let settings = Settings {
+            docker: None,
             framework_id: "f1".into(),
             executor_id: "e1".into(),
             checkpoint,

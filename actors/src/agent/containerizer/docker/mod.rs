@@ -1,0 +1,376 @@
+//! The Docker containerizer: has the Docker Engine make containers of type DOCKER, and takes back what
+//! it has made. Stays beside no container: `tepui-executor` does, one process for each.
+//!
+//! That process is outside of the container, as Mesos's docker executor is: it goes on when the agent
+//! does not, copies what the container writes, checks it and says how it ended. So the agent finds a
+//! container again by that process, whether the Engine is there or not, and a container whose process
+//! is gone is nobody's.
+
+mod create;
+mod engine;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+use tepui_core::agent::container_resources::ContainerResources;
+use tepui_core::agent::duration_text;
+use tepui_core::agent::messages::{Launch, Limitation};
+use tepui_core::agent::survivors::{Process, Survivor};
+use tepui_core::ids::ContainerId;
+use tepui_protocol::v1;
+use tokio::process::Command;
+
+use self::create::{Common, LABEL, name};
+use self::engine::Engine;
+use super::cgroups::Wait;
+use super::config::{ContainerizerConfig, ContainerizerKind};
+use super::containerizers::Containerizer;
+use super::isolator::Container;
+use super::start::Started;
+use crate::agent::process_tree;
+use crate::agent::sandbox::{Output, Owner};
+
+/// Time that the process beside a container has to copy the last output once that was killed.
+const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// Time between two attempts to reach an Engine that is gone.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Time the Engine has to tell what a container uses.
+const STATS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Settings of the Docker containerizer; each field's flag has the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerConfig {
+    /// Where the Docker Engine listens.
+    pub docker_socket: PathBuf,
+    /// Time between a container's stop signal and SIGKILL when nobody says.
+    pub docker_stop_timeout: Duration,
+    /// Time that containers are kept once they have ended.
+    pub docker_remove_delay: Duration,
+    /// Whether containers of this agent that it does not know are ended when it starts.
+    pub docker_kill_orphans: bool,
+    /// Where the sandbox is seen in containers.
+    pub sandbox_directory: String,
+}
+
+impl Default for DockerConfig {
+    /// What the flags say where nothing is given.
+    fn default() -> Self {
+        DockerConfig {
+            docker_socket: "/var/run/docker.sock".into(),
+            docker_stop_timeout: Duration::ZERO,
+            docker_remove_delay: Duration::from_secs(6 * 60 * 60),
+            docker_kill_orphans: true,
+            sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
+        }
+    }
+}
+
+/// The containers that the Docker Engine runs for this agent.
+pub(super) struct DockerContainerizer {
+    engine: Engine,
+    config: DockerConfig,
+    common: Common,
+    /// Directories of which something may be shown; none stands for all.
+    prefixes: Option<Vec<PathBuf>>,
+    /// Those that are not orphans.
+    known: Mutex<HashSet<ContainerId>>,
+    /// Held by one change of a container's resources, so that they happen in order.
+    updates: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl DockerContainerizer {
+    /// Whether the Engine is there shows when it is needed: the agent's other containers do not
+    /// depend on it.
+    ///
+    /// # Errors
+    /// When there can be no client.
+    pub(super) fn open(config: &ContainerizerConfig, work_dir: &Path) -> Result<Self, String> {
+        let docker = config.docker.clone();
+        let engine = Engine::at(&docker.docker_socket);
+        Ok(DockerContainerizer {
+            engine: engine.map_err(|why| format!("cannot use the Docker Engine: {why}"))?,
+            common: Common {
+                work_dir: work_dir.to_string_lossy().into_owned(),
+                sandbox_directory: docker.sandbox_directory.clone(),
+                enable_cfs: config.cgroups_enable_cfs,
+            },
+            config: docker,
+            prefixes: config.host_path_volume_prefixes.clone(),
+            known: Mutex::default(),
+            updates: Arc::default(),
+        })
+    }
+
+    fn know(&self, id: &ContainerId) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id.clone());
+    }
+
+    /// Whether it is one; afterwards it is not.
+    fn forget(&self, id: &ContainerId) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(id)
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = name.strip_prefix("mesos-");
+        id.is_some_and(|id| known.contains(&ContainerId::from(id)))
+    }
+
+    async fn make(
+        &self,
+        id: &ContainerId,
+        image: &str,
+        order: &Value,
+        pull: bool,
+    ) -> Result<(), String> {
+        let name = &name(id.as_str());
+        let failed = |error: engine::EngineError| error.to_string();
+        self.check_volumes(order)?;
+        if pull || !self.engine.has_image(image).await.map_err(failed)? {
+            tracing::info!(container = %id, image, "pulling an image");
+            let pulled = self.engine.pull(image).await;
+            pulled.map_err(|why| format!("Failed to pull image '{image}': {why}"))?;
+        }
+        // There is something to take back from here on.
+        self.know(id);
+        let made = self.engine.create(name, order).await;
+        made.map_err(|why| format!("Failed to create the container: {why}"))
+    }
+
+    /// Sees to it that only what may be shown of the host is: what it is after all links.
+    fn check_volumes(&self, order: &Value) -> Result<(), String> {
+        let Some(prefixes) = &self.prefixes else {
+            return Ok(());
+        };
+        let binds = order.pointer("/HostConfig/Binds").and_then(Value::as_array);
+        for bind in binds.into_iter().flatten().filter_map(Value::as_str) {
+            let (source, _) = bind.split_once(':').unwrap_or((bind, ""));
+            let is_named = !source.starts_with('/');
+            if is_named || Path::new(source).starts_with(&self.common.work_dir) {
+                continue;
+            }
+            let real = Path::new(source).canonicalize();
+            let real = real.map_err(|error| format!("cannot show '{source}': {error}"))?;
+            if !prefixes.iter().any(|prefix| real.starts_with(prefix)) {
+                return Err(format!(
+                    "'{source}' of the host may not be shown: it is in none of the directories of \
+                     --host_path_volume_prefixes"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The process that stays beside a container.
+    fn spawn(&self, launch: &Launch, output: Output, is_executor: bool) -> io::Result<Started> {
+        let mut command = Command::new(&launch.program);
+        if let Some((name, arguments)) = launch.arguments.split_first() {
+            command.arg0(name).args(arguments);
+        }
+        let grace = duration_text(self.config.docker_stop_timeout);
+        let container = name(launch.container.as_str());
+        let socket = self.config.docker_socket.display();
+        command
+            .arg(format!("--docker_container={container}"))
+            .arg(format!("--docker_socket={socket}"))
+            .arg(format!("--docker_stop_timeout={grace}"))
+            .arg(format!("--docker_executor={is_executor}"))
+            .env_clear()
+            .envs(&launch.environment)
+            .current_dir(&launch.directory)
+            .stdin(Stdio::null())
+            .stdout(output.stdout)
+            .stderr(output.stderr)
+            .process_group(0);
+        let mut report = None;
+        if is_executor {
+            let (own, its) = UnixStream::pair()?;
+            command.stdin(Stdio::from(OwnedFd::from(its)));
+            report = Some(own);
+        }
+        Started::of(command.spawn()?, report)
+    }
+
+    /// Ends a container, and removes it when that is due; tries until the Engine is there.
+    async fn end(&self, name: &str, delay: Duration) {
+        while let Err(error) = self.engine.kill(name).await {
+            tracing::debug!(container = name, %error, "cannot end a container yet");
+            tokio::time::sleep(AGAIN).await;
+        }
+        tokio::time::sleep(delay).await;
+        if let Err(error) = self.engine.remove(name).await {
+            tracing::warn!(container = name, %error, "cannot remove a container");
+        }
+    }
+
+    async fn end_others(&self, running: &BTreeSet<ContainerId>) {
+        running.iter().for_each(|id| self.know(id));
+        let all = loop {
+            match self.engine.list(LABEL, &self.common.work_dir).await {
+                Ok(all) => break all,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for containers of an earlier run yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        for name in all.iter().filter(|name| !self.knows(name)) {
+            tracing::warn!(container = name, "ending a container of an earlier run");
+            self.end(name, Duration::ZERO).await;
+        }
+    }
+}
+
+impl Containerizer for DockerContainerizer {
+    fn kind(&self) -> ContainerizerKind {
+        ContainerizerKind::Docker
+    }
+
+    fn provision(
+        self: Arc<Self>,
+        launch: &Launch,
+    ) -> Option<BoxFuture<'static, Result<(), String>>> {
+        let order = create::order(launch, &self.common);
+        let docker = launch.info.as_ref().and_then(|info| info.docker.as_ref());
+        let pull = docker.is_some_and(|docker| docker.force_pull_image());
+        let id = launch.container.clone();
+        Some(Box::pin(async move {
+            let (image, order) = order?;
+            self.make(&id, &image, &order, pull).await
+        }))
+    }
+
+    fn start(
+        &self,
+        launch: &Launch,
+        _owner: Option<Owner>,
+        output: Output,
+        is_killed: &dyn Fn() -> bool,
+    ) -> Result<Started, String> {
+        let is_executor = launch.docker.as_ref().is_some_and(|it| it.is_executor);
+        let started = match is_killed() {
+            true => Err("it was killed before it was started".to_owned()),
+            false => self
+                .spawn(launch, output, is_executor)
+                .map_err(|error| format!("Failed to execute '{}': {error}", launch.program)),
+        };
+        if started.is_err() {
+            self.forget(&launch.container);
+            let (engine, name) = (self.engine.clone(), name(launch.container.as_str()));
+            tokio::spawn(async move {
+                if let Err(error) = engine.remove(&name).await {
+                    tracing::warn!(container = name, %error, "cannot remove a container");
+                }
+            });
+        }
+        started
+    }
+
+    fn recover(&self, container: &Container) {
+        self.know(&container.id);
+    }
+
+    fn watches(&self, _container: &Container) -> Vec<Wait<Limitation>> {
+        Vec::new()
+    }
+
+    fn update(&self, id: &ContainerId, resources: &ContainerResources) {
+        let order = create::resources(resources, self.common.enable_cfs).into_iter();
+        let order: Map<String, Value> = order.map(|(key, it)| (key.to_owned(), it)).collect();
+        let (engine, name) = (self.engine.clone(), name(id.as_str()));
+        let updates = self.updates.clone();
+        tokio::spawn(async move {
+            let _in_order = updates.lock().await;
+            if let Err(error) = engine.update(&name, &Value::Object(order)).await {
+                tracing::warn!(container = name, %error, "cannot change a container's resources");
+            }
+        });
+    }
+
+    fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
+        let name = name(id.as_str());
+        let asked = tokio::time::timeout(STATS_TIMEOUT, self.engine.stats(&name));
+        if let Ok(Ok(said)) = tokio::runtime::Handle::current().block_on(asked) {
+            add_usage(&said, statistics);
+        }
+    }
+
+    fn kill(&self, id: &ContainerId, leader: u32) {
+        let (engine, name) = (self.engine.clone(), name(id.as_str()));
+        tokio::spawn(async move {
+            if let Err(error) = engine.kill(&name).await {
+                tracing::warn!(container = name, %error, "cannot kill a container");
+            }
+            tokio::select! {
+                _ = process_tree::ended(leader) => {}
+                () = tokio::time::sleep(KILL_GRACE) => process_tree::kill(leader),
+            }
+        });
+    }
+
+    fn destroy(self: Arc<Self>, id: ContainerId, leader: Option<u32>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if let Some(leader) = leader {
+                process_tree::kill_group(leader);
+            }
+            if !self.forget(&id) {
+                return;
+            }
+            let name = name(id.as_str());
+            let delay = match leader {
+                Some(_) => self.config.docker_remove_delay,
+                // It was never started: there is nothing to look at.
+                None => Duration::ZERO,
+            };
+            if let Err(error) = self.engine.kill(&name).await {
+                tracing::warn!(container = name, %error, "cannot end a container yet");
+            }
+            tokio::spawn(async move { self.end(&name, delay).await });
+        })
+    }
+
+    fn processes(&self, _expected: &[Survivor]) -> Vec<Process> {
+        Vec::new()
+    }
+
+    fn destroy_others(self: Arc<Self>, running: BTreeSet<ContainerId>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if self.config.docker_kill_orphans {
+                tokio::spawn(async move { self.end_others(&running).await });
+            }
+        })
+    }
+}
+
+/// Figures of the container in place of those of the process beside it.
+fn add_usage(said: &Value, statistics: &mut v1::ResourceStatistics) {
+    let number = |place: &str| said.pointer(place).and_then(Value::as_u64);
+    let seconds = |place: &str| number(place).map(|nanos| nanos as f64 / 1e9);
+    let cpu = "/cpu_stats/cpu_usage";
+    let user = seconds(&format!("{cpu}/usage_in_usermode"));
+    let system = seconds(&format!("{cpu}/usage_in_kernelmode"));
+    let total = number("/memory_stats/usage");
+    let (v1_rss, v2_rss) = ("/memory_stats/stats/rss", "/memory_stats/stats/anon");
+    let rss = number(v1_rss).or_else(|| number(v2_rss)).or(total);
+    statistics.cpus_user_time_secs = user.or(statistics.cpus_user_time_secs);
+    statistics.cpus_system_time_secs = system.or(statistics.cpus_system_time_secs);
+    statistics.mem_total_bytes = total.or(statistics.mem_total_bytes);
+    statistics.mem_rss_bytes = rss.or(statistics.mem_rss_bytes);
+    let processes = number("/pids_stats/current").and_then(|count| u32::try_from(count).ok());
+    statistics.processes = processes.or(statistics.processes);
+}

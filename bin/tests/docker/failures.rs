@@ -1,0 +1,109 @@
+//! What cannot be run: each task ends with the reason and the cause, and the agent goes on.
+
+use serde_json::{Value, json};
+
+use crate::support::framework::task;
+use crate::{Dockered, engine};
+
+fn not_launched(own: &mut Dockered, id: &str) -> String {
+    let failed = own.framework.await_state(id, "TASK_FAILED");
+    assert_eq!(
+        failed["reason"], "REASON_CONTAINER_LAUNCH_FAILED",
+        "{failed:#}"
+    );
+    failed["message"].as_str().expect("a message").to_owned()
+}
+
+#[test]
+fn what_is_wrong_with_a_container_is_in_the_status() {
+    let mut own = Dockered::start("docker-wrong");
+    let missing = json!({"image": "tepui-test/is-not-there", "force_pull_image": true});
+    let unknown = json!({"parameters": [{"key": "rm", "value": "true"}]});
+    let port =
+        json!({"network": "BRIDGE", "port_mappings": [{"host_port": 80, "container_port": 80}]});
+    let network = json!({"parameters": [{"key": "network", "value": "tepui-nowhere"}]});
+    let program = json!({"parameters": [{"key": "entrypoint", "value": "/no/such"}]});
+    for (id, docker, words) in [
+        (
+            "missing",
+            missing,
+            "Failed to pull image 'tepui-test/is-not-there:latest'",
+        ),
+        ("unknown", unknown, "'rm', which is not supported"),
+        ("port", port, "Port [80] not included in resources"),
+        ("network", network, "tepui-nowhere"),
+        ("program", program, "/no/such"),
+    ] {
+        own.launch(id, Some("true"), docker);
+        let why = not_launched(&mut own, id);
+        assert!(why.contains(words), "{why}");
+    }
+    own.launch("good", Some("true"), json!({}));
+    own.framework.await_state("good", "TASK_FINISHED");
+    own.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_container_that_uses_too_much_memory_is_ended() {
+    let mut own = Dockered::start("docker-memory");
+    own.launch("greedy", Some("tail -c 1000000000 /dev/zero"), json!({}));
+    let failed = own.framework.await_state("greedy", "TASK_FAILED");
+    assert_eq!(
+        failed["reason"], "REASON_CONTAINER_LIMITATION_MEMORY",
+        "{failed:#}"
+    );
+}
+
+#[test]
+fn without_an_engine_other_tasks_go_on() {
+    let flags = [
+        "--containerizers=docker,mesos",
+        "--docker_socket=/nonexistent/docker.sock",
+    ];
+    let mut own = Dockered::with("docker-absent", &flags);
+    own.launch("docker", Some("true"), json!({}));
+    let why = not_launched(&mut own, "docker");
+    assert!(
+        why.contains("/nonexistent/docker.sock (see --docker_socket)"),
+        "{why}"
+    );
+    let offer = own.framework.offer();
+    own.framework
+        .launch(&offer, &[task("mesos", &offer, "true")]);
+    own.framework.await_state("mesos", "TASK_FINISHED");
+}
+
+#[test]
+fn an_engine_that_crashes_takes_no_task_with_it() {
+    let mut engine = engine::Own::start();
+    let socket = format!("--docker_socket={}", engine.socket());
+    let flags = [
+        "--containerizers=docker,mesos",
+        "--docker_remove_delay=0ns",
+        &socket,
+    ];
+    let mut own = Dockered::with("docker-crash", &flags);
+    own.launch("t", Some("exec sleep 1000"), json!({}));
+    own.framework.await_state("t", "TASK_RUNNING");
+    engine.crash();
+    own.launch("late", Some("true"), json!({}));
+    let why = not_launched(&mut own, "late");
+    assert!(why.contains("the Docker Engine cannot be reached"), "{why}");
+    // The container can be ended without the Engine.
+    own.framework.kill("t");
+    own.framework.await_state("t", "TASK_KILLED");
+    engine.start_again();
+    own.launch("after", Some("true"), json!({}));
+    own.framework.await_state("after", "TASK_FINISHED");
+}
+
+#[test]
+fn without_the_containerizer_the_flag_is_named() {
+    let mut own = Dockered::with("docker-unused", &[]);
+    own.launch("t", Some("true"), Value::Null);
+    let why = not_launched(&mut own, "t");
+    assert!(
+        why.contains("'docker', which this agent does not use (see --containerizers)"),
+        "{why}"
+    );
+}
