@@ -367,7 +367,7 @@ mod tests {
         let locked = sandbox.join("locked");
         fs::create_dir(&locked).unwrap();
         fs::write(locked.join("file"), "").unwrap();
-        fs::set_permissions(&locked, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&locked, Permissions::from_mode(0o0)).unwrap();
         let moved = moved(dir.path());
         moved.delete(moved.take(&sandbox).unwrap()).unwrap();
         assert!(is_empty(&moved.path));

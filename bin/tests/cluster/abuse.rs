@@ -47,7 +47,7 @@ impl Scene {
     }
 
     /// The agent goes on, and so does the neighbour.
-    fn is_well(mut self) {
+    fn assert_well(mut self) {
         assert!(!self.cluster.agents[0].has_ended());
         let neighbour = i32::try_from(self.neighbour).expect("pid");
         assert!(is_alive(neighbour), "the neighbour has ended");
@@ -66,7 +66,7 @@ fn a_user_that_nobody_knows() {
         message.contains("'no-such-user': no such user"),
         "{message}"
     );
-    scene.is_well();
+    scene.assert_well();
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn an_archive_and_an_address_that_lead_nowhere() {
         .args(["-name", "evil"])
         .output();
     assert!(evil.expect("find").stdout.is_empty());
-    scene.is_well();
+    scene.assert_well();
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_check_of_a_port_where_nobody_listens() {
     scene.framework.launch(&scene.offer, &[checked]);
     let ended = scene.framework.await_end("t");
     assert_eq!(ended["healthy"], json!(false), "{ended}");
-    scene.is_well();
+    scene.assert_well();
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_disk_that_is_full() {
     scene.framework.launch(&offer, &[task("u", &offer, fill)]);
     let failed = scene.framework.await_state("u", "TASK_FAILED");
     assert!(!failed["message"].as_str().expect("message").is_empty());
-    scene.is_well();
+    scene.assert_well();
     drop(unmount);
 }
 

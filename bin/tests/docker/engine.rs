@@ -120,14 +120,15 @@ fn answers() -> bool {
 
 fn start() {
     let log = std::fs::File::create("/var/log/tepui-dockerd.log").expect("a log of dockerd");
-    // Several tests may start one at once: all but the first end by themselves.
+    // Several tests may start one at once: all but the first end by themselves. As the leader of a
+    // group setsid ends at once.
     let started = Command::new("setsid")
         .arg("dockerd")
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("the log"))
         .stderr(log)
         .process_group(0)
-        .spawn();
+        .status();
     started.expect("dockerd must be installed: on Debian, 'apt-get install docker.io'");
 }
 

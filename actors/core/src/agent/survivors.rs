@@ -169,6 +169,7 @@ mod tests {
             container: ContainerId::from(id),
             directory: format!("/w/a/{directory}"),
             pid: Some(pid),
+            is_docker: false,
         };
         let processes = [
             process(10, 1, "a"),
