@@ -340,17 +340,7 @@ impl World {
             | Effect::Signal(..)
             | Effect::RemoveContainer(..)
             | Effect::Remove(_) => {}
-            Effect::UpdateVolumes(order) => {
-                let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
-                let result = match fails {
-                    true => Err("the link cannot be made".to_owned()),
-                    false => Ok(()),
-                };
-                let container = order.container;
-                let input = Box::new(Input::VolumesUpdated { container, result });
-                let delay = self.random.between(100, SECOND / 10);
-                self.after(delay, Event::ToAgent { agent, life, input });
-            }
+            Effect::UpdateVolumes(order) => self.agent_links(agent, life, order.container),
             Effect::Checkpoint(order) => self.agent_writes(agent, life, order),
             Effect::Kill(container) => {
                 let delay = self.random.between(100, SECOND / 10);
@@ -364,6 +354,18 @@ impl World {
                 self.agent_died(agent, false, restart);
             }
         }
+    }
+
+    /// Links to volumes are made, or cannot be.
+    fn agent_links(&mut self, agent: usize, life: u64, container: ContainerId) {
+        let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
+        let result = match fails {
+            true => Err("the link cannot be made".to_owned()),
+            false => Ok(()),
+        };
+        let input = Box::new(Input::VolumesUpdated { container, result });
+        let delay = self.random.between(100, SECOND / 10);
+        self.after(delay, Event::ToAgent { agent, life, input });
     }
 
     fn agent_records(&mut self, agent: usize, records: Vec<Record>) {
