@@ -368,6 +368,18 @@ impl World {
         }
     }
 
+    /// Links to volumes are made, or cannot be.
+    fn agent_links(&mut self, agent: usize, life: u64, container: ContainerId) {
+        let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
+        let result = match fails {
+            true => Err("the link cannot be made".to_owned()),
+            false => Ok(()),
+        };
+        let input = Box::new(Input::VolumesUpdated { container, result });
+        let delay = self.random.between(100, SECOND / 10);
+        self.after(delay, Event::ToAgent { agent, life, input });
+    }
+
     fn agent_records(&mut self, agent: usize, records: Vec<Record>) {
         if let Some(host) = self.agents.get_mut(agent) {
             host.journal.extend(records);
