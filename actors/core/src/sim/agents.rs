@@ -291,18 +291,6 @@ impl World {
         self.arm_agent(agent);
     }
 
-    /// Links of volumes are made or removed, or cannot be.
-    fn agent_links(&mut self, agent: usize, life: u64, container: ContainerId) {
-        let fails = !self.is_calm && self.options.has_faults && self.random.per_mille(30);
-        let result = match fails {
-            true => Err("the link cannot be made".to_owned()),
-            false => Ok(()),
-        };
-        let input = Box::new(Input::VolumesUpdated { container, result });
-        let delay = self.random.between(100, SECOND / 10);
-        self.after(delay, Event::ToAgent { agent, life, input });
-    }
-
     fn agent_effect(&mut self, agent: usize, effect: Effect) {
         let Some(process) = self.agent_process(agent) else {
             return;
