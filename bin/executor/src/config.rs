@@ -157,7 +157,8 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
             ("--docker_container", text) if !text.is_empty() => text.clone_into(&mut name),
             ("--docker_socket", path) if !path.is_empty() => docker.socket = path.into(),
             ("--docker_stop_timeout", text) => docker.stop_timeout = parse_duration(text)?,
-            ("--docker_executor", "true") => is_executor = true,
+            ("--docker_executor", "true" | "1") => is_executor = true,
+            ("--docker_executor", "false" | "0") => is_executor = false,
             ("--launcher_dir", directory) if !directory.is_empty() => {}
             _ => return Err(format!("unexpected argument '{argument}'\n\n{USAGE}")),
         }
@@ -327,6 +328,26 @@ mod tests {
             Ok(Arguments::Run {
                 switch_user: false,
                 docker: None
+            })
+        );
+        let settings = docker::Settings {
+            socket: "/s".into(),
+            name: "mesos-c".into(),
+            stop_timeout: Duration::from_secs(2),
+        };
+        let given = [
+            "--docker_container=mesos-c",
+            "--docker_socket=/s",
+            "--docker_stop_timeout=2secs",
+        ];
+        let with = |more| read(&[given.as_slice(), &[more]].concat());
+        let asked = with("--docker_executor=true");
+        assert_eq!(asked, Ok(Arguments::RunExecutor(settings.clone())));
+        assert_eq!(
+            with("--docker_executor=false"),
+            Ok(Arguments::Run {
+                switch_user: true,
+                docker: Some(settings)
             })
         );
         assert!(read(&["--nonsense"]).unwrap_err().contains("'--nonsense'"));
