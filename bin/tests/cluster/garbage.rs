@@ -1,6 +1,7 @@
 //! Sandboxes go after their time, also those of an earlier run; what is used and volumes stay.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -107,7 +108,13 @@ fn what_an_earlier_run_has_left_goes_too() {
     let flags = [PATIENT, &["--gc_delay=1secs"]].concat();
     cluster.restart_agent(0, &flags);
     cluster.wait_for_agents(1);
-    until("the end of the sandbox", || is_gone(&ended));
+    until("the end of the sandbox", || {
+        // What the crash has kept from being recorded is told again.
+        for event in framework.events_within(Duration::from_millis(20)) {
+            framework.acknowledge(&event["update"]["status"]);
+        }
+        is_gone(&ended)
+    });
     until("the end of the older agent's", || is_gone(&old));
     until("the end of what was moved away", || is_gone(&moved));
     assert!(used.join("stdout").exists());

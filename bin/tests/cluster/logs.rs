@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::agent_restart::{PATIENT, careful, crash};
 use crate::support::cluster::{Cluster, until};
-use crate::support::framework::{Encoding, Framework, scalar, task};
+use crate::support::framework::{Encoding, Framework, task};
 
 /// Small files, and enough of them for all that a test writes.
 const FLAGS: &[&str] = &[
@@ -98,47 +98,16 @@ fn no_line_is_lost_when_the_agent_crashes_in_between() {
 }
 
 #[test]
-fn tasks_of_a_group_are_rotated_too_and_what_cannot_be_done_is_said() {
+fn what_cannot_be_done_is_said() {
     let cluster = Cluster::with(1, &[], FLAGS);
-    let mut framework = Framework::simple(cluster.master.address, "group", &[]);
+    let mut framework = Framework::simple(cluster.master.address, "wrong", &[]);
     let offer = framework.offer();
     let mut wrong = task("wrong", &offer, "true");
     wrong["command"]["environment"] = json!({"variables": [
         {"name": "CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS", "value": "compress"},
     ]});
-    let group = json!([
-        {"type": "LAUNCH", "launch": {"task_infos": [wrong]}},
-        {"type": "LAUNCH_GROUP", "launch_group": {
-            "executor": executor("pair", &framework),
-            "task_group": {"tasks": [task("a", &offer, "seq 1 10000")]},
-        }},
-    ]);
-    framework.accept(&offer, group, 1000.0);
+    framework.launch(&offer, &[wrong]);
     let failed = framework.await_state("wrong", "TASK_FAILED");
     let message = failed["message"].as_str().expect("message");
     assert!(message.contains("'rotate COUNT'"), "{message}");
-    framework.await_state("a", "TASK_FINISHED");
-    let own = sandbox(&cluster, &framework, "pair");
-    let written = until("all of it", || {
-        // Some tasks have a sandbox of their own in that of their executor.
-        let inner = std::fs::read_dir(own.join("containers"));
-        let inner = inner.into_iter().flatten().flatten();
-        let mut sandboxes = inner.map(|entry| entry.path()).chain([own.clone()]);
-        sandboxes.find_map(|sandbox| {
-            let written = files(&sandbox, "stdout");
-            (lines(&written).len() == 10_000).then_some(written)
-        })
-    });
-    assert!(written.len() > 5, "{} files", written.len());
-}
-
-fn executor(id: &str, framework: &Framework) -> Value {
-    json!({
-        "type": "DEFAULT",
-        "executor_id": {"value": id},
-        "framework_id": {"value": framework.id},
-        "resources": [
-            scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 16.0),
-        ],
-    })
 }

@@ -11,7 +11,10 @@ use crate::{Dockered, engine};
 
 #[test]
 fn an_app_is_reached_at_its_mapped_port() {
-    let own = Dockered::start("docker-apps");
+    let mut own = Dockered::start("docker-apps");
+    // Everything is for the app manager.
+    let offer = own.framework.offer();
+    own.framework.accept(&offer, json!([]), 1000.0);
     let page = own.work_dir.join("pages");
     std::fs::create_dir(&page).expect("a directory");
     std::fs::write(page.join("index.html"), "from a volume").expect("a file");

@@ -66,7 +66,9 @@ impl Own {
     fn run(dir: &tempfile::TempDir) -> Child {
         let path = |name: &str| dir.path().join(name).display().to_string();
         let log = std::fs::File::create(path("log")).expect("a log");
-        let started = Command::new("dockerd")
+        // In a network of its own: one without a bridge takes the machine's bridge away.
+        let started = Command::new("unshare")
+            .args(["--net", "dockerd"])
             .arg(format!("--host=unix://{}", path("docker.sock")))
             .arg(format!("--data-root={}", path("data")))
             .arg(format!("--exec-root={}", path("exec")))
@@ -87,10 +89,17 @@ impl Own {
         });
     }
 
-    /// Ends it as a crash would; its containers go on.
+    /// Ends it as a crash would, with the containerd that it has started, which would not get far
+    /// without it; its containers go on.
     pub fn crash(&mut self) {
         self.dockerd.kill().expect("signal");
         self.dockerd.wait().expect("its end");
+        let file = self.dir.path().join("exec/containerd/containerd.pid");
+        let pid = std::fs::read_to_string(file).expect("the pid of containerd");
+        let pid = Pid::from_raw(pid.trim().parse().expect("a pid"));
+        until("the end of containerd", || {
+            kill(pid, Signal::SIGKILL).is_err().then_some(())
+        });
     }
 
     pub fn start_again(&mut self) {

@@ -86,6 +86,8 @@ fn an_engine_that_crashes_takes_no_task_with_it() {
     own.launch("t", Some("exec sleep 1000"), json!({}));
     own.framework.await_state("t", "TASK_RUNNING");
     engine.crash();
+    // What the first task has left was refused.
+    own.framework.accepted(json!({"type": "REVIVE"}));
     own.launch("late", Some("true"), json!({}));
     let why = not_launched(&mut own, "late");
     assert!(why.contains("the Docker Engine cannot be reached"), "{why}");
