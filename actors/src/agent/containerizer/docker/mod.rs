@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -140,7 +140,6 @@ impl DockerContainerizer {
     ) -> Result<(), String> {
         let name = &name(id.as_str());
         let failed = |error: engine::EngineError| error.to_string();
-        self.check_volumes(order)?;
         if pull || !self.engine.has_image(image).await.map_err(failed)? {
             tracing::info!(container = %id, image, "pulling an image");
             let pulled = self.engine.pull(image).await;
@@ -152,21 +151,27 @@ impl DockerContainerizer {
         made.map_err(|why| format!("Failed to create the container: {why}"))
     }
 
-    /// Sees to it that only what may be shown of the host is: what it is after all links.
-    fn check_volumes(&self, order: &Value) -> Result<(), String> {
+    /// Sees to it that of the host only what may be shown is, and the container's own sandbox:
+    /// what counts is where a path leads to after all links.
+    fn check_volumes(&self, order: &Value, sandbox: &str) -> Result<(), String> {
         let Some(prefixes) = &self.prefixes else {
             return Ok(());
         };
+        let prefixes = prefixes.iter().map(PathBuf::as_path);
+        let shown: Vec<PathBuf> = prefixes
+            .chain([Path::new(sandbox)])
+            .filter_map(|prefix| prefix.canonicalize().ok())
+            .collect();
         let binds = order.pointer("/HostConfig/Binds").and_then(Value::as_array);
         for bind in binds.into_iter().flatten().filter_map(Value::as_str) {
             let (source, _) = bind.split_once(':').unwrap_or((bind, ""));
-            let is_named = !source.starts_with('/');
-            if is_named || Path::new(source).starts_with(&self.common.work_dir) {
+            // Volumes of the Engine have names.
+            if !source.starts_with('/') {
                 continue;
             }
-            let real = Path::new(source).canonicalize();
-            let real = real.map_err(|error| format!("cannot show '{source}': {error}"))?;
-            if !prefixes.iter().any(|prefix| real.starts_with(prefix)) {
+            let real = target(Path::new(source))
+                .map_err(|error| format!("cannot show '{source}' of the host: {error}"))?;
+            if !shown.iter().any(|prefix| real.starts_with(prefix)) {
                 return Err(format!(
                     "'{source}' of the host may not be shown: it is in none of the directories of \
                      --host_path_volume_prefixes"
@@ -236,6 +241,20 @@ impl DockerContainerizer {
     }
 }
 
+/// Where a path leads to. The Engine makes what is not there, so that what is there of it counts; with
+/// steps back it would be another place by then.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    if path.components().any(|part| part == Component::ParentDir) {
+        return path.canonicalize();
+    }
+    let mut there = path;
+    while there.symlink_metadata().is_err() {
+        there = there.parent().unwrap_or(Path::new("/"));
+    }
+    let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
+    Ok(there.canonicalize()?.join(missing))
+}
+
 impl Containerizer for DockerContainerizer {
     fn kind(&self) -> ContainerizerKind {
         ContainerizerKind::Docker
@@ -248,9 +267,10 @@ impl Containerizer for DockerContainerizer {
         let order = create::order(launch, &self.common);
         let docker = launch.info.as_ref().and_then(|info| info.docker.as_ref());
         let pull = docker.is_some_and(|docker| docker.force_pull_image());
-        let id = launch.container.clone();
+        let (id, sandbox) = (launch.container.clone(), launch.directory.clone());
         Some(Box::pin(async move {
             let (image, order) = order?;
+            self.check_volumes(&order, &sandbox)?;
             self.make(&id, &image, &order, pull).await
         }))
     }

@@ -12,6 +12,8 @@ use tepui_protocol::v1::container_info::docker_info::{Network, PortMapping};
 use tepui_protocol::v1::container_info::{DockerInfo, Type};
 use tepui_protocol::v1::{CommandInfo, ContainerInfo, Parameter, Volume};
 
+use super::super::config::ContainerizerConfig;
+use super::DockerContainerizer;
 use super::create::{self, Common};
 
 fn docker(image: &str) -> DockerInfo {
@@ -190,4 +192,39 @@ fn what_cannot_be_done_is_said() {
     }];
     let why = order(&escaping).unwrap_err();
     assert_eq!(why, "host_path '../other' of a volume leaves the sandbox");
+}
+
+#[test]
+fn of_the_host_only_what_may_be_shown_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["work/sandbox/own", "work/other", "shown", "hidden"] {
+        std::fs::create_dir_all(path(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(path("hidden"), path("shown/link")).unwrap();
+    let config = ContainerizerConfig {
+        host_path_volume_prefixes: Some(vec![path("shown")]),
+        ..ContainerizerConfig::default()
+    };
+    let docker = DockerContainerizer::open(&config, &path("work")).unwrap();
+    let check = |source: &str| {
+        let order = json!({"HostConfig": {"Binds": [format!("{source}:/x:rw")]}});
+        docker.check_volumes(&order, path("work/sandbox").to_str().unwrap())
+    };
+    let host = |name: &str| path(name).display().to_string();
+    for name in ["shown", "shown/new", "work/sandbox", "work/sandbox/own/new"] {
+        assert_eq!(check(&host(name)), Ok(()), "{name}");
+    }
+    assert_eq!(check("a-volume-of-the-engine"), Ok(()));
+    for name in [
+        "hidden",
+        "work/other",
+        "work/sandbox/../other",
+        "shown/../hidden",
+        "shown/link",
+        "shown/link/new",
+        "shown/new/../../hidden",
+    ] {
+        assert!(check(&host(name)).is_err(), "{name}");
+    }
 }
