@@ -69,13 +69,18 @@ fn an_image_says_what_it_runs_and_parameters_change_it() {
     .iter()
     .map(|(key, value)| json!({"key": key, "value": value}))
     .collect();
-    let script =
-        "echo $GREETING $(hostname) $(id -u) $PWD $(ulimit -n); cat /etc/hosts | tail -n 2";
+    let script = "echo $GREETING $(hostname) $(id -u) $PWD $(ulimit -n); cat /etc/hosts | tail -n 2; \
+         echo end; exec sleep 1000";
     let docker = json!({"parameters": parameters, "network": "BRIDGE"});
     own.launch("changed", Some(script), docker);
     let running = own.framework.await_state("changed", "TASK_RUNNING");
-    own.framework.await_state("changed", "TASK_FINISHED");
-    let said = read(sandbox(&own.work_dir, "changed", &running).join("stdout"));
+    let output = sandbox(&own.work_dir, "changed", &running).join("stdout");
+    let said = until("all it says", || {
+        let said = read(&output);
+        said.ends_with("end\n").then_some(said)
+    });
+    own.framework.kill("changed");
+    own.framework.await_state("changed", "TASK_KILLED");
     assert!(
         said.starts_with("hello some-host 65534 /bin 77\n"),
         "{said}"
