@@ -110,7 +110,7 @@ impl io::Write for PieceWriter {
 ///
 /// After each piece others of the same thread have their turn. A reader on the same machine takes
 /// what is written as fast as it is, so that the whole answer would be sent in one go.
-/// Long ones take [turns](Turn).
+/// Long ones take turns.
 #[derive(Debug)]
 pub struct PiecesBody {
     pieces: Pieces,
