@@ -171,8 +171,16 @@ mod tests {
             .env("MESOS_SANDBOX", directory.path().join("sandbox"))
             .spawn()
             .unwrap();
-        let found = below(directory.path()).unwrap();
-        let pids: Vec<u32> = found.iter().map(|process| process.pid).collect();
+        // A process that has just become `sleep` shows no environment until the kernel has laid it out.
+        let mut pids = Vec::new();
+        for _ in 0..1000 {
+            let found = below(directory.path()).unwrap();
+            pids = found.iter().map(|process| process.pid).collect();
+            if !pids.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         assert_eq!(pids, [child.id()]);
         child.kill().unwrap();
         child.wait().unwrap();
