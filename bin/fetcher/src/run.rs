@@ -11,6 +11,7 @@ use tepui_protocol::fetch::{Answer, Archive, Item, Job, Order, Source};
 use crate::copy::{self, CopyError};
 use crate::extract::extract;
 use crate::http::Client;
+use crate::image;
 use crate::rights;
 use crate::sandbox::{Sandbox, relative};
 
@@ -37,6 +38,7 @@ fn try_to(order: Order, say: Say<'_>) -> Result<Answer, CopyError> {
         Job::Size { .. } => None,
         Job::Download { directory, .. } => Some(directory),
         Job::Fetch { sandbox, .. } => Some(sandbox),
+        Job::Unpack(order) => Some(&order.directory),
     };
     // The user need not be allowed to go through the directories above.
     let opened = directory.map(|path| {
@@ -80,7 +82,13 @@ fn try_to(order: Order, say: Say<'_>) -> Result<Answer, CopyError> {
             }
             Ok(Answer::Done)
         }
-        (Job::Download { .. } | Job::Fetch { .. }, None) => {
+        (Job::Unpack(order), Some(directory)) => {
+            begin(&order.image)?;
+            let unpacked = image::unpack(&order, &directory);
+            let failed = |error: image::ImageError| CopyError::Failed(error.to_string());
+            Ok(Answer::Unpacked(unpacked.map_err(failed)?))
+        }
+        (Job::Download { .. } | Job::Fetch { .. } | Job::Unpack(_), None) => {
             Err(CopyError::Failed("the order names no directory".to_owned()))
         }
     }
