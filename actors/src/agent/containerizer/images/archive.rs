@@ -45,13 +45,17 @@ pub(super) fn find(registry: &Path, image: &Reference) -> Result<Archive, String
                 Err(error) if is_absence(&error) => tried.push(format!("'{}'", path.display())),
                 Err(error) => {
                     let path = path.display();
-                    return Err(format!("Failed to read the image's archive '{path}': {error}"));
+                    return Err(format!(
+                        "Failed to read the image's archive '{path}': {error}"
+                    ));
                 }
             }
         }
     }
     let tried = tried.join(", ");
-    Err(format!("Failed to find archive for image '{image}' at {tried}"))
+    Err(format!(
+        "Failed to find archive for image '{image}' at {tried}"
+    ))
 }
 
 fn is_absence(error: &io::Error) -> bool {
@@ -88,7 +92,10 @@ mod tests {
         let image = Reference::parse("a/b").unwrap();
         let why = find(registry.path(), &image).unwrap_err();
         let first = registry.path().join("a/b.tar");
-        let begin = format!("Failed to find archive for image 'a/b' at '{}', ", first.display());
+        let begin = format!(
+            "Failed to find archive for image 'a/b' at '{}', ",
+            first.display()
+        );
         assert!(why.starts_with(&begin), "{why}");
 
         let layout = registry.path().join("a/b");

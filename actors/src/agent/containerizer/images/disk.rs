@@ -155,7 +155,10 @@ impl Disk {
     pub(super) fn unstage(&self, staged: &Path) {
         let moved = self.removed.take(staged).map_err(|error| error.to_string());
         if let Err(why) = moved.and_then(|path| self.delete(path)) {
-            tracing::warn!(why, "something of an image that was unpacked cannot be removed");
+            tracing::warn!(
+                why,
+                "something of an image that was unpacked cannot be removed"
+            );
         }
     }
 

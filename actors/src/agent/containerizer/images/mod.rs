@@ -131,7 +131,9 @@ impl Store {
         let excluded = excluded.iter().chain(configured);
         let excluded = excluded.map(|image| Ok(reference(image)?.key()));
         let excluded = excluded.collect::<Result<BTreeSet<String>, String>>()?;
-        let moved = self.pulls.meanwhile_none(|| self.shelf.prune(&excluded, in_use))??;
+        let moved = self
+            .pulls
+            .meanwhile_none(|| self.shelf.prune(&excluded, in_use))??;
         for path in moved {
             self.shelf.disk.delete(path)?;
         }
@@ -214,10 +216,13 @@ impl Shelf {
     ) -> Result<Arc<Unpacked>, String> {
         let begun = self.clock.now().mono;
         let path = archive.path.display().to_string();
-        let failed = |why: String| format!("Failed to unpack image '{reference}' from '{path}': {why}");
+        let failed =
+            |why: String| format!("Failed to unpack image '{reference}' from '{path}': {why}");
         let staged = self.disk.stage();
         let staged = staged.map_err(|error| {
-            failed(format!("cannot make a directory in --docker_store_dir: {error}"))
+            failed(format!(
+                "cannot make a directory in --docker_store_dir: {error}"
+            ))
         })?;
         let done = self.unpack_into(&staged, reference, archive, handle);
         self.disk.unstage(&staged);
@@ -288,7 +293,12 @@ impl Shelf {
         let used = in_use.iter().filter_map(|path| self.disk.layer_of(path));
         let mut kept: BTreeSet<String> = used.collect();
         books.handed_out.retain(|(held, _)| held.strong_count() > 0);
-        kept.extend(books.handed_out.iter().flat_map(|(_, layers)| layers.clone()));
+        kept.extend(
+            books
+                .handed_out
+                .iter()
+                .flat_map(|(_, layers)| layers.clone()),
+        );
         let is_used = |known: &Known| known.image.layers.iter().all(|layer| kept.contains(layer));
         let stays = |(name, known): &(&String, &Known)| excluded.contains(*name) || is_used(known);
         let images = books.images.iter().filter(stays);

@@ -134,9 +134,7 @@ fn is_word(byte: u8) -> bool {
 
 fn is_tag(text: &str) -> bool {
     let all = |byte: u8| is_word(byte) || matches!(byte, b'.' | b'-');
-    text.len() <= MAX_TAG_BYTES
-        && text.bytes().next().is_some_and(is_word)
-        && text.bytes().all(all)
+    text.len() <= MAX_TAG_BYTES && text.bytes().next().is_some_and(is_word) && text.bytes().all(all)
 }
 
 fn is_part(text: &str, may_be_host: bool) -> bool {
@@ -166,7 +164,11 @@ mod tests {
         let with_digest = format!("a/b@{digest}");
         let with_both = format!("a/b:1@{digest}");
         let cases = [
-            ("busybox", "busybox:latest", vec!["busybox", "busybox:latest"]),
+            (
+                "busybox",
+                "busybox:latest",
+                vec!["busybox", "busybox:latest"],
+            ),
             (
                 "busybox:latest",
                 "busybox:latest",
@@ -190,7 +192,10 @@ mod tests {
             assert_eq!(read.key(), key, "{text}");
             assert_eq!(read.paths(), paths, "{text}");
         }
-        assert_eq!(Reference::parse(&with_both).unwrap().digest(), Some(digest.as_str()));
+        assert_eq!(
+            Reference::parse(&with_both).unwrap().digest(),
+            Some(digest.as_str())
+        );
     }
 
     #[test]
@@ -199,9 +204,31 @@ mod tests {
         let path = format!("a@sha256:../{}", &DIGITS[3..]);
         let long = format!("a:{}", "b".repeat(129));
         for text in [
-            "", "/", "/etc/passwd", "a//b", "a/", "..", "../a", "a/../b", "a/..", ".", "a/./b",
-            "a b", "a\0b", "a:", "a:-x", "a:b/c:", "a:b:c", "a@", "a@b", "a@b@c", "ä", "a:x/b",
-            &short, &path, &long,
+            "",
+            "/",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "..",
+            "../a",
+            "a/../b",
+            "a/..",
+            ".",
+            "a/./b",
+            "a b",
+            "a\0b",
+            "a:",
+            "a:-x",
+            "a:b/c:",
+            "a:b:c",
+            "a@",
+            "a@b",
+            "a@b@c",
+            "ä",
+            "a:x/b",
+            &short,
+            &path,
+            &long,
         ] {
             let why = Reference::parse(text).unwrap_err();
             let begin = format!("Failed to parse docker image '{text}': ");

@@ -76,7 +76,9 @@ impl ImageGc {
         let nanoseconds = message.image_disk_watch_interval.nanoseconds;
         let interval = u64::try_from(nanoseconds).ok().filter(|it| *it > 0);
         let interval = interval.ok_or_else(|| {
-            format!("'image_disk_watch_interval' is {nanoseconds} nanoseconds, expected more than 0")
+            format!(
+                "'image_disk_watch_interval' is {nanoseconds} nanoseconds, expected more than 0"
+            )
         })?;
         let excluded = message.excluded_images.iter().map(excluded);
         Ok(ImageGc {
@@ -105,9 +107,9 @@ pub(super) fn reference(image: &v1::Image) -> Result<Reference, String> {
         (v1::image::Type::Docker, None) => {
             Err("an image of type DOCKER must have 'docker', with its 'name'".to_owned())
         }
-        (v1::image::Type::Appc, _) => Err(
-            "images of type APPC are not supported, expected one of type DOCKER".to_owned(),
-        ),
+        (v1::image::Type::Appc, _) => {
+            Err("images of type APPC are not supported, expected one of type DOCKER".to_owned())
+        }
     }
 }
 
