@@ -28,7 +28,7 @@ const MAX_LINKS: usize = 8;
 const UNCOMPRESSED: &str = "uncompressed";
 
 /// Where a file is in an archive.
-enum Place {
+pub(super) enum Place {
     Data { start: u64, bytes: u64 },
     Link(PathBuf),
 }

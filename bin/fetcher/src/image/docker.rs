@@ -144,7 +144,7 @@ fn find_old(order: &Unpack, blobs: &Blobs) -> Result<Found, ImageError> {
     let (repositories, _) = blobs.document::<Repositories>(REPOSITORIES)?;
     let tags = repositories.iter().flat_map(|(repository, tags)| {
         let named =
-            |(tag, layer): (&String, &String)| (format!("{repository}:{tag}"), layer.clone());
+            move |(tag, layer): (&String, &String)| (format!("{repository}:{tag}"), layer.clone());
         tags.iter().map(named)
     });
     let tags: Vec<(String, String)> = tags.collect();

@@ -28,9 +28,7 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new() -> Self {
         let place = Place(tempfile::tempdir().unwrap());
-        for name in ["staging", "known"] {
-            fs::create_dir(place.0.path().join(name)).unwrap();
-        }
+        fs::create_dir(place.path("known")).unwrap();
         place
     }
 
@@ -81,7 +79,12 @@ impl Place {
             directory: self.text("staging"),
             known: self.text("known"),
         };
-        let directory = Sandbox::open(&self.path("staging")).unwrap();
+        let staging = self.path("staging");
+        if staging.exists() {
+            fs::remove_dir_all(&staging).unwrap();
+        }
+        fs::create_dir(&staging).unwrap();
+        let directory = Sandbox::open(&staging).unwrap();
         super::unpack(&order, &directory).map_err(|error| error.to_string())
     }
 

@@ -17,7 +17,6 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use nix::unistd::Uid;
 pub(in crate::agent) use tepui_protocol::fetch::ImageSettings as Settings;
@@ -25,6 +24,7 @@ use tepui_protocol::fetch::{ImageForm, Unpack, UnpackedImage};
 use tepui_protocol::v1;
 
 use crate::clock::Clock;
+use crate::metrics::agent::IMAGE_PULL_WINDOW;
 use crate::metrics::timer::Timer;
 use archive::Archive;
 use disk::Disk;
@@ -33,9 +33,6 @@ use record::{Images, Known};
 use reference::Reference;
 use settings::reference;
 pub use settings::{ImageGc, ImageProvider, ImagesConfig};
-
-/// Time over which Mesos summarises how long images take.
-const TIMER_WINDOW: Duration = Duration::from_secs(3600);
 
 /// An image that is unpacked. Its layers stay at least as long as somebody holds this.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,7 +81,7 @@ impl Store {
                 images,
                 ..Books::default()
             }),
-            timer: Timer::new(TIMER_WINDOW),
+            timer: Timer::new(IMAGE_PULL_WINDOW),
             clock: Clock::start(),
         });
         Ok(Store {

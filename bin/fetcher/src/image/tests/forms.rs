@@ -387,8 +387,6 @@ fn only_the_forms_that_are_wanted_are_read() {
         "{why}"
     );
     for form in [ImageForm::Docker, ImageForm::Oci] {
-        fs::remove_dir_all(place.path("staging")).unwrap();
-        fs::create_dir(place.path("staging")).unwrap();
         assert_two_layers(&place, &unpack(&both, form).unwrap());
     }
 }
