@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
 use tepui_protocol::fetch::{Answer, Archive, Item, Job, Order, Source};
 
 use crate::copy::{self, CopyError};
@@ -17,6 +18,9 @@ use crate::sandbox::{Sandbox, relative};
 
 /// Access to an executable (Mesos: `chmodExecutable`).
 const EXECUTABLE_MODE: u32 = 0o755;
+
+/// What unpacking keeps from all but the owner, where an image says nothing.
+const UNPACKING_UMASK: u32 = 0o022;
 
 /// Where a task's errors go; the fetcher says there what it does, as Mesos's does.
 const LOG: &str = "stderr";
@@ -84,6 +88,8 @@ fn try_to(order: Order, say: Say<'_>) -> Result<Answer, CopyError> {
         }
         (Job::Unpack(order), Some(directory)) => {
             begin(&order.image)?;
+            // Directories that an image does not tell of are for everybody.
+            umask(Mode::from_bits_truncate(UNPACKING_UMASK));
             let unpacked = image::unpack(&order, &directory);
             let failed = |error: image::ImageError| CopyError::Failed(error.to_string());
             Ok(Answer::Unpacked(unpacked.map_err(failed)?))

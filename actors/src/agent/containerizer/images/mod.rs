@@ -251,13 +251,14 @@ impl Shelf {
             known: text(&self.disk.layers_path())?,
         };
         let image = program::run(&self.program, order, |input| handle.keep(input))?;
-        let adopted = self.disk.adopt(staged, &image.layers);
-        adopted.map_err(|error| format!("cannot keep its layers: {error}"))?;
         let known = Known {
             archive,
             image: image.clone(),
         };
+        // Another image may bring the same layers at the same time.
         let mut books = self.books();
+        let adopted = self.disk.adopt(staged, &known.image.layers);
+        adopted.map_err(|error| format!("cannot keep its layers: {error}"))?;
         books.images.insert(reference.key(), known);
         let written = record::write(self.disk.path(), &books.images);
         written.map_err(|error| format!("cannot record it: {error}"))?;
