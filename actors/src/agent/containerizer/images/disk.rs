@@ -130,7 +130,8 @@ impl Disk {
             let to = self.layers_path().join(layer);
             // Half of a layer is never there, but somebody may have emptied one.
             if to.exists() {
-                self.removed.take(&to)?;
+                let moved = self.removed.take(&to)?;
+                self.delete(moved).map_err(io::Error::other)?;
             }
             fs::rename(staged.join(layer), to)?;
         }
