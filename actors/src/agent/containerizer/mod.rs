@@ -12,6 +12,7 @@ pub mod config;
 mod containerizers;
 mod docker;
 pub(super) mod helper;
+pub mod images;
 pub(super) mod isolator;
 mod isolators;
 mod join;
