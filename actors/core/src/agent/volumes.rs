@@ -169,6 +169,11 @@ impl Agent {
             Ok(wanted) => wanted,
             Err(why) => return self.links_failed(framework, id, &why, out),
         };
+        let in_image = executor_info::has_image(executor.info.container.as_deref());
+        if in_image && !wanted.is_empty() {
+            let why = "persistent volumes are not supported yet for containers with an image";
+            return self.links_failed(framework, id, why, out);
+        }
         for (name, (volume, _)) in &wanted {
             let before = executor.volumes.get(name);
             if let Some(other) = before.filter(|path| **path != volume.path) {
