@@ -57,8 +57,8 @@ use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, Recover};
 use containerizer::Containerizers;
-use containerizer::config::ImageGc;
 pub use containerizer::ExecutorMain;
+use containerizer::config::ImageGc;
 use fetcher::Fetcher;
 use journal::Journal;
 use launcher::Launcher;
@@ -227,8 +227,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let address = listener.local_addr()?;
     let told = advertise::address(address, &config.hostname);
     let fetching = config.fetcher(&work_dir);
-    let containerizer =
-        Containerizers::open(&config.containerizer, &work_dir, &fetching.program);
+    let containerizer = Containerizers::open(&config.containerizer, &work_dir, &fetching.program);
     let containerizer = Arc::new(containerizer.map_err(RunError::Isolation)?);
     let mut settings = settings(&config, &work_dir, told)?;
     settings.isolation = containerizer.abilities();

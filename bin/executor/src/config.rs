@@ -140,8 +140,7 @@ pub struct Asked {
 }
 
 /// The text of `--help`.
-pub const USAGE: &str = "\
-Runs the commands of tasks and task groups; started by tepui-agent, configured by MESOS_* variables.
+pub const USAGE: &str = r#"Runs the commands of tasks and task groups; started by tepui-agent, configured by MESOS_* variables.
 
 Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
 
@@ -158,7 +157,7 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
   --working_directory=DIR       where the task starts (default: the sandbox)
   --launcher_dir=DIR   directory of Tepui's programs; accepted as agents pass it, not needed
   --version            print the version
-  --help               print this text";
+  --help               print this text"#;
 
 /// Reads the arguments that follow the program's name.
 ///
@@ -210,7 +209,8 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
 
 /// Reads the value of `--task_command`.
 fn task_command(text: &str) -> Result<(String, Vec<String>), String> {
-    let wrong = || format!("--task_command '{text}' is no command such as {{\"value\": \"/bin/a\"}}");
+    let wrong =
+        || format!("--task_command '{text}' is no command such as {{\"value\": \"/bin/a\"}}");
     let read: Value = serde_json::from_str(text).map_err(|_| wrong())?;
     let value = read["value"].as_str().ok_or_else(wrong)?;
     let arguments = read["arguments"].as_array().into_iter().flatten();

@@ -10,7 +10,7 @@ use tepui_protocol::v1::{TaskState, task_status::Reason};
 
 use super::messages::Effect;
 use super::model::{Executor, ExecutorState, Queued, Termination};
-use super::{Agent, paths};
+use super::{Agent, executor_info, paths};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId};
 use crate::resources::{Entry, Resources};
 

@@ -297,7 +297,9 @@ mod tests {
             "the isolator 'docker/runtime' needs image providers (see --image_providers)"
         );
         assert_eq!(
-            chosen(&["filesystem/linux"]).check_images(true).unwrap_err(),
+            chosen(&["filesystem/linux"])
+                .check_images(true)
+                .unwrap_err(),
             "--image_providers needs the isolator 'docker/runtime' (see --isolation)"
         );
         assert!(chosen(&["docker/runtime"]).check_images(true).is_err());
@@ -377,7 +379,12 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             Arc::new(super::super::cgroups::V2::open(dir.path(), "m", &[]).unwrap())
         };
-        let only_names = ["filesystem/posix", "posix/cpu", "posix/mem", "docker/runtime"];
+        let only_names = [
+            "filesystem/posix",
+            "posix/cpu",
+            "posix/mem",
+            "docker/runtime",
+        ];
         for known in KNOWN {
             let config = ContainerizerConfig::default();
             let made = make(known.name, &config, Some(&cgroups), &provisioner()).unwrap();

@@ -117,7 +117,8 @@ impl Containerizers {
         for kind in &config.containerizers {
             match kind {
                 ContainerizerKind::Mesos => {
-                    let mesos = MesosContainerizer::open(config, work_dir, fetcher_program.to_owned())?;
+                    let mesos =
+                        MesosContainerizer::open(config, work_dir, fetcher_program.to_owned())?;
                     abilities = Isolation {
                         docker: abilities.docker,
                         limits: abilities.limits || mesos.abilities().limits,

@@ -156,7 +156,11 @@ fn run(order: &Order) -> Result<Outcome, String> {
     }
     let stays = order.plan.pid_namespace || status.is_some();
     if order.is_executor {
-        return if stays { fork_executor(status) } else { Ok(Outcome::BecomesExecutor) };
+        return if stays {
+            fork_executor(status)
+        } else {
+            Ok(Outcome::BecomesExecutor)
+        };
     }
     let mut command = Command::new(&order.program);
     if let Some((name, arguments)) = order.arguments.split_first() {

@@ -111,6 +111,8 @@ pub(super) struct MesosContainerizer {
     provisioner: Arc<Provisioner>,
     /// Whether what images say of their programs counts for nothing.
     ignores_runtime: bool,
+    /// Where sandboxes are seen in the root file systems of images.
+    sandbox_directory: PathBuf,
     /// Made when it is first needed, where nothing is to be done to the process of an executor
     /// before it runs its program.
     helper: OnceLock<Helper>,
@@ -148,6 +150,7 @@ impl MesosContainerizer {
             statuses,
             provisioner,
             ignores_runtime: config.docker_ignore_runtime,
+            sandbox_directory: config.sandbox_directory.clone(),
             helper: OnceLock::new(),
             destroy_timeout: config.cgroups_destroy_timeout,
         };
@@ -230,12 +233,9 @@ impl MesosContainerizer {
     ) -> Result<Option<InRoot>, String> {
         let parent = launch.called.as_ref().and_then(|it| it.parent.as_ref());
         let (Some(image), Some(root)) = (&launch.image, &mut plan.root) else {
-            if plan.joins_mounts && parent.is_some_and(|it| self.provisioner.has_root(&it.container)) {
-                let why = "sharing the pid or IPC namespace of a container with an image is not \
-                           supported yet for containers without one";
-                return Err(why.to_owned());
-            }
-            return Ok(None);
+            let parent = parent.filter(|_| plan.joins_mounts);
+            let parent = parent.filter(|it| self.provisioner.has_root(&it.container));
+            return Ok(parent.map(|it| runtime::within(launch, it, &self.sandbox_directory)));
         };
         // It has mounts of its own, whatever else it shares.
         plan.joins_mounts = false;

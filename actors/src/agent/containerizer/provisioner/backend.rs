@@ -59,16 +59,21 @@ impl Backend {
 pub(super) fn choose(asked: Option<Backend>, directory: &Path) -> Result<Backend, String> {
     match asked {
         Some(Backend::Copy) => Ok(Backend::Copy),
-        Some(Backend::Overlay) => overlay_works(directory).map(|()| Backend::Overlay).map_err(|why| {
-            format!(
-                "--image_provisioner_backend=overlay does not work in '{}' ({why}): expected a \
+        Some(Backend::Overlay) => overlay_works(directory).map(|()| Backend::Overlay).map_err(
+            |why| {
+                format!(
+                    "--image_provisioner_backend=overlay does not work in '{}' ({why}): expected a \
                  file system and a kernel that can, or the backend 'copy'",
-                directory.display()
-            )
-        }),
+                    directory.display()
+                )
+            },
+        ),
         None => Ok(overlay_works(directory).map_or_else(
             |why| {
-                tracing::warn!(why, "images are copied for each container: no overlay can be mounted");
+                tracing::warn!(
+                    why,
+                    "images are copied for each container: no overlay can be mounted"
+                );
                 Backend::Copy
             },
             |()| Backend::Overlay,
@@ -95,7 +100,8 @@ fn try_overlay(probe: &Path) -> Result<(), String> {
     let trees = tempfile_in(probe)?;
     let tree = make_layered(&trees, &layers).map_err(|error| error.to_string())?;
     let mounts = move || -> Result<(), String> {
-        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).map_err(|error| error.to_string())?;
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS)
+            .map_err(|error| error.to_string())?;
         let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
         call(None, "/".as_ref(), None, flags, None)?;
         make_tree(&tree)?;

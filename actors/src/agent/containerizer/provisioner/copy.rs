@@ -68,7 +68,9 @@ fn one(
     } else if kind.is_file() {
         copy_file(source, target).map_err(told)?;
     } else if kind.is_fifo() {
-        mkfifo(target, Mode::S_IRUSR).map_err(io::Error::from).map_err(told)?;
+        mkfifo(target, Mode::S_IRUSR)
+            .map_err(io::Error::from)
+            .map_err(told)?;
     } else if kind.is_socket() {
         let made = mknod(target, SFlag::S_IFSOCK, Mode::S_IRUSR, 0);
         made.map_err(io::Error::from).map_err(told)?;
@@ -115,9 +117,14 @@ fn attributes(path: &Path) -> io::Result<Vec<String>> {
         Err(Errno::NOTSUP) => 0,
         Err(error) => return Err(error.into()),
     };
-    let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
+    let names = list
+        .get(..length)
+        .unwrap_or_default()
+        .split(|byte| *byte == 0);
     let names = names.filter(|name| !name.is_empty());
-    Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+    Ok(names
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect())
 }
 
 fn attribute(path: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -175,7 +182,10 @@ mod tests {
         assert!(!root.join("opaque/old").exists());
         assert_eq!(attribute(&root.join("opaque"), OPAQUE).unwrap(), None);
         let file = fs::metadata(root.join("file")).unwrap();
-        assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (7, 8, 0o4711));
+        assert_eq!(
+            (file.uid(), file.gid(), file.mode() & 0o7777),
+            (7, 8, 0o4711)
+        );
         // Nothing was written where the link led to.
         assert!(root.join("link/inner").is_file() && !dir.path().join("inner").exists());
         assert!(layer(&below, &root, &|| true).is_err());

@@ -81,9 +81,8 @@ impl Provisioner {
         let source = match images {
             None => None,
             Some(images) => {
-                make_directory(&directory, PRIVATE_MODE).map_err(|error| {
-                    format!("cannot make '{}': {error}", directory.display())
-                })?;
+                make_directory(&directory, PRIVATE_MODE)
+                    .map_err(|error| format!("cannot make '{}': {error}", directory.display()))?;
                 Some(Source {
                     store: Store::open(images, fetcher_program)?,
                     backend: backend::choose(backend, &directory)?,
@@ -137,7 +136,8 @@ impl Provisioner {
         let choosing = self.choosing.read().unwrap_or_else(PoisonError::into_inner);
         let get = |image: &v1::Image| source.store.get(image, is_killed);
         let root = wanted.root.as_ref().map(get).transpose()?;
-        let volumes: Vec<Arc<Unpacked>> = wanted.volumes.iter().map(get).collect::<Result<_, _>>()?;
+        let volumes: Vec<Arc<Unpacked>> =
+            wanted.volumes.iter().map(get).collect::<Result<_, _>>()?;
         make_directory(&directory, PRIVATE_MODE).map_err(failed)?;
         let all = root.iter().chain(&volumes);
         let paths = all.flat_map(|image| image.layers.clone()).collect();
@@ -168,7 +168,8 @@ impl Provisioner {
     /// The volumes of a container that is being started, in the order in which it asks for them.
     pub(super) fn volumes(&self, id: &ContainerId) -> Vec<Tree> {
         let made = self.made();
-        made.get(id).map_or_else(Vec::new, |made| made.volumes.clone())
+        made.get(id)
+            .map_or_else(Vec::new, |made| made.volumes.clone())
     }
 
     /// Whether a container that has not been removed has a root file system of its own.
@@ -198,8 +199,10 @@ impl Provisioner {
     /// All containers that something was made for.
     pub(super) fn all(&self) -> Vec<ContainerId> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten();
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        names.map(ContainerId::from).collect()
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        names.map(ContainerId::new).collect()
     }
 
     /// Removes images that no container uses, but for those excluded. Blocks.
@@ -226,7 +229,9 @@ impl Provisioner {
 
     /// Whether there is so little room left that images are to go.
     pub(super) fn wants_prune(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| source.store.wants_prune())
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.store.wants_prune())
     }
 
     fn of(&self, id: &ContainerId) -> PathBuf {

@@ -2,9 +2,10 @@
 //! the image says (Mesos: `DockerRuntimeIsolatorProcess`). Starts nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::json;
-use tepui_core::agent::messages::{InImage, Launch};
+use tepui_core::agent::messages::{InImage, Launch, Parent};
 use tepui_protocol::v1::CommandInfo;
 
 use super::super::images::Settings;
@@ -25,26 +26,26 @@ pub(in super::super) fn complete(
     runs_as_root: bool,
     root: &mut Root,
 ) -> Result<InRoot, String> {
-    root.working_directory = said.working_dir.as_ref().map(|it| "/".to_owned() + it.trim_start_matches('/')).map(Into::into);
+    let working_dir = said.working_dir.as_ref().filter(|it| !it.is_empty());
+    root.working_directory = working_dir.map(|it| Path::new("/").join(it));
     // An image may take rights away from a container, and never give it a user's.
     let user = said.user.clone().filter(|user| !user.is_empty());
     root.user = user.filter(|_| image.may_name_user && runs_as_root);
     let sandbox = root.sandbox_directory.to_string_lossy().into_owned();
-    let directory = match &root.working_directory {
-        Some(directory) => directory.to_string_lossy().into_owned(),
-        None => sandbox.clone(),
-    };
+    let directory = root.working_directory.as_ref();
+    let directory =
+        directory.map_or_else(|| sandbox.clone(), |it| it.to_string_lossy().into_owned());
     let mut environment = image.inherited.clone();
     if !image.is_task {
         environment.extend(said.env.iter().cloned());
     }
-    environment.extend(launch.environment.clone());
-    if launch.environment.get("MESOS_SANDBOX") == Some(&launch.directory) {
-        environment.insert("MESOS_SANDBOX".to_owned(), sandbox);
-    }
+    environment.extend(inner_environment(launch, &sandbox));
     let path = || DEFAULT_PATH.to_owned();
     let (program, arguments) = match image.is_task {
-        true => (launch.program.clone(), for_executor(launch, image, said, root)?),
+        true => (
+            launch.program.clone(),
+            for_executor(launch, image, said, root)?,
+        ),
         false => {
             environment.entry("PATH".to_owned()).or_insert_with(path);
             command(&image.command, said)?
@@ -57,6 +58,29 @@ pub(in super::super) fn complete(
         directory,
         is_executor: image.is_task,
     })
+}
+
+/// What runs in the root file system of the container around, whose sandbox holds its own.
+pub(in super::super) fn within(launch: &Launch, parent: &Parent, sandboxes: &Path) -> InRoot {
+    let own = Path::new(&launch.directory).strip_prefix(&parent.directory);
+    let sandbox = sandboxes.join(own.unwrap_or(Path::new("")));
+    let sandbox = sandbox.to_string_lossy().into_owned();
+    InRoot {
+        program: launch.program.clone(),
+        arguments: launch.arguments.clone(),
+        environment: inner_environment(launch, &sandbox),
+        directory: sandbox,
+        is_executor: false,
+    }
+}
+
+/// The environment of a launch, which names the sandbox as it is seen inside.
+fn inner_environment(launch: &Launch, sandbox: &str) -> BTreeMap<String, String> {
+    let mut environment = launch.environment.clone();
+    if environment.get("MESOS_SANDBOX") == Some(&launch.directory) {
+        environment.insert("MESOS_SANDBOX".to_owned(), sandbox.to_owned());
+    }
+    environment
 }
 
 /// The arguments of the agent's own executor, which has its task's user already.
@@ -72,9 +96,15 @@ fn for_executor(
         arguments.push(format!("--working_directory={}", directory.display()));
     }
     // One name more than once is the last one's.
-    let variables: BTreeMap<&str, &str> = said.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: BTreeMap<&str, &str> = said
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     if !variables.is_empty() {
-        let variables = variables.iter().map(|(name, value)| json!({"name": name, "value": value}));
+        let variables = variables
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}));
         let all = json!({"variables": variables.collect::<Vec<_>>()});
         arguments.push(format!("--task_environment={all}"));
     }

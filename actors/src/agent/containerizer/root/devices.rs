@@ -38,7 +38,8 @@ pub(super) fn make(inside: &Inside) -> Result<(), String> {
     let before = umask(Mode::empty());
     let made = DEVICES.into_iter().try_for_each(|name| {
         let of_the_host = Path::new("/dev").join(name).metadata();
-        let device = of_the_host.map_err(|error| format!("Failed to look at '/dev/{name}': {error}"))?;
+        let device =
+            of_the_host.map_err(|error| format!("Failed to look at '/dev/{name}': {error}"))?;
         let mode = Mode::from_bits_truncate(device.mode());
         mknodat(&directory, name, SFlag::S_IFCHR, mode, device.rdev())
             .map_err(|error| format!("Failed to make '/dev/{name}': {error}"))

@@ -66,11 +66,19 @@ impl Inside {
     /// Opens what is at a path, made if it is not there.
     pub(super) fn make(&self, path: &Path, is_directory: bool) -> Result<File, String> {
         let failed = |error: Errno| {
-            format!("Failed to make '{}' in the image's root: {error}", path.display())
+            format!(
+                "Failed to make '{}' in the image's root: {error}",
+                path.display()
+            )
         };
         let mut done = PathBuf::new();
-        let mut at = self.look_up(Path::new("."), OFlag::O_PATH).map_err(failed)?;
-        let mut parts = path.components().filter(|part| *part != Component::RootDir).peekable();
+        let mut at = self
+            .look_up(Path::new("."), OFlag::O_PATH)
+            .map_err(failed)?;
+        let mut parts = path
+            .components()
+            .filter(|part| *part != Component::RootDir)
+            .peekable();
         while let Some(part) = parts.next() {
             let Component::Normal(name) = part else {
                 return Err(format!(
@@ -94,9 +102,9 @@ impl Inside {
 
     /// Shows a file or directory of the host.
     pub(super) fn bind(&self, source: &Path, target: &Path, read_only: bool) -> Result<(), String> {
-        let found = source.metadata().map_err(|error| {
-            format!("Failed to look at '{}': {error}", source.display())
-        })?;
+        let found = source
+            .metadata()
+            .map_err(|error| format!("Failed to look at '{}': {error}", source.display()))?;
         let at = self.make(target, found.is_dir())?;
         self.bind_at(source, &at, target, read_only)
     }
@@ -109,7 +117,10 @@ impl Inside {
         read_only: bool,
     ) -> Result<(), String> {
         let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
-        told(target, call(Some(source), &by_descriptor(at), None, bind, None))?;
+        told(
+            target,
+            call(Some(source), &by_descriptor(at), None, bind, None),
+        )?;
         match read_only {
             true => self.remount_read_only(target),
             false => Ok(()),
@@ -119,10 +130,16 @@ impl Inside {
     /// The mount is found again: what was opened before lies below it.
     fn remount_read_only(&self, target: &Path) -> Result<(), String> {
         let on_top = self.look_up(target, OFlag::O_PATH).map_err(|error| {
-            format!("Failed to find the mount at '{}': {error}", target.display())
+            format!(
+                "Failed to find the mount at '{}': {error}",
+                target.display()
+            )
         })?;
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        told(target, call(None, &by_descriptor(&on_top), None, flags, None))
+        told(
+            target,
+            call(None, &by_descriptor(&on_top), None, flags, None),
+        )
     }
 
     /// Mounts a file system of the kernel's.
@@ -136,7 +153,10 @@ impl Inside {
         let target = Path::new(target);
         let at = self.make(target, true)?;
         let source = Some(kind.as_ref());
-        told(target, call(source, &by_descriptor(&at), Some(kind), flags, data))
+        told(
+            target,
+            call(source, &by_descriptor(&at), Some(kind), flags, data),
+        )
     }
 
     /// Mounts memory of a size in bytes.
@@ -221,7 +241,9 @@ pub(super) fn read(inside: &Inside, path: &str, max_bytes: u64) -> io::Result<St
     file.take(max_bytes + 1).read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()).is_ok_and(|length| length <= max_bytes) {
         true => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        false => Err(io::Error::other(format!("it has more than {max_bytes} bytes"))),
+        false => Err(io::Error::other(format!(
+            "it has more than {max_bytes} bytes"
+        ))),
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) fn make_tree(tree: &Tree) -> Result<(), String> {
     if tree.layers == 0 {
         return Ok(());
     }
-    chdir(directory).map_err(|error| format!("Failed to enter '{}': {error}", directory.display()))?;
+    chdir(directory)
+        .map_err(|error| format!("Failed to enter '{}': {error}", directory.display()))?;
     call(
         Some("overlay".as_ref()),
         "rootfs".as_ref(),

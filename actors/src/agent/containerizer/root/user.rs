@@ -60,9 +60,8 @@ fn resolve(named: &str, users: &str, groups: &str) -> Result<Identity, String> {
     }
     let known = members(groups).find(|(name, ..)| *name == group);
     let gid = known.map(|(_, gid, _)| gid).or(group.parse().ok());
-    let gid = gid.ok_or_else(|| {
-        format!("The image's group '{group}' is not in its '/etc/group'")
-    })?;
+    let gid =
+        gid.ok_or_else(|| format!("The image's group '{group}' is not in its '/etc/group'"))?;
     Ok(Identity {
         uid,
         gid,
@@ -84,7 +83,10 @@ fn members(groups: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 /// may belong to somebody else already.
 pub(in super::super) fn give(sandbox: &Path, identity: &Identity) -> Result<(), String> {
     let failed = |error: Errno| {
-        format!("Failed to give the sandbox to the image's user {}: {error}", identity.uid)
+        format!(
+            "Failed to give the sandbox to the image's user {}: {error}",
+            identity.uid
+        )
     };
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let how = OpenHow::new()
@@ -140,10 +142,7 @@ mod tests {
         assert_eq!(found("77:78"), (77, 78, vec![78]));
         assert_eq!(found("root"), (0, 0, vec![0]));
         let why = resolve("nobody", USERS, GROUPS).unwrap_err();
-        assert_eq!(
-            why,
-            "The image's user 'nobody' is not in its '/etc/passwd'"
-        );
+        assert_eq!(why, "The image's user 'nobody' is not in its '/etc/passwd'");
         assert!(resolve("app:nobody", USERS, GROUPS).is_err());
         assert!(resolve("-1", "", "").is_err());
     }
@@ -174,7 +173,10 @@ mod tests {
         for path in ["", "a", "a/b", "a/file", "link"] {
             assert_eq!(owner(&sandbox.join(path)), (12345, 54321), "{path}");
         }
-        assert_eq!((owner(&other), owner(&other.join("file"))), ((0, 0), (0, 0)));
+        assert_eq!(
+            (owner(&other), owner(&other.join("file"))),
+            ((0, 0), (0, 0))
+        );
         assert!(give(&sandbox.join("link"), &identity).is_err());
     }
 }
