@@ -11,7 +11,8 @@ use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
 pub use super::containerizer::config::{
-    ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind,
+    Backend, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc, ImageProvider,
+    ImagesConfig, LauncherKind,
 };
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 pub use super::logger::{ContainerLogger, LOG_SIZE, OPTIONS, Rotation, kept, log_size};

@@ -11,7 +11,10 @@ use super::error::FlagError;
 use super::kind::parse_list;
 use super::parse_bytes;
 use super::values::Values;
-use crate::agent::config::{ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind};
+use crate::agent::config::{
+    Backend, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc, ImageProvider,
+    ImagesConfig, LauncherKind,
+};
 
 /// The settings of containers.
 pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
@@ -22,6 +25,14 @@ pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig,
             containerizers,
         )?,
         docker: docker(values)?,
+        images: images(values)?,
+        image_provisioner_backend: values.optional(
+            "image_provisioner_backend",
+            "'overlay' or 'copy'",
+            backend,
+        )?,
+        docker_ignore_runtime: values.bool("docker_ignore_runtime")?,
+        sandbox_directory: sandbox_directory(values)?.into(),
         isolation: values.parse(
             "isolation",
             "names of isolators with commas between, none of them twice",
@@ -88,10 +99,73 @@ fn docker(values: &Values) -> Result<DockerConfig, FlagError> {
         docker_stop_timeout: values.duration("docker_stop_timeout")?,
         docker_remove_delay: values.duration("docker_remove_delay")?,
         docker_kill_orphans: values.bool("docker_kill_orphans")?,
-        sandbox_directory: values.parse("sandbox_directory", "an absolute path", |text| {
-            text.starts_with('/').then(|| text.to_owned())
-        })?,
+        sandbox_directory: sandbox_directory(values)?,
     })
+}
+
+fn sandbox_directory(values: &Values) -> Result<String, FlagError> {
+    values.parse("sandbox_directory", "an absolute path", |text| {
+        text.starts_with('/').then(|| text.to_owned())
+    })
+}
+
+/// Where images come from. Flags that belong to them mean nothing without any provider, and are
+/// checked all the same.
+fn images(values: &Values) -> Result<Option<ImagesConfig>, FlagError> {
+    let providers = values.optional(
+        "image_providers",
+        "a list out of 'docker' and 'oci'",
+        providers,
+    )?;
+    let registry = || {
+        let expected =
+            "the absolute path of a directory with images, as registries are not supported yet";
+        values.parse("docker_registry", expected, |text| {
+            text.starts_with('/').then(|| PathBuf::from(text))
+        })
+    };
+    let is_given = values.is_given("docker_registry");
+    let docker_registry = is_given.then(registry).transpose()?;
+    let docker_store_dir = values.parse("docker_store_dir", "an absolute path", |text| {
+        text.starts_with('/').then(|| text.into())
+    })?;
+    let gc = values.optional(
+        "image_gc_config",
+        "a JSON object such as {\"image_disk_headroom\": 0.1, \"image_disk_watch_interval\": \
+         {\"nanoseconds\": 3600000000000}}",
+        |text| ImageGc::parse(text).ok(),
+    )?;
+    let Some(providers) = providers else {
+        return Ok(None);
+    };
+    let docker_registry = docker_registry.ok_or(FlagError::Required {
+        name: "docker_registry",
+        why: "--image_providers takes images from it; give --docker_registry=DIR",
+    })?;
+    Ok(Some(ImagesConfig {
+        providers,
+        docker_registry,
+        docker_store_dir,
+        gc,
+    }))
+}
+
+fn providers(text: &str) -> Option<Vec<ImageProvider>> {
+    let known = |name: &String| match name.to_ascii_lowercase().as_str() {
+        "docker" => Some(ImageProvider::Docker),
+        "oci" => Some(ImageProvider::Oci),
+        _ => None,
+    };
+    let given = parse_list(text).filter(|given| !given.is_empty())?;
+    given.iter().map(known).collect()
+}
+
+fn backend(text: &str) -> Option<Backend> {
+    match text {
+        "overlay" => Some(Backend::Overlay),
+        "copy" => Some(Backend::Copy),
+        _ => None,
+    }
 }
 
 fn launcher(text: &str) -> Option<LauncherKind> {

@@ -11,7 +11,7 @@ use tepui_protocol::prost::Message;
 use tepui_protocol::v1::agent::call::{KillContainer, LaunchContainer, Type, WaitContainer};
 use tepui_protocol::v1::agent::response;
 use tepui_protocol::v1::agent::{Call, Response};
-use tepui_protocol::v1::{ContainerId, TaskInfo};
+use tepui_protocol::v1::{ContainerId, ContainerInfo, TaskInfo};
 
 use crate::connection::Connection;
 use crate::http::{self, Piece};
@@ -30,8 +30,13 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub fn needs_container(task: &TaskInfo) -> bool {
     let command = task.command.as_deref();
     let fetches = command.is_some_and(|command| !command.uris.is_empty());
+    let has_image = |container: &ContainerInfo| {
+        let mesos = container.mesos.as_ref();
+        mesos.is_some_and(|mesos| mesos.image.is_some())
+    };
     let asks = task.container.as_deref().is_some_and(|container| {
-        container.linux_info.is_some()
+        has_image(container)
+            || container.linux_info.is_some()
             || container.rlimit_info.is_some()
             || !container.volumes.is_empty()
     });

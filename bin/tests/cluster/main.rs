@@ -25,6 +25,7 @@ mod failover;
 mod fetcher;
 mod garbage;
 mod groups;
+mod images;
 mod isolation;
 mod logs;
 mod marathon;

@@ -116,6 +116,10 @@ pub struct Isolation {
     pub host_paths: bool,
     /// Whether `ContainerInfo.volumes` with a source of type `SANDBOX_PATH` are mounted.
     pub sandbox_paths: bool,
+    /// Whether `ContainerInfo.mesos.image` is made the root file system.
+    pub images: bool,
+    /// Whether `ContainerInfo.volumes` with an `image` are mounted.
+    pub image_volumes: bool,
 }
 
 impl Default for Isolation {
@@ -130,6 +134,8 @@ impl Default for Isolation {
             ipc: false,
             host_paths: false,
             sandbox_paths: false,
+            images: false,
+            image_volumes: false,
         }
     }
 }

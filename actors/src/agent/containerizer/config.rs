@@ -7,6 +7,8 @@ use std::time::Duration;
 use tepui_protocol::v1::CapabilityInfo;
 
 pub use super::docker::DockerConfig;
+pub use super::images::{ImageGc, ImageProvider, ImagesConfig};
+pub use super::provisioner::Backend;
 
 /// How containers' processes are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,14 @@ pub struct ContainerizerConfig {
     pub containerizers: Vec<ContainerizerKind>,
     /// Settings of the Docker containerizer.
     pub docker: DockerConfig,
+    /// Where images come from, if containers may have any.
+    pub images: Option<ImagesConfig>,
+    /// How file systems are made of images; the better way that works where nobody says.
+    pub image_provisioner_backend: Option<Backend>,
+    /// Whether what images say of their programs counts for nothing.
+    pub docker_ignore_runtime: bool,
+    /// Where the sandbox is seen in the root file system of an image.
+    pub sandbox_directory: PathBuf,
     /// Names of isolators.
     pub isolation: Vec<String>,
     /// How containers' processes are started.
@@ -87,6 +97,10 @@ impl Default for ContainerizerConfig {
         ContainerizerConfig {
             containerizers: vec![ContainerizerKind::Mesos],
             docker: DockerConfig::default(),
+            images: None,
+            image_provisioner_backend: None,
+            docker_ignore_runtime: false,
+            sandbox_directory: "/mnt/mesos/sandbox".into(),
             isolation: vec!["posix/cpu".to_owned(), "posix/mem".to_owned()],
             launcher: LauncherKind::Posix,
             cgroups_hierarchy: "/sys/fs/cgroup".into(),

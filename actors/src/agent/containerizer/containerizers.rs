@@ -74,6 +74,19 @@ pub(in super::super) trait Containerizer: Send + Sync {
     /// kernel.
     fn processes(&self, expected: &[Survivor]) -> Vec<Process>;
 
+    /// Removes images that no container uses, but for those excluded. Blocks.
+    ///
+    /// # Errors
+    /// Why they stay.
+    fn prune_images(&self, _excluded: &[v1::Image]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether there is so little room left that images are to go.
+    fn wants_prune(&self) -> bool {
+        false
+    }
+
     /// Destroys what an earlier run has left, but for the containers that go on.
     fn destroy_others(self: Arc<Self>, running: BTreeSet<ContainerId>) -> BoxFuture<'static, ()>;
 }
@@ -94,6 +107,7 @@ impl Containerizers {
     pub(in super::super) fn open(
         config: &ContainerizerConfig,
         work_dir: &Path,
+        fetcher_program: &Path,
     ) -> Result<Self, String> {
         let mut all: Vec<Arc<dyn Containerizer>> = Vec::new();
         let mut abilities = Isolation {
@@ -103,7 +117,8 @@ impl Containerizers {
         for kind in &config.containerizers {
             match kind {
                 ContainerizerKind::Mesos => {
-                    let mesos = MesosContainerizer::open(config, work_dir)?;
+                    let mesos =
+                        MesosContainerizer::open(config, work_dir, fetcher_program.to_owned())?;
                     abilities = Isolation {
                         docker: abilities.docker,
                         limits: abilities.limits || mesos.abilities().limits,
@@ -247,6 +262,19 @@ impl Containerizers {
         survivors::sort(&all, expected)
     }
 
+    /// See [`Containerizer::prune_images`].
+    ///
+    /// # Errors
+    /// Why they stay.
+    pub(in super::super) fn prune_images(&self, excluded: &[v1::Image]) -> Result<(), String> {
+        self.all.iter().try_for_each(|it| it.prune_images(excluded))
+    }
+
+    /// See [`Containerizer::wants_prune`].
+    pub(in super::super) fn wants_prune(&self) -> bool {
+        self.all.iter().any(|it| it.wants_prune())
+    }
+
     /// See [`Containerizer::destroy_others`].
     pub(in super::super) async fn destroy_others(&self, running: &BTreeSet<ContainerId>) {
         for containerizer in &self.all {
@@ -258,6 +286,21 @@ impl Containerizers {
 impl Containerizer for MesosContainerizer {
     fn kind(&self) -> ContainerizerKind {
         ContainerizerKind::Mesos
+    }
+
+    fn provision(
+        self: Arc<Self>,
+        launch: &Launch,
+    ) -> Option<BoxFuture<'static, Result<(), String>>> {
+        self.provisioner.provision(launch)
+    }
+
+    fn prune_images(&self, excluded: &[v1::Image]) -> Result<(), String> {
+        self.provisioner.prune(excluded)
+    }
+
+    fn wants_prune(&self) -> bool {
+        self.provisioner.wants_prune()
     }
 
     fn start(

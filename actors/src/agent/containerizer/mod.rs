@@ -18,14 +18,16 @@ mod isolators;
 mod join;
 mod ladder;
 mod mounts;
+mod provisioner;
 mod records;
 mod rlimits;
+mod root;
 pub(super) mod start;
 mod statuses;
 mod stay;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -42,10 +44,12 @@ use cgroups::{Cgroups, Controller, Wait};
 use choice::Choice;
 use config::{ContainerizerConfig, LauncherKind};
 pub(super) use containerizers::Containerizers;
+pub use helper::ExecutorMain;
 use isolator::{Container, Plan};
 use ladder::Ladder;
+use provisioner::{Provisioner, runtime};
 use records::Records;
-use start::{Helper, Started};
+use start::{Helper, InRoot, Started};
 use statuses::Statuses;
 
 /// Delays before it is looked again whether killed processes have ended.
@@ -104,6 +108,11 @@ pub(super) struct MesosContainerizer {
     linux: Option<Linux>,
     /// How containers that were launched by calls have ended.
     statuses: Statuses,
+    provisioner: Arc<Provisioner>,
+    /// Whether what images say of their programs counts for nothing.
+    ignores_runtime: bool,
+    /// Where sandboxes are seen in the root file systems of images.
+    sandbox_directory: PathBuf,
     /// Made when it is first needed, where nothing is to be done to the process of an executor
     /// before it runs its program.
     helper: OnceLock<Helper>,
@@ -113,7 +122,11 @@ pub(super) struct MesosContainerizer {
 impl MesosContainerizer {
     /// # Errors
     /// When the isolators do not fit to each other, or to this machine.
-    pub(super) fn open(config: &ContainerizerConfig, work_dir: &Path) -> Result<Self, String> {
+    pub(super) fn open(
+        config: &ContainerizerConfig,
+        work_dir: &Path,
+        fetcher_program: PathBuf,
+    ) -> Result<Self, String> {
         let choice = Choice::read(config)?;
         let linux = match config.launcher {
             LauncherKind::Posix => Linux::earlier(config, work_dir),
@@ -122,7 +135,11 @@ impl MesosContainerizer {
                 Some(Linux::open(config, work_dir, &controllers, true)?)
             }
         };
-        let isolators = choice.isolators(config, linux.as_ref().map(|linux| &linux.cgroups))?;
+        let (images, backend) = (config.images.as_ref(), config.image_provisioner_backend);
+        let provisioner = Provisioner::open(images, backend, work_dir, fetcher_program)?;
+        let provisioner = Arc::new(provisioner);
+        let cgroups = linux.as_ref().map(|linux| &linux.cgroups);
+        let isolators = choice.isolators(config, cgroups, &provisioner)?;
         let statuses = Statuses::open(work_dir)
             .map_err(|error| format!("cannot keep how containers end: {error}"))?;
         let needs_helper = config.launcher == LauncherKind::Linux || !isolators.is_empty();
@@ -131,6 +148,9 @@ impl MesosContainerizer {
             abilities: choice.abilities(),
             linux,
             statuses,
+            provisioner,
+            ignores_runtime: config.docker_ignore_runtime,
+            sandbox_directory: config.sandbox_directory.clone(),
             helper: OnceLock::new(),
             destroy_timeout: config.cgroups_destroy_timeout,
         };
@@ -177,7 +197,8 @@ impl MesosContainerizer {
         let started = self
             .begin(id, &mut plan)
             .and_then(|()| self.ladder.prepare(&container, &mut plan, is_killed))
-            .and_then(|()| self.run(launch, owner, output, plan));
+            .and_then(|()| self.complete(launch, owner, &mut plan))
+            .and_then(|in_root| self.run(launch, owner, output, plan, in_root));
         if started.is_err()
             && let Err(why) = self.take_back(id)
         {
@@ -203,6 +224,28 @@ impl MesosContainerizer {
         Ok(())
     }
 
+    /// What runs in the root file system of an image, if the container has one.
+    fn complete(
+        &self,
+        launch: &Launch,
+        owner: Option<Owner>,
+        plan: &mut Plan,
+    ) -> Result<Option<InRoot>, String> {
+        let parent = launch.called.as_ref().and_then(|it| it.parent.as_ref());
+        let (Some(image), Some(root)) = (&launch.image, &mut plan.root) else {
+            let parent = parent.filter(|_| plan.joins_mounts);
+            let parent = parent.filter(|it| self.provisioner.has_root(&it.container));
+            return Ok(parent.map(|it| runtime::within(launch, it, &self.sandbox_directory)));
+        };
+        // It has mounts of its own, whatever else it shares.
+        plan.joins_mounts = false;
+        let said = self.provisioner.root(&launch.container);
+        let said = said.filter(|_| !self.ignores_runtime);
+        let said = said.map(|(_, said)| said).unwrap_or_default();
+        let runs_as_root = owner.is_none();
+        runtime::complete(launch, image, &said, runs_as_root, root).map(Some)
+    }
+
     /// A helper is needed only where there is something to do before the program runs.
     fn run(
         &self,
@@ -210,10 +253,11 @@ impl MesosContainerizer {
         owner: Option<Owner>,
         output: Output,
         plan: Plan,
+        in_root: Option<InRoot>,
     ) -> Result<Started, String> {
         match plan == Plan::default() {
             true => start::directly(launch, owner, output),
-            false => self.helper()?.start(launch, owner, output, plan),
+            false => self.helper()?.start(launch, owner, output, plan, in_root),
         }
     }
 
@@ -284,6 +328,7 @@ impl MesosContainerizer {
             }
         }
         self.ladder.cleanup(id)?;
+        self.provisioner.remove(id)?;
         self.forget(id)
     }
 
@@ -331,13 +376,16 @@ impl MesosContainerizer {
     /// Destroys all containers that an earlier run of this agent has begun, but for those that
     /// go on.
     pub(super) async fn destroy_others(self: &Arc<Self>, running: &BTreeSet<ContainerId>) {
-        let Some(linux) = &self.linux else { return };
-        let mut all = linux.records.all().unwrap_or_else(|error| {
+        let recorded = self.linux.as_ref().map(|linux| linux.records.all());
+        let mut all = recorded.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot tell which containers an earlier run has left");
             Vec::new()
         });
+        // Its image was being made ready when the agent ended.
+        all.extend(self.provisioner.all());
         // The inner ones first.
-        all.sort_by_key(|id| std::cmp::Reverse(id.depth()));
+        all.sort_by(|a, b| b.depth().cmp(&a.depth()).then_with(|| a.cmp(b)));
+        all.dedup();
         for id in all.iter().filter(|id| !running.contains(*id)) {
             tracing::warn!(container = %id, "destroying a container of an earlier run");
             self.destroy(id, None).await;
@@ -359,6 +407,7 @@ pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
         resources: launch.resources.clone(),
         info: launch.info.as_deref().cloned(),
         called: launch.called.clone(),
+        has_image: launch.image.is_some(),
     }
 }
 
@@ -376,5 +425,6 @@ pub(super) fn recovered(id: ContainerId, directory: &str, is_docker: bool) -> Co
         resources: ContainerResources::default(),
         info: is_docker.then_some(info),
         called: None,
+        has_image: false,
     }
 }

@@ -98,11 +98,7 @@ impl Agent {
         id: &ContainerId,
         launch: &LaunchContainer,
     ) -> Result<(Launch, bool), Answer> {
-        let agent_is_there = self.life == Life::Active && self.agent_id.is_some();
-        if !agent_is_there {
-            let why = "The agent is not registered with a master, or is ending";
-            return Err(Answer::Refused(503, why.to_owned()));
-        }
+        self.check_presence()?;
         let container = launch.container.as_ref();
         if container.is_some_and(|info| info.r#type() != container_info::Type::Mesos) {
             return Err(bad("The provided ContainerInfo is not supported"));
@@ -117,7 +113,15 @@ impl Agent {
         if let Some(why) = executor_info::unsupported(&command, &info, self.settings.isolation) {
             return Err(bad(why));
         }
-        let (program, arguments) = executor_info::argv(&command).map_err(bad)?;
+        let image = executor_info::has_image(container).then(|| {
+            let inherited = BTreeMap::new();
+            executor_info::in_image(&command, false, inherited, &self.settings)
+        });
+        let (program, arguments) = match &image {
+            Some(_) => executor_info::argv_in_image(&command),
+            None => executor_info::argv(&command),
+        }
+        .map_err(bad)?;
         let directory = match &outer {
             Some(outer) => paths::nested(&outer.parent.directory, id),
             None => paths::standalone(&self.settings.work_dir, id),
@@ -134,7 +138,7 @@ impl Agent {
             || (FrameworkId::from(""), ExecutorId::from("")),
             |outer| (outer.framework.clone(), outer.executor.clone()),
         );
-        let environment = self.nested_environment(&command, &directory);
+        let environment = self.nested_environment(&command, &directory, image.is_some());
         let order = Launch {
             container: id.clone(),
             framework,
@@ -149,12 +153,22 @@ impl Agent {
             info: info.container,
             uris: command.uris,
             docker: None,
+            image,
             called: Some(Called {
                 parent: outer.map(|outer| outer.parent),
                 limits_of,
             }),
         };
         Ok((order, is_recorded))
+    }
+
+    fn check_presence(&self) -> Result<(), Answer> {
+        let agent_is_there = self.life == Life::Active && self.agent_id.is_some();
+        if !agent_is_there {
+            let why = "The agent is not registered with a master, or is ending";
+            return Err(Answer::Refused(503, why.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_bounds(&self, id: &ContainerId) -> Result<(), Answer> {
@@ -251,11 +265,12 @@ impl Agent {
         id
     }
 
-    /// The whole environment; nothing of it comes from the container around.
+    /// The environment, without a `PATH` that only an image can name; nothing of it comes from the container around.
     fn nested_environment(
         &self,
         command: &CommandInfo,
         directory: &str,
+        has_image: bool,
     ) -> BTreeMap<String, String> {
         let mut all = BTreeMap::from([
             ("MESOS_SANDBOX".to_owned(), directory.to_owned()),
@@ -266,7 +281,9 @@ impl Agent {
             let value = variable.value.clone().unwrap_or_default();
             all.insert(variable.name.clone(), value);
         }
-        executor_info::add_path(&mut all);
+        if !has_image {
+            executor_info::add_path(&mut all);
+        }
         all
     }
 
