@@ -23,6 +23,7 @@ use super::start::Started;
 use super::statuses::Statuses;
 use crate::agent::processes;
 use crate::agent::sandbox::{Output, Owner};
+use crate::metrics::timer::Timer;
 
 /// Takes containers from their sandbox to their last trace (Mesos: `Containerizer`).
 pub(in super::super) trait Containerizer: Send + Sync {
@@ -80,6 +81,11 @@ pub(in super::super) trait Containerizer: Send + Sync {
     /// Why they stay.
     fn prune_images(&self, _excluded: &[v1::Image]) -> Result<(), String> {
         Ok(())
+    }
+
+    /// How long it took to unpack images, if there are any.
+    fn image_pulls(&self) -> Option<&Timer> {
+        None
     }
 
     /// Whether there is so little room left that images are to go.
@@ -275,6 +281,11 @@ impl Containerizers {
         self.all.iter().any(|it| it.wants_prune())
     }
 
+    /// See [`Containerizer::image_pulls`].
+    pub(in super::super) fn image_pulls(&self) -> Option<&Timer> {
+        self.all.iter().find_map(|it| it.image_pulls())
+    }
+
     /// See [`Containerizer::destroy_others`].
     pub(in super::super) async fn destroy_others(&self, running: &BTreeSet<ContainerId>) {
         for containerizer in &self.all {
@@ -297,6 +308,10 @@ impl Containerizer for MesosContainerizer {
 
     fn prune_images(&self, excluded: &[v1::Image]) -> Result<(), String> {
         self.provisioner.prune(excluded)
+    }
+
+    fn image_pulls(&self) -> Option<&Timer> {
+        self.provisioner.image_pulls()
     }
 
     fn wants_prune(&self) -> bool {

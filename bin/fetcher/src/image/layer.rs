@@ -166,17 +166,18 @@ fn within(name: &[u8]) -> Option<PathBuf> {
 
 fn attributes(entry: &mut Entry<'_, impl Read>, name: &str) -> Result<Attributes, LayerError> {
     let header = entry.header();
-    let id = |id: io::Result<u64>| {
-        let id = u32::try_from(id.map_err(unreadable)?).ok();
+    let old = header.as_old();
+    let id = |field: &[u8], id: io::Result<u64>| {
+        let id = u32::try_from(unless_blank(field, id)?).ok();
         // The last one means none.
         id.filter(|id| *id != u32::MAX).ok_or_else(|| {
             LayerError::Unsupported(name.to_owned(), "its owner has an id that is too large")
         })
     };
     let mut attributes = Attributes {
-        mode: header.mode().map_err(unreadable)?,
-        uid: id(header.uid())?,
-        gid: id(header.gid())?,
+        mode: unless_blank(&old.mode, header.mode())?,
+        uid: id(&old.uid, header.uid())?,
+        gid: id(&old.gid, header.gid())?,
         modified: i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0),
         extended: Vec::new(),
     };
@@ -201,6 +202,15 @@ fn attributes(entry: &mut Entry<'_, impl Read>, name: &str) -> Result<Attributes
         }
     }
     Ok(attributes)
+}
+
+/// A number of a header; a field that was left blank is 0, as for every other reader of archives.
+fn unless_blank<T: Default>(field: &[u8], number: io::Result<T>) -> Result<T, LayerError> {
+    let is_blank = field.iter().all(|byte| matches!(byte, 0 | b' '));
+    match number {
+        Err(_) if is_blank => Ok(T::default()),
+        number => number.map_err(unreadable),
+    }
 }
 
 fn is_kept(attribute: &str) -> bool {

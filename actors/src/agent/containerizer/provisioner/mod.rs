@@ -27,6 +27,7 @@ pub use backend::Backend;
 
 use super::images::{ImagesConfig, Settings, Store, Unpacked};
 use super::isolator::Tree;
+use crate::metrics::timer::Timer;
 
 /// Below the work directory.
 const DIRECTORY: &str = "provisioner/containers";
@@ -225,6 +226,11 @@ impl Provisioner {
             in_use.extend(layers.into_iter().flat_map(|layers| layers.paths));
         }
         source.store.prune(excluded, &in_use)
+    }
+
+    /// How long it took to unpack images, if there are any.
+    pub(super) fn image_pulls(&self) -> Option<&Timer> {
+        self.source.as_ref().map(|source| source.store.timer())
     }
 
     /// Whether there is so little room left that images are to go.

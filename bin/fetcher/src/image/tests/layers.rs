@@ -229,6 +229,24 @@ fn links_lead_to_what_is_in_the_image() {
 }
 
 #[test]
+fn numbers_that_are_left_blank_are_zero() {
+    let mut header = Header::new_gnu();
+    header.set_path("f").unwrap();
+    header.set_size(0);
+    header.set_cksum();
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&header, &b""[..]).unwrap();
+    let place = Place::new();
+    let rootfs = place.unpack_layer(&builder.into_inner().unwrap()).unwrap();
+    let found = fs::metadata(rootfs.join("f")).unwrap();
+    let mode = found.permissions().mode() & 0o7777;
+    assert_eq!(
+        (mode, found.uid(), found.gid(), found.mtime()),
+        (0, 0, 0, 0)
+    );
+}
+
+#[test]
 fn devices_are_left_out() {
     let entries = [
         directory("dev/"),
