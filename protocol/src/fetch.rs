@@ -57,9 +57,9 @@ pub struct Unpack {
     pub image: String,
     /// The archive, or the directory with an OCI layout, by its absolute path.
     pub archive: String,
-    /// Names that the image may have in the archive, for one that holds several.
-    pub names: Vec<String>,
-    /// The digest that the user asked for.
+    /// Its name and tag, which tell it from others of the archive.
+    pub name: String,
+    /// The digest that the user asked for, as `sha256:` and 64 digits.
     pub digest: Option<String>,
     /// Forms of archives that may be read.
     pub forms: Vec<ImageForm>,
