@@ -139,7 +139,9 @@ impl Inside {
         })?;
         let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         // What was guarded stays so: a remount says anew what holds.
-        let now = fstatvfs(&on_top).map_err(failed("look at a mount"))?.flags();
+        let now = fstatvfs(&on_top)
+            .map_err(failed("look at a mount"))?
+            .flags();
         for (held, kept) in [
             (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
             (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
