@@ -11,8 +11,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::super::helper::failed;
 use super::super::mounts::call;
 
 /// Attempts to find a path while something is moved below it.
@@ -135,7 +137,18 @@ impl Inside {
                 target.display()
             )
         })?;
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        // What was guarded stays so: a remount says anew what holds.
+        let now = fstatvfs(&on_top)
+            .map_err(failed("look at a mount"))?
+            .flags();
+        for (held, kept) in [
+            (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+            (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+            (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        ] {
+            flags.set(kept, now.contains(held));
+        }
         told(
             target,
             call(None, &by_descriptor(&on_top), None, flags, None),
