@@ -83,14 +83,14 @@ pub(in super::super) trait Containerizer: Send + Sync {
         Ok(())
     }
 
-    /// How long it took to unpack images, if there are any.
-    fn image_pulls(&self) -> Option<&Timer> {
-        None
-    }
-
     /// Whether there is so little room left that images are to go.
     fn wants_prune(&self) -> bool {
         false
+    }
+
+    /// How long it took to unpack images, if it does that.
+    fn image_pulls(&self) -> Option<&Timer> {
+        None
     }
 
     /// Destroys what an earlier run has left, but for the containers that go on.
@@ -310,12 +310,12 @@ impl Containerizer for MesosContainerizer {
         self.provisioner.prune(excluded)
     }
 
-    fn image_pulls(&self) -> Option<&Timer> {
-        self.provisioner.image_pulls()
-    }
-
     fn wants_prune(&self) -> bool {
         self.provisioner.wants_prune()
+    }
+
+    fn image_pulls(&self) -> Option<&Timer> {
+        self.provisioner.image_pulls()
     }
 
     fn start(

@@ -229,6 +229,46 @@ fn links_lead_to_what_is_in_the_image() {
 }
 
 #[test]
+fn directories_are_not_deeper_than_others_can_walk() {
+    let layer = |names: &[String]| {
+        let mut builder = Builder::new(Vec::new());
+        for name in names {
+            let mut header = Header::new_ustar();
+            header.set_entry_type(EntryType::Regular);
+            header.set_mode(0o644);
+            header.set_size(0);
+            if let Some((from, to)) = name.split_once(" -> ") {
+                header.set_entry_type(EntryType::Symlink);
+                builder.append_link(&mut header, from, to).unwrap();
+            } else {
+                builder.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+        }
+        builder.into_inner().unwrap()
+    };
+    let deep = |count: usize| "d/".repeat(count);
+    let place = Place::new();
+    let rootfs = place.unpack_layer(&layer(&[deep(199) + "f"])).unwrap();
+    assert!(rootfs.join(deep(199)).join("f").is_file());
+    let why = place.unpack_layer(&layer(&[deep(200) + "f"])).unwrap_err();
+    assert!(
+        why.ends_with("it is more than 200 directories deep"),
+        "{why}"
+    );
+    // Each link leads to the end of the last one's.
+    let mut names = vec![deep(150) + "f", format!("l0 -> {}", deep(150))];
+    for number in 0..4 {
+        names.push(format!("l{number}/{}f", deep(150)));
+        names.push(format!("l{} -> l{number}/{}", number + 1, deep(150)));
+    }
+    let why = place.unpack_layer(&layer(&names)).unwrap_err();
+    assert!(
+        why.ends_with("it is more than 200 directories deep"),
+        "{why}"
+    );
+}
+
+#[test]
 fn numbers_that_are_left_blank_are_zero() {
     let mut header = Header::new_gnu();
     header.set_path("f").unwrap();
