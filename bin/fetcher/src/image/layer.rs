@@ -101,18 +101,14 @@ fn one(
     let name = String::from_utf8_lossy(&bytes).into_owned();
     let path = within(&bytes).ok_or_else(|| LayerError::Outside(name.clone()))?;
     let failed = |error| LayerError::Entry(name.clone(), error);
-    if let Some(file_name) = path.file_name().and_then(|name| name.to_str())
-        && let Some(gone) = file_name.strip_prefix(GONE)
-    {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        return match file_name {
-            OPAQUE => tree.hide_all(parent),
-            _ if file_name.starts_with(INTERNAL) || gone.is_empty() => Ok(()),
+    if let Some(hides) = whiteout(&path) {
+        return match hides {
+            Hides::Nothing => Ok(()),
+            Hides::All(directory) => tree.hide_all(directory).map_err(failed),
             // Nothing has such a name, and it would lead out.
-            _ if matches!(gone, "." | "..") => return Err(LayerError::Outside(name)),
-            _ => tree.hide(&parent.join(gone)),
-        }
-        .map_err(failed);
+            Hides::One(_, "." | "..") => Err(LayerError::Outside(name)),
+            Hides::One(directory, gone) => tree.hide(&directory.join(gone)).map_err(failed),
+        };
     }
     let attributes = attributes(&mut entry, &name)?;
     let is_root = path.as_os_str().is_empty();
@@ -156,6 +152,28 @@ fn one(
             Err(LayerError::Unsupported(name, why))
         }
     }
+}
+
+/// What an entry hides that says so.
+enum Hides<'a> {
+    /// An older file system's own.
+    Nothing,
+    /// Everything in a directory.
+    All(&'a Path),
+    /// A name in a directory.
+    One(&'a Path, &'a str),
+}
+
+/// What an entry hides; none for one that brings something.
+fn whiteout(path: &Path) -> Option<Hides<'_>> {
+    let name = path.file_name()?.to_str()?;
+    let gone = name.strip_prefix(GONE)?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    Some(match name {
+        OPAQUE => Hides::All(directory),
+        _ if gone.is_empty() || name.starts_with(INTERNAL) => Hides::Nothing,
+        _ => Hides::One(directory, gone),
+    })
 }
 
 /// A path below the root; names that begin with a slash mean the image's. None when it leads out.
