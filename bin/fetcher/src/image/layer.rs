@@ -1,7 +1,9 @@
 //! Reads a layer's tar archive and makes what it says below the layer's directory.
 //! Does not know where layers go, nor whether a place is safe: `tree` does.
 
+use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tar::{Entry, EntryType};
@@ -15,13 +17,13 @@ use crate::extract::decompressed;
 use crate::sandbox::relative;
 
 /// How a name begins that says that another is gone (OCI: whiteout).
-const GONE: &str = ".wh.";
+const GONE: &[u8] = b".wh.";
 
 /// A name that says that its directory shows nothing of the layers below.
-const OPAQUE: &str = ".wh..wh..opq";
+const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// How names begin that a file system which Docker once used wanted for itself.
-const INTERNAL: &str = ".wh..wh.";
+const INTERNAL: &[u8] = b".wh..wh.";
 
 /// How the key of an extended attribute begins in an entry's header.
 const ATTRIBUTE_KEY: &str = "SCHILY.xattr.";
@@ -106,7 +108,7 @@ fn one(
             Hides::Nothing => Ok(()),
             Hides::All(directory) => tree.hide_all(directory).map_err(failed),
             // Nothing has such a name, and it would lead out.
-            Hides::One(_, "." | "..") => Err(LayerError::Outside(name)),
+            Hides::One(_, gone) if gone == "." || gone == ".." => Err(LayerError::Outside(name)),
             Hides::One(directory, gone) => tree.hide(&directory.join(gone)).map_err(failed),
         };
     }
@@ -161,18 +163,18 @@ enum Hides<'a> {
     /// Everything in a directory.
     All(&'a Path),
     /// A name in a directory.
-    One(&'a Path, &'a str),
+    One(&'a Path, &'a OsStr),
 }
 
 /// What an entry hides; none for one that brings something.
 fn whiteout(path: &Path) -> Option<Hides<'_>> {
-    let name = path.file_name()?.to_str()?;
+    let name = path.file_name()?.as_bytes();
     let gone = name.strip_prefix(GONE)?;
     let directory = path.parent().unwrap_or(Path::new(""));
     Some(match name {
         OPAQUE => Hides::All(directory),
         _ if gone.is_empty() || name.starts_with(INTERNAL) => Hides::Nothing,
-        _ => Hides::One(directory, gone),
+        _ => Hides::One(directory, OsStr::from_bytes(gone)),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of the entries of layers.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use ::tar::{Builder, EntryType, Header};
@@ -128,10 +129,21 @@ fn what_a_layer_hides_is_there_in_the_form_of_overlayfs() {
         // What an older file system of Docker kept for itself.
         file("etc/.wh..wh.plnk", ""),
     ];
+    let mut layer = tar_of(&entries);
+    // A name that is no text.
+    let mut header = Header::new_gnu();
+    header.as_old_mut().name[..9].copy_from_slice(b"etc/.wh.\xff");
+    header.set_size(0);
+    header.set_cksum();
+    layer.truncate(layer.len() - 1024);
+    layer.extend(header.as_bytes());
+    layer.extend([0; 1024]);
     let place = Place::new();
-    let rootfs = place.unpack_layer(&tar_of(&entries)).unwrap();
+    let rootfs = place.unpack_layer(&layer).unwrap();
     assert!(is_gone(rootfs.join("etc/passwd")));
-    assert_eq!(fs::read_dir(rootfs.join("etc")).unwrap().count(), 1);
+    let no_text = std::ffi::OsStr::from_bytes(b"\xff");
+    assert!(is_gone(rootfs.join("etc").join(no_text)));
+    assert_eq!(fs::read_dir(rootfs.join("etc")).unwrap().count(), 2);
     assert!(is_opaque(rootfs.join("srv")) && is_opaque(rootfs.join("opt")));
     assert!(!is_opaque(rootfs.join("etc")));
     assert_eq!(text(rootfs.join("srv/new")), "new");
