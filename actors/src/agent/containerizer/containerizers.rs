@@ -23,6 +23,7 @@ use super::start::Started;
 use super::statuses::Statuses;
 use crate::agent::processes;
 use crate::agent::sandbox::{Output, Owner};
+use crate::metrics::timer::Timer;
 
 /// Takes containers from their sandbox to their last trace (Mesos: `Containerizer`).
 pub(in super::super) trait Containerizer: Send + Sync {
@@ -85,6 +86,11 @@ pub(in super::super) trait Containerizer: Send + Sync {
     /// Whether there is so little room left that images are to go.
     fn wants_prune(&self) -> bool {
         false
+    }
+
+    /// How long it took to unpack images, if it does that.
+    fn image_pulls(&self) -> Option<&Timer> {
+        None
     }
 
     /// Destroys what an earlier run has left, but for the containers that go on.
@@ -275,6 +281,11 @@ impl Containerizers {
         self.all.iter().any(|it| it.wants_prune())
     }
 
+    /// See [`Containerizer::image_pulls`].
+    pub(in super::super) fn image_pulls(&self) -> Option<&Timer> {
+        self.all.iter().find_map(|it| it.image_pulls())
+    }
+
     /// See [`Containerizer::destroy_others`].
     pub(in super::super) async fn destroy_others(&self, running: &BTreeSet<ContainerId>) {
         for containerizer in &self.all {
@@ -301,6 +312,10 @@ impl Containerizer for MesosContainerizer {
 
     fn wants_prune(&self) -> bool {
         self.provisioner.wants_prune()
+    }
+
+    fn image_pulls(&self) -> Option<&Timer> {
+        self.provisioner.image_pulls()
     }
 
     fn start(

@@ -45,6 +45,6 @@ fn with_figures<T>(shared: &Shared, tell: impl FnOnce(&AgentFigures<'_>) -> T) -
         now: now.wall,
         recovery: shared.recovery,
         fetches: shared.fetches.read(),
-        image_pulls: (None, now.mono),
+        image_pulls: (shared.containerizer.image_pulls(), now.mono),
     })
 }

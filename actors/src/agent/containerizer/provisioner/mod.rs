@@ -27,6 +27,7 @@ pub use backend::Backend;
 
 use super::images::{ImagesConfig, Settings, Store, Unpacked};
 use super::isolator::Tree;
+use crate::metrics::timer::Timer;
 
 /// Below the work directory.
 const DIRECTORY: &str = "provisioner/containers";
@@ -232,6 +233,11 @@ impl Provisioner {
         self.source
             .as_ref()
             .is_some_and(|source| source.store.wants_prune())
+    }
+
+    /// How long it took to unpack images.
+    pub(super) fn image_pulls(&self) -> Option<&Timer> {
+        self.source.as_ref().map(|source| source.store.timer())
     }
 
     fn of(&self, id: &ContainerId) -> PathBuf {
