@@ -122,7 +122,7 @@ fn a_task_sees_its_image_and_its_sandbox_only() {
                   ls /dev > dev; echo $MESOS_SANDBOX > sandbox; echo ${BOTH}-${FROM_IMAGE} > env; \
                   ls -d /proc/[0-9]* | wc -l > processes; echo x > /dev/null; \
                   touch /changed /tmp/changed; cat /etc/resolv.conf > resolv; \
-                  echo x > /sys/x 2> sys; echo x > /proc/sys/kernel/hostname 2> proc; true";
+                  (echo x > /sys/x) 2> sys; (echo x > /proc/sys/kernel/hostname) 2> proc; true";
     let mut command = shell(&format!("cd $MESOS_SANDBOX && {script}"));
     command["environment"] = json!({"variables": [{"name": "BOTH", "value": "task"}]});
     let sandbox = imaged.run("t", "app", command);
