@@ -212,6 +212,10 @@ impl MesosContainerizer {
         let Some(linux) = self.linux.as_ref().filter(|linux| linux.is_chosen) else {
             return Ok(());
         };
+        // What is in a container that a run with the posix launcher has started is like that one.
+        if id.parent().is_some_and(|outer| !linux.records.has(&outer)) {
+            return Ok(());
+        }
         linux
             .records
             .add(id)
@@ -332,10 +336,10 @@ impl MesosContainerizer {
         self.forget(id)
     }
 
-    /// The linux launcher's part, if the container is one of its own.
+    /// The linux launcher's part, if the container is one of its own, whichever launcher is chosen
+    /// now.
     fn linux_of(&self, id: &ContainerId) -> Option<&Linux> {
-        let linux = self.linux.as_ref()?;
-        (linux.is_chosen || linux.records.has(id)).then_some(linux)
+        self.linux.as_ref().filter(|linux| linux.records.has(id))
     }
 
     /// The last step: nobody can find the container after it.
