@@ -18,18 +18,18 @@ fn perform(unpack: Unpack) -> Vec<Answer> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let mut line = serde_json::to_vec(&order).unwrap();
+        .expect("the fetcher");
+    let mut input = child.stdin.take().expect("its input");
+    let mut line = serde_json::to_vec(&order).expect("JSON");
     line.push(b'\n');
-    input.write_all(&line).unwrap();
+    input.write_all(&line).expect("to order");
     // While this is open the agent lives.
-    let output = child.wait_with_output().unwrap();
+    let output = child.wait_with_output().expect("its answers");
     drop(input);
     let lines = output.stdout.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty());
     lines
-        .map(|line| serde_json::from_slice(line).unwrap())
+        .map(|line| serde_json::from_slice(line).expect("an answer"))
         .collect()
 }
 
@@ -41,9 +41,11 @@ fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
         header.set_uid(0);
         header.set_gid(0);
         header.set_size(content.len() as u64);
-        builder.append_data(&mut header, name, *content).unwrap();
+        builder
+            .append_data(&mut header, name, *content)
+            .expect("an entry");
     }
-    builder.into_inner().unwrap()
+    builder.into_inner().expect("an archive")
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Reads a layer's tar archive and makes what it says below the layer's directory.
 //! Does not know where layers go, nor whether a place is safe: `tree` does.
 
+use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tar::{Entry, EntryType};
@@ -15,13 +17,13 @@ use crate::extract::decompressed;
 use crate::sandbox::relative;
 
 /// How a name begins that says that another is gone (OCI: whiteout).
-const GONE: &str = ".wh.";
+const GONE: &[u8] = b".wh.";
 
 /// A name that says that its directory shows nothing of the layers below.
-const OPAQUE: &str = ".wh..wh..opq";
+const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// How names begin that a file system which Docker once used wanted for itself.
-const INTERNAL: &str = ".wh..wh.";
+const INTERNAL: &[u8] = b".wh..wh.";
 
 /// How the key of an extended attribute begins in an entry's header.
 const ATTRIBUTE_KEY: &str = "SCHILY.xattr.";
@@ -101,18 +103,14 @@ fn one(
     let name = String::from_utf8_lossy(&bytes).into_owned();
     let path = within(&bytes).ok_or_else(|| LayerError::Outside(name.clone()))?;
     let failed = |error| LayerError::Entry(name.clone(), error);
-    if let Some(file_name) = path.file_name().and_then(|name| name.to_str())
-        && let Some(gone) = file_name.strip_prefix(GONE)
-    {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        return match file_name {
-            OPAQUE => tree.hide_all(parent),
-            _ if file_name.starts_with(INTERNAL) || gone.is_empty() => Ok(()),
+    if let Some(hides) = whiteout(&path) {
+        return match hides {
+            Hides::Nothing => Ok(()),
+            Hides::All(directory) => tree.hide_all(directory).map_err(failed),
             // Nothing has such a name, and it would lead out.
-            _ if matches!(gone, "." | "..") => return Err(LayerError::Outside(name)),
-            _ => tree.hide(&parent.join(gone)),
-        }
-        .map_err(failed);
+            Hides::One(_, gone) if gone == "." || gone == ".." => Err(LayerError::Outside(name)),
+            Hides::One(directory, gone) => tree.hide(&directory.join(gone)).map_err(failed),
+        };
     }
     let attributes = attributes(&mut entry, &name)?;
     let is_root = path.as_os_str().is_empty();
@@ -158,6 +156,28 @@ fn one(
     }
 }
 
+/// What an entry hides that says so.
+enum Hides<'a> {
+    /// An older file system's own.
+    Nothing,
+    /// Everything in a directory.
+    All(&'a Path),
+    /// A name in a directory.
+    One(&'a Path, &'a OsStr),
+}
+
+/// What an entry hides; none for one that brings something.
+fn whiteout(path: &Path) -> Option<Hides<'_>> {
+    let name = path.file_name()?.as_bytes();
+    let gone = name.strip_prefix(GONE)?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    Some(match name {
+        OPAQUE => Hides::All(directory),
+        _ if gone.is_empty() || name.starts_with(INTERNAL) => Hides::Nothing,
+        _ => Hides::One(directory, OsStr::from_bytes(gone)),
+    })
+}
+
 /// A path below the root; names that begin with a slash mean the image's. None when it leads out.
 fn within(name: &[u8]) -> Option<PathBuf> {
     let start = name.iter().position(|byte| *byte != b'/');
@@ -166,17 +186,18 @@ fn within(name: &[u8]) -> Option<PathBuf> {
 
 fn attributes(entry: &mut Entry<'_, impl Read>, name: &str) -> Result<Attributes, LayerError> {
     let header = entry.header();
-    let id = |id: io::Result<u64>| {
-        let id = u32::try_from(id.map_err(unreadable)?).ok();
+    let old = header.as_old();
+    let id = |field: &[u8], id: io::Result<u64>| {
+        let id = u32::try_from(unless_blank(field, id)?).ok();
         // The last one means none.
         id.filter(|id| *id != u32::MAX).ok_or_else(|| {
             LayerError::Unsupported(name.to_owned(), "its owner has an id that is too large")
         })
     };
     let mut attributes = Attributes {
-        mode: header.mode().map_err(unreadable)?,
-        uid: id(header.uid())?,
-        gid: id(header.gid())?,
+        mode: unless_blank(&old.mode, header.mode())?,
+        uid: id(&old.uid, header.uid())?,
+        gid: id(&old.gid, header.gid())?,
         modified: i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0),
         extended: Vec::new(),
     };
@@ -201,6 +222,15 @@ fn attributes(entry: &mut Entry<'_, impl Read>, name: &str) -> Result<Attributes
         }
     }
     Ok(attributes)
+}
+
+/// A number of a header; a field that was left blank is 0, as for every other reader of archives.
+fn unless_blank<T: Default>(field: &[u8], number: io::Result<T>) -> Result<T, LayerError> {
+    let is_blank = field.iter().all(|byte| matches!(byte, 0 | b' '));
+    match number {
+        Err(_) if is_blank => Ok(T::default()),
+        number => number.map_err(unreadable),
+    }
 }
 
 fn is_kept(attribute: &str) -> bool {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,10 @@ const UNFINISHED_MODE: u32 = 0o600;
 
 /// Access to a directory that nobody has said anything of.
 const DIRECTORY_MODE: u32 = 0o755;
+
+/// How deep directories may be in one another, as names of an archive tell it; links can make it twice
+/// as deep. Whoever walks through an image, or removes it, needs something for each level.
+const MAX_DEPTH: usize = 200;
 
 /// Tells overlayfs that a directory shows nothing of those below.
 const OPAQUE: (&str, &[u8]) = ("trusted.overlay.opaque", b"y");
@@ -70,6 +74,9 @@ pub(super) struct Tree {
     times: Vec<(PathBuf, TimeSpec)>,
     /// Names that this layer hides and has not brought anew.
     hidden: HashSet<PathBuf>,
+    /// How deep the layer's directory itself is.
+    depth: usize,
+    has_links: bool,
 }
 
 impl Tree {
@@ -82,6 +89,8 @@ impl Tree {
             root,
             times: Vec::new(),
             hidden: HashSet::new(),
+            depth: depth(&directory)?,
+            has_links: false,
         })
     }
 
@@ -117,6 +126,7 @@ impl Tree {
         attributes: &Attributes,
     ) -> io::Result<()> {
         self.prepare(path)?;
+        self.has_links = true;
         self.root.link(path, OsStr::from_bytes(target))?;
         let (parent, name) = self.root.parent(path)?;
         let (uid, gid) = attributes.owner();
@@ -193,6 +203,7 @@ impl Tree {
 
     /// Has directories above a path that this layer hides, and brings anew, show only what it brings.
     fn prepare_parents(&mut self, path: &Path) -> io::Result<()> {
+        self.check_depth(path)?;
         if self.hidden.is_empty() {
             return Ok(());
         }
@@ -201,6 +212,22 @@ impl Tree {
             self.bring_anew(parent)?;
         }
         Ok(())
+    }
+
+    fn check_depth(&self, path: &Path) -> io::Result<()> {
+        let mut deepest = path.components().count();
+        if self.has_links
+            && let Some(parent) = path.parent()
+            && let Ok(parent) = self.root.open_directory(parent)
+        {
+            deepest = deepest.max(depth(&parent)?.saturating_sub(self.depth) + 1);
+        }
+        match deepest > MAX_DEPTH {
+            true => Err(io::Error::other(format!(
+                "it is more than {MAX_DEPTH} directories deep"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Makes a directory in the place of a hidden one, if this is such a place.
@@ -234,6 +261,12 @@ fn finish(file: &File, attributes: &Attributes) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// How many directories an open one is in, whichever links led to it.
+fn depth(directory: &File) -> io::Result<usize> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
+    Ok(path.components().count())
 }
 
 fn set_time(parent: impl AsFd, name: &OsStr, attributes: &Attributes) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! busybox, linked statically.
 
 mod archive;
+mod store;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;

@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -27,10 +27,14 @@ pub use backend::Backend;
 
 use super::images::{ImagesConfig, Settings, Store, Unpacked};
 use super::isolator::Tree;
+use crate::agent::garbage::Moved;
 use crate::metrics::timer::Timer;
 
 /// Below the work directory.
 const DIRECTORY: &str = "provisioner/containers";
+
+/// Beside it: directories that are being deleted.
+const REMOVED: &str = "removed";
 
 /// Where the kernel makes what is changed, which is seen as the root of the file system.
 const ROOT_MODE: u32 = 0o755;
@@ -67,6 +71,8 @@ pub(in crate::agent) struct Provisioner {
     made: Mutex<HashMap<ContainerId, Made>>,
     /// For whom something is being made now.
     making: Mutex<HashSet<ContainerId>>,
+    /// Made when it is first needed.
+    removed: OnceLock<Moved>,
 }
 
 impl Provisioner {
@@ -90,13 +96,21 @@ impl Provisioner {
                 })
             }
         };
-        Ok(Provisioner {
+        let provisioner = Provisioner {
             directory,
             source,
             choosing: RwLock::default(),
             made: Mutex::default(),
             making: Mutex::default(),
-        })
+            removed: OnceLock::new(),
+        };
+        if provisioner.directory.exists() {
+            let removed = provisioner.removed();
+            let removed = removed.map_err(|error| format!("cannot remove containers: {error}"))?;
+            // What an earlier run has not deleted.
+            removed.delete_all();
+        }
+        Ok(provisioner)
     }
 
     /// Makes what a container needs of images; none if it needs nothing. Ends early when it is
@@ -188,13 +202,17 @@ impl Provisioner {
         }
         self.made().remove(id);
         let directory = self.of(id);
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
-                "cannot remove its root file system '{}': {error}",
-                directory.display()
-            )),
-            _ => Ok(()),
+        if !directory.exists() {
+            return Ok(());
         }
+        let failed = |why: String| {
+            let directory = directory.display();
+            format!("cannot remove its root file system '{directory}': {why}")
+        };
+        let told = |error: io::Error| failed(error.to_string());
+        let removed = self.removed().map_err(told)?;
+        let moved = removed.take(&directory).map_err(told)?;
+        removed.delete(moved).map_err(failed)
     }
 
     /// All containers that something was made for.
@@ -238,6 +256,16 @@ impl Provisioner {
     /// How long it took to unpack images.
     pub(super) fn image_pulls(&self) -> Option<&Timer> {
         self.source.as_ref().map(|source| source.store.timer())
+    }
+
+    /// Where directories wait to be deleted. A container may have made them deeper than a walk
+    /// through them could bear.
+    fn removed(&self) -> io::Result<&Moved> {
+        if let Some(removed) = self.removed.get() {
+            return Ok(removed);
+        }
+        let opened = Moved::open(self.directory.with_file_name(REMOVED))?;
+        Ok(self.removed.get_or_init(|| opened))
     }
 
     fn of(&self, id: &ContainerId) -> PathBuf {
@@ -321,4 +349,36 @@ fn make_layered(directory: &Path, layers: &[PathBuf]) -> io::Result<Tree> {
         directory: directory.to_owned(),
         layers: layers.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+
+    use super::*;
+
+    /// Deeper than paths are long, and than a thread's stack is.
+    const DEPTH: usize = 20_000;
+
+    #[test]
+    fn a_container_is_removed_however_deep_its_directories_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let provisioner = Provisioner::open(None, None, dir.path(), "/nonexistent".into()).unwrap();
+        let id = ContainerId::from("c".to_owned());
+        provisioner.remove(&id).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let top = provisioner.of(&id).join("rootfses/root/upper");
+        fs::create_dir_all(&top).unwrap();
+        let mut deepest = std::os::fd::OwnedFd::from(fs::File::open(top).unwrap());
+        for _ in 0..DEPTH {
+            mkdirat(&deepest, "d", Mode::S_IRWXU).unwrap();
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+            deepest = openat(&deepest, "d", flags, Mode::empty()).unwrap();
+        }
+        provisioner.remove(&id).unwrap();
+        assert!(provisioner.all().is_empty());
+        let removed = dir.path().join("provisioner/removed");
+        assert_eq!(fs::read_dir(removed).unwrap().count(), 0);
+    }
 }

@@ -314,6 +314,50 @@ fn archives_that_are_cut_off_are_told() {
     assert!(why.starts_with("layer 'layer0/layer.tar': "), "{why}");
 }
 
+/// Numbers that look random and are the same in each run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % below as u64).unwrap()
+    }
+}
+
+#[test]
+fn damage_of_any_kind_is_told_or_makes_no_difference() {
+    let mut files = Files::new();
+    let manifest = oci_manifest(&mut files, &two_layers());
+    let oci = tar_of_files(&oci_layout(files, &[manifest]));
+    let docker = tar_of_files(&docker_image_with(&two_layers(), |number, layer| {
+        if number == 0 {
+            zstd(layer)
+        } else {
+            gzip(layer)
+        }
+    }));
+    let place = Place::new();
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    for whole in [docker, oci] {
+        let right = place.unpack_bytes(&whole).unwrap();
+        let mut told = 0;
+        for _ in 0..200 {
+            let mut damaged = whole.clone();
+            for _ in 0..=noise.next(4) {
+                let at = noise.next(damaged.len());
+                damaged[at] ^= 1 << noise.next(8);
+            }
+            match place.unpack_bytes(&damaged) {
+                Ok(image) => assert_eq!(image, right),
+                Err(_) => told += 1,
+            }
+        }
+        assert!(told > 20, "{told}");
+    }
+}
+
 #[test]
 fn what_is_no_image_is_told() {
     let document = |name: &str, text: &str| vec![(name.to_owned(), text.as_bytes().to_vec())];

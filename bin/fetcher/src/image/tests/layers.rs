@@ -1,5 +1,6 @@
 //! What becomes of the entries of layers.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use ::tar::{Builder, EntryType, Header};
@@ -128,10 +129,21 @@ fn what_a_layer_hides_is_there_in_the_form_of_overlayfs() {
         // What an older file system of Docker kept for itself.
         file("etc/.wh..wh.plnk", ""),
     ];
+    let mut layer = tar_of(&entries);
+    // A name that is no text.
+    let mut header = Header::new_gnu();
+    header.as_old_mut().name[..9].copy_from_slice(b"etc/.wh.\xff");
+    header.set_size(0);
+    header.set_cksum();
+    layer.truncate(layer.len() - 1024);
+    layer.extend(header.as_bytes());
+    layer.extend([0; 1024]);
     let place = Place::new();
-    let rootfs = place.unpack_layer(&tar_of(&entries)).unwrap();
+    let rootfs = place.unpack_layer(&layer).unwrap();
     assert!(is_gone(rootfs.join("etc/passwd")));
-    assert_eq!(fs::read_dir(rootfs.join("etc")).unwrap().count(), 1);
+    let no_text = std::ffi::OsStr::from_bytes(b"\xff");
+    assert!(is_gone(rootfs.join("etc").join(no_text)));
+    assert_eq!(fs::read_dir(rootfs.join("etc")).unwrap().count(), 2);
     assert!(is_opaque(rootfs.join("srv")) && is_opaque(rootfs.join("opt")));
     assert!(!is_opaque(rootfs.join("etc")));
     assert_eq!(text(rootfs.join("srv/new")), "new");
@@ -226,6 +238,64 @@ fn links_lead_to_what_is_in_the_image() {
         "it leads to nothing here"
     );
     assert!(!place.path("evil").exists());
+}
+
+#[test]
+fn directories_are_not_deeper_than_others_can_walk() {
+    let layer = |names: &[String]| {
+        let mut builder = Builder::new(Vec::new());
+        for name in names {
+            let mut header = Header::new_ustar();
+            header.set_entry_type(EntryType::Regular);
+            header.set_mode(0o644);
+            header.set_size(0);
+            if let Some((from, to)) = name.split_once(" -> ") {
+                header.set_entry_type(EntryType::Symlink);
+                builder.append_link(&mut header, from, to).unwrap();
+            } else {
+                builder.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+        }
+        builder.into_inner().unwrap()
+    };
+    let deep = |count: usize| "d/".repeat(count);
+    let place = Place::new();
+    let rootfs = place.unpack_layer(&layer(&[deep(199) + "f"])).unwrap();
+    assert!(rootfs.join(deep(199)).join("f").is_file());
+    let why = place.unpack_layer(&layer(&[deep(200) + "f"])).unwrap_err();
+    assert!(
+        why.ends_with("it is more than 200 directories deep"),
+        "{why}"
+    );
+    // Each link leads to the end of the last one's.
+    let mut names = vec![deep(150) + "f", format!("l0 -> {}", deep(150))];
+    for number in 0..4 {
+        names.push(format!("l{number}/{}f", deep(150)));
+        names.push(format!("l{} -> l{number}/{}", number + 1, deep(150)));
+    }
+    let why = place.unpack_layer(&layer(&names)).unwrap_err();
+    assert!(
+        why.ends_with("it is more than 200 directories deep"),
+        "{why}"
+    );
+}
+
+#[test]
+fn numbers_that_are_left_blank_are_zero() {
+    let mut header = Header::new_gnu();
+    header.set_path("f").unwrap();
+    header.set_size(0);
+    header.set_cksum();
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&header, &b""[..]).unwrap();
+    let place = Place::new();
+    let rootfs = place.unpack_layer(&builder.into_inner().unwrap()).unwrap();
+    let found = fs::metadata(rootfs.join("f")).unwrap();
+    let mode = found.permissions().mode() & 0o7777;
+    assert_eq!(
+        (mode, found.uid(), found.gid(), found.mtime()),
+        (0, 0, 0, 0)
+    );
 }
 
 #[test]
