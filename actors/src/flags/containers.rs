@@ -18,6 +18,9 @@ use crate::agent::config::{
 
 /// The settings of containers.
 pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
+    let cgroups_hierarchy = values.parse("cgroups_hierarchy", "a path", |text| {
+        std::path::absolute(text).ok()
+    })?;
     Ok(ContainerizerConfig {
         containerizers: values.parse(
             "containerizers",
@@ -38,10 +41,11 @@ pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig,
             "names of isolators with commas between, none of them twice",
             parse_list,
         )?,
-        launcher: values.parse("launcher", "'posix' or 'linux'", launcher)?,
-        cgroups_hierarchy: values.parse("cgroups_hierarchy", "a path", |text| {
-            std::path::absolute(text).ok()
-        })?,
+        launcher: match values.optional("launcher", "'posix' or 'linux'", launcher)? {
+            Some(given) => given,
+            None => LauncherKind::of_machine(&cgroups_hierarchy),
+        },
+        cgroups_hierarchy,
         cgroups_root: values.parse("cgroups_root", "a relative path without '..'", root)?,
         cgroups_enable_cfs: values.bool("cgroups_enable_cfs")?,
         cgroups_limit_swap: values.bool("cgroups_limit_swap")?,
@@ -169,11 +173,8 @@ fn backend(text: &str) -> Option<Backend> {
 }
 
 fn launcher(text: &str) -> Option<LauncherKind> {
-    match text {
-        "posix" => Some(LauncherKind::Posix),
-        "linux" => Some(LauncherKind::Linux),
-        _ => None,
-    }
+    let all = [LauncherKind::Posix, LauncherKind::Linux];
+    all.into_iter().find(|kind| kind.name() == text)
 }
 
 /// Below the hierarchy, and not the hierarchy itself, whose processes are not the agent's.

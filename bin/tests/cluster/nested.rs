@@ -58,7 +58,7 @@ pub(super) fn wait(cluster: &Cluster, id: &Value) -> Value {
     answer.json()["wait_container"].clone()
 }
 
-fn signal(cluster: &Cluster, id: &Value, signal: Signal) {
+pub(super) fn signal(cluster: &Cluster, id: &Value, signal: Signal) {
     let kill = json!({"container_id": id, "signal": signal as i32});
     let answer = call(
         cluster,

@@ -433,11 +433,6 @@ impl Agent {
                 .clone()
                 .unwrap_or_else(|| order.framework.user.clone())
         };
-        let volumes = self.first_links(info, &order.work)?;
-        if image.is_some() && !volumes.is_empty() {
-            let why = "persistent volumes are not supported yet for containers with an image";
-            return Err(why.to_owned());
-        }
         Ok(Launch {
             container,
             framework: order.framework_id.clone(),
@@ -447,7 +442,7 @@ impl Agent {
             arguments,
             environment,
             user: self.settings.switch_user.then(own_user),
-            volumes,
+            volumes: self.first_links(info, &order.work)?,
             resources: match &docker {
                 Some(docker) if !docker.is_executor => {
                     ContainerResources::of_tasks(order.work.tasks())

@@ -171,7 +171,7 @@ impl Agent {
         };
         let in_image = executor_info::has_image(executor.info.container.as_deref());
         if in_image && !wanted.is_empty() {
-            let why = "persistent volumes are not supported yet for containers with an image";
+            let why = "persistent volumes cannot be added yet to containers with an image that run";
             return self.links_failed(framework, id, why, out);
         }
         for (name, (volume, _)) in &wanted {

@@ -1,9 +1,10 @@
 //! What containers are started with, typed and checked.
 //! Knows nothing of flags; `crate::flags` reads those.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, Uid, access};
 use tepui_protocol::v1::CapabilityInfo;
 
 pub use super::docker::DockerConfig;
@@ -17,6 +18,33 @@ pub enum LauncherKind {
     Posix,
     /// In cgroups, and namespaces if isolators ask for them. Needs root.
     Linux,
+}
+
+impl LauncherKind {
+    /// Its name in `--launcher`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LauncherKind::Posix => "posix",
+            LauncherKind::Linux => "linux",
+        }
+    }
+
+    /// What is used where nothing is said: cgroups where this process can make them. (Mesos:
+    /// `LinuxLauncher::available`, which does not ask whether they can be made.)
+    pub fn of_machine(cgroups_hierarchy: &Path) -> Self {
+        let freezer = cgroups_hierarchy.join("freezer");
+        let trees = [
+            (cgroups_hierarchy, "cgroup.controllers"),
+            (freezer.as_path(), "cgroup.procs"),
+        ];
+        let can_make = |(tree, file): (&Path, &str)| {
+            tree.join(file).exists() && access(tree, AccessFlags::W_OK).is_ok()
+        };
+        match Uid::effective().is_root() && trees.into_iter().any(can_make) {
+            true => LauncherKind::Linux,
+            false => LauncherKind::Posix,
+        }
+    }
 }
 
 /// Who makes containers.
@@ -92,7 +120,7 @@ pub struct ContainerizerConfig {
 }
 
 impl Default for ContainerizerConfig {
-    /// What the flags say where nothing is given.
+    /// What the flags say where nothing is given, on a machine without cgroups.
     fn default() -> Self {
         ContainerizerConfig {
             containerizers: vec![ContainerizerKind::Mesos],

@@ -249,6 +249,9 @@ fn image_user(plan: &Plan) -> Result<Option<Identity>, String> {
     let identity = root::user::find(&root.path, named)?;
     if identity.uid != 0 {
         root::user::give(&root.sandbox, &identity)?;
+        for volume in &root.volumes {
+            root::user::give_volume(volume, &identity)?;
+        }
     }
     Ok(Some(identity))
 }

@@ -113,6 +113,8 @@ pub(in super::super) struct Root {
     pub(in super::super) working_directory: Option<PathBuf>,
     /// Who runs the program, in the image's own words, where nobody else says.
     pub(in super::super) user: Option<String>,
+    /// Persistent volumes that whoever runs the program is to own.
+    pub(in super::super) volumes: Vec<PathBuf>,
 }
 
 /// A mount.

@@ -45,7 +45,7 @@ use choice::Choice;
 use config::{ContainerizerConfig, LauncherKind};
 pub(super) use containerizers::Containerizers;
 pub use helper::ExecutorMain;
-use isolator::{Container, Plan};
+use isolator::{Container, Mount, Plan};
 use ladder::Ladder;
 use provisioner::{Provisioner, runtime};
 use records::Records;
@@ -212,6 +212,10 @@ impl MesosContainerizer {
         let Some(linux) = self.linux.as_ref().filter(|linux| linux.is_chosen) else {
             return Ok(());
         };
+        // What is in a container that a run with the posix launcher has started is like that one.
+        if id.parent().is_some_and(|outer| !linux.records.has(&outer)) {
+            return Ok(());
+        }
         linux
             .records
             .add(id)
@@ -243,7 +247,16 @@ impl MesosContainerizer {
         let said = said.filter(|_| !self.ignores_runtime);
         let said = said.map(|(_, said)| said).unwrap_or_default();
         let runs_as_root = owner.is_none();
-        runtime::complete(launch, image, &said, runs_as_root, root).map(Some)
+        let completed = runtime::complete(launch, image, &said, runs_as_root, root)?;
+        // The link to a volume in the sandbox leads to the same path within the root.
+        plan.mounts
+            .extend(launch.volumes.iter().map(|link| Mount::Bind {
+                source: link.volume.path.as_str().into(),
+                target: link.volume.path.as_str().into(),
+                read_only: false,
+                in_root: true,
+            }));
+        Ok(Some(completed))
     }
 
     /// A helper is needed only where there is something to do before the program runs.
@@ -332,10 +345,10 @@ impl MesosContainerizer {
         self.forget(id)
     }
 
-    /// The linux launcher's part, if the container is one of its own.
+    /// The linux launcher's part, if the container is one of its own, whichever launcher is chosen
+    /// now.
     fn linux_of(&self, id: &ContainerId) -> Option<&Linux> {
-        let linux = self.linux.as_ref()?;
-        (linux.is_chosen || linux.records.has(id)).then_some(linux)
+        self.linux.as_ref().filter(|linux| linux.records.has(id))
     }
 
     /// The last step: nobody can find the container after it.

@@ -104,7 +104,7 @@ flags! {
              volume/image, docker/runtime, disk/du.";
         launcher: Text, None, Yes,
             "How executors are started: 'posix' as process groups of their own, 'linux' in cgroups and \
-             namespaces, which needs root. Default: posix, also where Mesos would choose linux.";
+             namespaces, which needs root. Default: linux for root where cgroups can be made, else posix.";
         lo_name: Text, None, No, "Port mapping: loopback interface.";
         maximum_egress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled egress.";
         maximum_ingress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled ingress.";

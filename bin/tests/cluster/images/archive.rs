@@ -31,18 +31,26 @@ pub(super) fn settings() -> Value {
     })
 }
 
-fn file(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
+/// What belongs to root.
+fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
+    header.set_entry_type(kind);
     header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header
+}
+
+fn file(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
+    let mut header = header(tar::EntryType::Regular, mode);
+    header.set_size(content.len() as u64);
     tar.append_data(&mut header, path, content).expect("a file");
 }
 
 fn directory(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32) {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Directory);
-    header.set_size(0);
-    header.set_mode(mode);
+    let mut header = header(tar::EntryType::Directory, mode);
     tar.append_data(&mut header, path, &[][..])
         .expect("a directory");
 }
@@ -57,9 +65,7 @@ fn layers() -> [Vec<u8>; 2] {
     let busybox = std::fs::read("/bin/busybox").expect("busybox, linked statically");
     file(&mut below, "bin/busybox", 0o755, &busybox);
     for program in PROGRAMS {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Symlink);
-        header.set_size(0);
+        let mut header = header(tar::EntryType::Symlink, 0o777);
         let path = format!("bin/{program}");
         below
             .append_link(&mut header, path, "busybox")

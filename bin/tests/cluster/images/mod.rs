@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::agent_restart::is_alive;
 use super::groups::launch_group;
 use super::isolation::{ALL, Isolated, executor_pid, read, sized};
-use super::nested;
+use super::{nested, operations};
 use crate::support::cluster::until;
+use crate::support::framework::{Encoding, Framework};
 
 /// An agent with images, its registry and its store.
 struct Imaged {
@@ -123,7 +124,7 @@ fn a_task_sees_its_image_and_its_sandbox_only() {
                   ls /dev > dev; echo $MESOS_SANDBOX > sandbox; echo ${BOTH}-${FROM_IMAGE} > env; \
                   ls -d /proc/[0-9]* | wc -l > processes; echo x > /dev/null; \
                   touch /changed /tmp/changed; cat /etc/resolv.conf > resolv; \
-                  echo x > /sys/x 2> sys; echo x > /proc/sys/kernel/hostname 2> proc; true";
+                  (echo x > /sys/x) 2> sys; (echo x > /proc/sys/kernel/hostname) 2> proc; true";
     let mut command = shell(&format!("cd $MESOS_SANDBOX && {script}"));
     command["environment"] = json!({"variables": [{"name": "BOTH", "value": "task"}]});
     let sandbox = imaged.run("t", "app", command);
@@ -264,6 +265,38 @@ fn volumes_are_seen_in_the_image() {
 }
 
 #[test]
+fn a_persistent_volume_is_seen_in_the_image() {
+    let mut imaged = Imaged::start("persistent");
+    let mut settings = archive::settings();
+    settings["User"] = json!("app");
+    archive::docker(&imaged.registry(), "user:latest", &settings);
+    let offer = imaged.isolated.framework.offer();
+    let decline = json!({"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 1000.0}});
+    let decline = json!({"type": "DECLINE", "decline": decline});
+    imaged.isolated.framework.accepted(decline);
+    let master = imaged.isolated.cluster().master.address;
+    let mut web = operations::web();
+    web["checkpoint"] = json!(true);
+    let mut framework = Framework::subscribe(master, Encoding::Json, web);
+    let offer = framework.offer();
+    framework.accept(&offer, json!([operations::reserve("reserve")]), 0.0);
+    operations::finished(&mut framework, "reserve");
+    let offer = framework.offer();
+    let write = "id -u > $MESOS_SANDBOX/data/file";
+    let mut task = operations::task_on_volume("write", &offer, write);
+    task["container"] = in_image("user");
+    let launch = json!({"type": "LAUNCH", "launch": {"task_infos": [task]}});
+    framework.accept(&offer, json!([operations::create("create"), launch]), 0.0);
+    framework.await_state("write", "TASK_FINISHED");
+    let offer = operations::offer_with_volume(&mut framework);
+    let check = "test \"$(cat data/file)\" = 1234";
+    let task = operations::task_on_volume("read", &offer, check);
+    framework.launch(&offer, &[task]);
+    framework.await_state("read", "TASK_FINISHED");
+    imaged.wait_until_nothing_is_left();
+}
+
+#[test]
 fn a_missing_or_broken_image_fails_its_own_task_only() {
     let mut imaged = Imaged::start("broken");
     let offer = imaged.isolated.framework.offer();
@@ -381,6 +414,16 @@ fn a_container_stands_alone_in_an_image_and_others_join_it() {
     nested::launch(cluster, &inner, script, &shares);
     assert_eq!(nested::wait(cluster, &inner)["exit_status"], 0);
     assert_eq!(nested::wait(cluster, &id)["exit_status"], 0);
+    // One with an image of its own may see the processes of one without.
+    let (outer, inner) = (nested::chain(&["n"]), nested::chain(&["n", "i"]));
+    nested::launch(cluster, &outer, "exec sleep 1000", &json!({}));
+    let mut shares = json!({"container": in_image("app")});
+    shares["container"]["linux_info"] = json!({"share_pid_namespace": true});
+    let script = "test -x /entry && grep -q sleep /proc/[0-9]*/cmdline";
+    nested::launch(cluster, &inner, script, &shares);
+    assert_eq!(nested::wait(cluster, &inner)["exit_status"], 0);
+    nested::signal(cluster, &outer, Signal::SIGKILL);
+    nested::wait(cluster, &outer);
     // What an image says counts here, too.
     let id = nested::chain(&["c"]);
     let asked = json!({"container": in_image("app"), "command": {"shell": false}});
@@ -388,7 +431,7 @@ fn a_container_stands_alone_in_an_image_and_others_join_it() {
     assert_eq!(nested::wait(cluster, &id)["exit_status"], 0);
     let sandbox = cluster.work_dir(0).join("containers/c");
     assert_eq!(read(sandbox.join("entry")), "/entry always by default\n");
-    for name in ["a", "c"] {
+    for name in ["a", "n", "c"] {
         assert_eq!(nested::remove(cluster, &nested::chain(&[name])).status, 200);
     }
     let missing = json!({"container": in_image("missing"), "command": {"value": "true"}});

@@ -11,7 +11,7 @@ use tepui_protocol::v1::agent::call::LaunchContainer;
 use tepui_protocol::v1::{CommandInfo, ExecutorInfo, container_info};
 
 use super::super::messages::{
-    Answer, Called, ConnectionId, ContainerCall, Effect, Launch, Parent, Sandbox, Token,
+    Answer, Called, ConnectionId, ContainerCall, Effect, InImage, Launch, Parent, Sandbox, Token,
 };
 use super::super::model::ExecutorState;
 use super::super::{Agent, Life, executor_info, paths};
@@ -113,15 +113,7 @@ impl Agent {
         if let Some(why) = executor_info::unsupported(&command, &info, self.settings.isolation) {
             return Err(bad(why));
         }
-        let image = executor_info::has_image(container).then(|| {
-            let inherited = BTreeMap::new();
-            executor_info::in_image(&command, false, inherited, &self.settings)
-        });
-        let (program, arguments) = match &image {
-            Some(_) => executor_info::argv_in_image(&command),
-            None => executor_info::argv(&command),
-        }
-        .map_err(bad)?;
+        let (image, (program, arguments)) = self.what_runs(launch, &command)?;
         let directory = match &outer {
             Some(outer) => paths::nested(&outer.parent.directory, id),
             None => paths::standalone(&self.settings.work_dir, id),
@@ -160,6 +152,30 @@ impl Agent {
             }),
         };
         Ok((order, is_recorded))
+    }
+
+    /// The program and its arguments, and what an image may add to them.
+    #[allow(
+        clippy::type_complexity,
+        reason = "it is taken apart where it is asked for"
+    )]
+    fn what_runs(
+        &self,
+        launch: &LaunchContainer,
+        command: &CommandInfo,
+    ) -> Result<(Option<Box<InImage>>, (String, Vec<String>)), Answer> {
+        if !executor_info::has_image(launch.container.as_ref()) {
+            return Ok((None, executor_info::argv(command).map_err(bad)?));
+        }
+        let disks = launch.resources.iter().filter_map(|it| it.disk.as_ref());
+        if disks.into_iter().any(|disk| disk.persistence.is_some()) {
+            let why = "persistent volumes are not supported yet for containers in containers that \
+                       have an image";
+            return Err(bad(why));
+        }
+        let image = executor_info::in_image(command, false, BTreeMap::new(), &self.settings);
+        let argv = executor_info::argv_in_image(command).map_err(bad)?;
+        Ok((Some(image), argv))
     }
 
     fn check_presence(&self) -> Result<(), Answer> {

@@ -275,6 +275,7 @@ fn an_image_may_say_what_runs_and_who_runs_it() {
             ..Isolation::default()
         },
         executor_environment: [("HOME".to_owned(), "/home".to_owned())].into(),
+        switch_user: true,
         ..settings()
     };
     for (task, is_task) in [

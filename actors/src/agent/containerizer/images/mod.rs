@@ -323,13 +323,3 @@ impl Shelf {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-impl ImageGc {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        Err(text.to_owned())
-    }
-}

@@ -33,6 +33,7 @@ impl Isolator for LinuxFilesystem {
             sandbox_directory: self.sandbox_directory.clone(),
             working_directory: None,
             user: None,
+            volumes: Vec::new(),
         });
         plan.trees.push(tree);
         Ok(())

@@ -31,6 +31,10 @@ pub(in super::super) fn complete(
     // An image may take rights away from a container, and never give it a user's.
     let user = said.user.clone().filter(|user| !user.is_empty());
     root.user = user.filter(|_| image.may_name_user && runs_as_root);
+    let volumes = launch.volumes.iter().filter(|link| link.chown);
+    root.volumes = volumes
+        .map(|link| link.volume.path.as_str().into())
+        .collect();
     let sandbox = root.sandbox_directory.to_string_lossy().into_owned();
     let directory = root.working_directory.as_ref();
     let directory =

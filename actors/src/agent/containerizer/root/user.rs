@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -95,6 +95,17 @@ pub(in super::super) fn give(sandbox: &Path, identity: &Identity) -> Result<(), 
     let root = File::open("/").map_err(|error| error.to_string())?;
     let directory = openat2(&root, sandbox, how).map_err(failed)?;
     give_one(&directory, identity).map_err(failed)
+}
+
+/// Gives a persistent volume to a user, not what is in it, as it is done for other containers.
+pub(in super::super) fn give_volume(volume: &Path, identity: &Identity) -> Result<(), String> {
+    chown(volume, Some(identity.uid), Some(identity.gid)).map_err(|error| {
+        format!(
+            "Failed to give the persistent volume '{}' to the image's user {}: {error}",
+            volume.display(),
+            identity.uid
+        )
+    })
 }
 
 fn give_one(directory: &OwnedFd, identity: &Identity) -> Result<(), Errno> {
