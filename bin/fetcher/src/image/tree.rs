@@ -34,8 +34,8 @@ const UNFINISHED_MODE: u32 = 0o600;
 /// Access to a directory that nobody has said anything of.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// How deep directories may be in one another, as names of an archive tell it; links can make it twice
-/// as deep. Whoever walks through an image, or removes it, needs something for each level.
+/// How deep a file may be. Whoever walks through an image, or removes it, needs something for each
+/// level.
 const MAX_DEPTH: usize = 200;
 
 /// Tells overlayfs that a directory shows nothing of those below.
@@ -215,12 +215,18 @@ impl Tree {
     }
 
     fn check_depth(&self, path: &Path) -> io::Result<()> {
-        let mut deepest = path.components().count();
-        if self.has_links
-            && let Some(parent) = path.parent()
-            && let Ok(parent) = self.root.open_directory(parent)
-        {
-            deepest = deepest.max(depth(&parent)?.saturating_sub(self.depth) + 1);
+        let count = path.components().count();
+        let mut deepest = count;
+        if self.has_links {
+            // Links lead from the part of it that is there to somewhere else.
+            let there = path.ancestors().skip(1).find_map(|above| {
+                let opened = self.root.open_directory(above).ok()?;
+                Some((above.components().count(), opened))
+            });
+            if let Some((told, opened)) = there {
+                let real = depth(&opened)?.saturating_sub(self.depth);
+                deepest = deepest.max(real + count - told);
+            }
         }
         match deepest > MAX_DEPTH {
             true => Err(io::Error::other(format!(
