@@ -365,7 +365,7 @@ mod tests {
     fn a_container_is_removed_however_deep_its_directories_are() {
         let dir = tempfile::tempdir().unwrap();
         let provisioner = Provisioner::open(None, None, dir.path(), "/nonexistent".into()).unwrap();
-        let id = ContainerId::from("c".to_owned());
+        let id = ContainerId::from("c");
         provisioner.remove(&id).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         let top = provisioner.of(&id).join("rootfses/root/upper");

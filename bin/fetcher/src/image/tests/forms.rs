@@ -153,7 +153,8 @@ fn of_several_architectures_this_machines_is_taken() {
     let inner = blob(&mut files, INDEX, inner.into_bytes());
     let nested = oci_layout(files.clone(), &[inner]);
     for layout in [flat, nested] {
-        assert_eq!(Place::new().unpack(&layout).unwrap().layers, [id.clone()]);
+        let image = Place::new().unpack(&layout).unwrap();
+        assert_eq!(image.layers, std::slice::from_ref(&id));
     }
 
     let foreign = oci_layout(files, &[of_platform(other, "linux", "vax")]);
@@ -183,8 +184,9 @@ fn of_several_images_the_one_with_the_name_or_digest_is_taken() {
         image.map(|image| image.layers)
     };
     assert_eq!(unpack("image:1.0", None).unwrap(), [one_id]);
-    assert_eq!(unpack("image:2.0", None).unwrap(), [two_id.clone()]);
-    assert_eq!(unpack("image:latest", Some(&digest)).unwrap(), [two_id]);
+    let two_ids = [two_id];
+    assert_eq!(unpack("image:2.0", None).unwrap(), two_ids);
+    assert_eq!(unpack("image:latest", Some(&digest)).unwrap(), two_ids);
     let why = unpack("image:3.0", None).unwrap_err();
     assert_eq!(
         why,
@@ -236,7 +238,7 @@ fn wrong_digests_are_told_with_the_right_ones() {
     let changed = tar_of(&[file("a", "b")]);
     let (right, wrong) = (digest(&layer), digest(&changed));
 
-    let files = docker_image_with(&[layer.clone()], |_, _| changed.clone());
+    let files = docker_image_with(std::slice::from_ref(&layer), |_, _| changed.clone());
     let why = Place::new().unpack(&files).unwrap_err();
     let expected = format!(
         "'layer0/layer.tar (uncompressed)' has the digest {wrong}, expected {right}: it is damaged \
@@ -245,7 +247,7 @@ fn wrong_digests_are_told_with_the_right_ones() {
     assert_eq!(why, expected);
 
     // A configuration whose name tells another digest.
-    let mut files = docker_image(&[layer.clone()]);
+    let mut files = docker_image(std::slice::from_ref(&layer));
     files[1].1.push(b' ');
     let why = Place::new().unpack(&files).unwrap_err();
     let found = digest(&files[1].1);
