@@ -233,9 +233,10 @@ fn containers_of_the_posix_launcher_outlive_the_change_to_the_other_one() {
     let mut isolated = Isolated::started("change", &["--launcher=posix"]);
     let offer = isolated.framework.offer();
     let command = "exec sleep 1000";
-    isolated
-        .framework
-        .launch(&offer, &[sized("old", &offer, 32.0, command)]);
+    let old = [sized("old", &offer, 32.0, command)];
+    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": old}}]);
+    // The rest is offered when the agent is back.
+    isolated.framework.accept(&offer, launch, 3.0);
     let running = isolated.framework.await_state("old", "TASK_RUNNING");
     let executor = i32::try_from(executor_pid(&running)).expect("a pid");
     isolated.cluster().agents[0].signal(Signal::SIGKILL);
