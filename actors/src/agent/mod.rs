@@ -256,10 +256,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let actor = agent.start();
     take_up(&actor, left.running, exits, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
-    attend(&config, &work_dir, leader, &actor);
-    if let Some(gc) = image_gc(&config) {
-        actix::spawn(images::watch(gc, containerizer.clone()));
-    }
+    attend(&config, &work_dir, leader, &actor, &containerizer);
     let server = http::serve(
         listener,
         http::Shared {
@@ -289,13 +286,17 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     })
 }
 
-/// Has the agent told what it must hear of by itself.
+/// Has the agent told what it must hear of by itself, and its disk looked after.
 fn attend(
     config: &AgentConfig,
     work_dir: &Path,
     leader: Option<watch::Receiver<Option<Leader>>>,
     actor: &Addr<AgentActor>,
+    containerizer: &Arc<Containerizers>,
 ) {
+    if let Some(gc) = image_gc(config) {
+        actix::spawn(images::watch(gc, containerizer.clone()));
+    }
     let (work_dir, interval) = (work_dir.to_owned(), config.disk_watch_interval);
     actix::spawn(garbage::watch_disk(work_dir, interval, actor.clone()));
     if let Some(leader) = leader {

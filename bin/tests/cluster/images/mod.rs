@@ -299,24 +299,26 @@ fn a_persistent_volume_is_seen_in_the_image() {
 #[test]
 fn a_missing_or_broken_image_fails_its_own_task_only() {
     let mut imaged = Imaged::start("broken");
+    let registry = imaged.registry();
+    let whole = std::fs::read(registry.join("app:latest.tar")).expect("an archive");
+    std::fs::write(registry.join("cut:latest.tar"), &whole[..whole.len() / 2]).expect("to write");
+    std::fs::write(registry.join("none:latest.tar"), "no archive").expect("to write");
     let offer = imaged.isolated.framework.offer();
-    let neighbour = imaged.task("n", &offer, "app", shell("exec sleep 1000"));
-    imaged.isolated.framework.launch(&offer, &[neighbour]);
-    let neighbour = imaged.isolated.framework.await_state("n", "TASK_RUNNING");
-    let whole = std::fs::read(imaged.registry().join("app:latest.tar")).expect("an archive");
-    std::fs::write(
-        imaged.registry().join("cut:latest.tar"),
-        &whole[..whole.len() / 2],
-    )
-    .expect("to write");
-    std::fs::write(imaged.registry().join("no:latest.tar"), "no archive").expect("to write");
-    for name in ["missing", "cut", "no", "../app"] {
-        let task = format!("t-{}", name.trim_start_matches("../"));
-        imaged.launch(&task, name, shell("true"));
-        let failed = imaged.isolated.framework.await_state(&task, "TASK_FAILED");
+    let wrong = ["missing", "cut", "none", "../app"];
+    let id = |image: &str| format!("t-{}", image.trim_start_matches("../"));
+    let broken = wrong.map(|image| imaged.task(&id(image), &offer, image, shell("true")));
+    let mut tasks = vec![imaged.task("n", &offer, "app", shell("exec sleep 1000"))];
+    tasks.extend(broken);
+    imaged.isolated.framework.launch(&offer, &tasks);
+    for image in wrong {
+        let failed = imaged
+            .isolated
+            .framework
+            .await_state(&id(image), "TASK_FAILED");
         let message = failed["message"].as_str().expect("a message");
-        assert!(message.contains(name), "{name}: {message}");
+        assert!(message.contains(image), "{image}: {message}");
     }
+    let neighbour = imaged.isolated.framework.await_state("n", "TASK_RUNNING");
     let pid = i32::try_from(executor_pid(&neighbour)).expect("pid");
     assert!(is_alive(pid));
     imaged.isolated.framework.kill("n");

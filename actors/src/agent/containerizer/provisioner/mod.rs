@@ -120,23 +120,30 @@ impl Provisioner {
         launch: &Launch,
     ) -> Option<BoxFuture<'static, Result<(), String>>> {
         let wanted = Wanted::by(launch);
+        let work = self.clone().work(launch.container.clone(), wanted);
+        work.map(|work| -> BoxFuture<'static, _> { Box::pin(work) })
+    }
+
+    fn work(
+        self: Arc<Self>,
+        id: ContainerId,
+        wanted: Wanted,
+    ) -> Option<impl Future<Output = Result<(), String>>> {
         if wanted.is_empty() {
             return None;
         }
-        let (own, id) = (self.clone(), launch.container.clone());
-        own.making().insert(id.clone());
-        let dropped = Dropped::default();
-        let is_killed = dropped.0.clone();
-        let work = move || {
-            let made = own.make(&id, &wanted, &|| is_killed.load(Ordering::Relaxed));
-            own.making().remove(&id);
-            made
-        };
-        Some(Box::pin(async move {
-            let _dropped = dropped;
+        Some(async move {
+            let dropped = Dropped::default();
+            let is_killed = dropped.0.clone();
+            // Nothing is being made before somebody waits for it: what came before may have failed.
+            let making = Making::begin(self, id);
+            let work = move || {
+                let is_killed = || is_killed.load(Ordering::Relaxed);
+                making.of.make(&making.id, &wanted, &is_killed)
+            };
             let worked = tokio::task::spawn_blocking(work).await;
             worked.unwrap_or_else(|error| Err(format!("Failed to provision the image: {error}")))
-        }))
+        })
     }
 
     fn make(
@@ -305,6 +312,25 @@ impl Wanted {
     }
 }
 
+/// Says that something is being made for a container.
+struct Making {
+    of: Arc<Provisioner>,
+    id: ContainerId,
+}
+
+impl Making {
+    fn begin(of: Arc<Provisioner>, id: ContainerId) -> Self {
+        of.making().insert(id.clone());
+        Making { of, id }
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.of.making().remove(&self.id);
+    }
+}
+
 /// Says that nobody waits any more.
 #[derive(Default)]
 struct Dropped(Arc<AtomicBool>);
@@ -357,6 +383,31 @@ mod tests {
     use nix::sys::stat::{Mode, mkdirat};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_being_made_is_not_removed_and_what_is_not_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let provisioner = Provisioner::open(None, None, dir.path(), "/nonexistent".into()).unwrap();
+        let provisioner = Arc::new(provisioner);
+        let id = ContainerId::from("c");
+        let work = |root| {
+            let volumes = Vec::new();
+            provisioner
+                .clone()
+                .work(id.clone(), Wanted { root, volumes })
+        };
+        assert!(work(None).is_none());
+        // One that nobody waits for, as its URIs could not be fetched.
+        drop(work(Some(v1::Image::default())).unwrap());
+        provisioner.remove(&id).unwrap();
+        let refused = work(Some(v1::Image::default())).unwrap().await;
+        assert_eq!(refused, Err("this agent has no images".to_owned()));
+        provisioner.remove(&id).unwrap();
+        let making = Making::begin(provisioner.clone(), id.clone());
+        assert!(provisioner.remove(&id).is_err());
+        drop(making);
+        provisioner.remove(&id).unwrap();
+    }
 
     /// Deeper than paths are long.
     const DEPTH: usize = 3_000;
