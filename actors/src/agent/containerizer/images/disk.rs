@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use rustix::fs::XattrFlags;
 
 use crate::agent::fetcher::real_and_ours;
 use crate::agent::garbage::{self, Moved};
@@ -21,6 +23,7 @@ const LAYERS: &str = "layers";
 const STAGING: &str = "staging";
 const REMOVED: &str = "removed";
 const LOCK: &str = "lock";
+const PROBE: &str = "probe";
 
 /// Directory of a layer's files, below the layer's own.
 const ROOTFS: &str = "rootfs";
@@ -67,6 +70,13 @@ impl Disk {
             removed.take(&left).map_err(failed)?;
         }
         removed.delete_all();
+        probe(&path.join(STAGING)).map_err(|error| {
+            let path = path.display();
+            format!(
+                "--docker_store_dir={path} is on a file system that cannot hold layers of images \
+                 ({error}); give it a directory on ext4, xfs or the like"
+            )
+        })?;
         Ok(Disk {
             path,
             removed,
@@ -172,6 +182,18 @@ impl Disk {
     pub(super) fn used(&self) -> io::Result<f64> {
         Ok(garbage::used(&self.path)?)
     }
+}
+
+/// Finds out whether a layer can say what it hides, which it cannot on overlayfs itself.
+fn probe(staging: &Path) -> io::Result<()> {
+    let directory = staging.join(PROBE);
+    own(&directory)?;
+    let (name, value) = OPAQUE;
+    rustix::fs::lsetxattr(&directory, name, value, XattrFlags::empty())?;
+    let gone = directory.join(PROBE);
+    mknod(&gone, SFlag::S_IFCHR, Mode::empty(), makedev(0, 0))?;
+    fs::remove_file(gone)?;
+    fs::remove_dir(directory)
 }
 
 fn lock(path: &Path) -> io::Result<Flock<File>> {

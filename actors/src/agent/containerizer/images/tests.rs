@@ -412,6 +412,30 @@ fn wrong_settings_are_refused() {
 }
 
 #[test]
+fn a_file_system_that_cannot_hold_layers_is_refused() {
+    use nix::mount::{MsFlags, mount};
+    let fixture = Fixture::new();
+    let path = |name: &str| fixture.dir.path().join(name);
+    for name in ["lower", "upper", "work", "store"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    // For this thread alone.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    let options =
+        ["lower", "upper", "work"].map(|name| format!("{name}dir={}", path(name).display()));
+    let (options, kind) = (options.join(","), Some("overlay"));
+    let flags = MsFlags::empty();
+    mount(kind, &path("store"), kind, flags, Some(options.as_str())).unwrap();
+    let why = fixture.open_with(&fixture.config()).map(drop).unwrap_err();
+    assert!(
+        why.contains("is on a file system that cannot hold layers"),
+        "{why}"
+    );
+}
+
+#[test]
 fn what_is_used_or_excluded_is_not_pruned() {
     let fixture = Fixture::new();
     for (name, words) in [
