@@ -16,7 +16,7 @@ use super::groups::launch_group;
 use super::isolation::{ALL, Isolated, executor_pid, read, sized};
 use super::{nested, operations};
 use crate::support::cluster::until;
-use crate::support::framework::{Encoding, Framework};
+use crate::support::framework::{Encoding, Framework, scalar};
 
 /// An agent with images, its registry and its store.
 struct Imaged {
@@ -440,6 +440,29 @@ fn a_member_of_a_group_has_an_image_of_its_own() {
         "{root:?}"
     );
     assert_eq!(root.last().map(String::as_str), Some("image"));
+    imaged.wait_until_nothing_is_left();
+}
+
+#[test]
+fn an_executor_of_a_framework_runs_in_an_image() {
+    let mut imaged = Imaged::start("custom");
+    let offer = imaged.isolated.framework.offer();
+    let mut task = sized("t", &offer, 64.0, "");
+    let script = "cd $MESOS_SANDBOX; ls / > root; echo $FROM_IMAGE $MESOS_EXECUTOR_ID >> root";
+    task.as_object_mut().expect("a task").remove("command");
+    task["executor"] = json!({
+        "type": "CUSTOM", "executor_id": {"value": "own"},
+        "framework_id": {"value": imaged.isolated.framework.id},
+        "command": shell(script), "container": in_image("app"),
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)],
+    });
+    imaged.isolated.framework.launch(&offer, &[task]);
+    // It never subscribes.
+    let failed = imaged.isolated.framework.await_state("t", "TASK_FAILED");
+    assert_eq!(failed["reason"], "REASON_EXECUTOR_TERMINATED");
+    let root = lines(imaged.isolated.sandbox("own").join("root"));
+    assert!(root.contains(&"entry".to_owned()) && !root.contains(&"usr".to_owned()));
+    assert_eq!(root.last().map(String::as_str), Some("image own"));
     imaged.wait_until_nothing_is_left();
 }
 
