@@ -118,12 +118,29 @@ fn config(layers: &[Vec<u8>], settings: &Value) -> Vec<u8> {
 
 /// Writes what `docker save` would.
 pub(super) fn docker(registry: &Path, name: &str, settings: &Value) {
-    let layers = layers();
-    let config = config(&layers, settings);
+    write_docker(registry, name, settings, &layers());
+}
+
+/// As [`docker`], with links above all else: their paths, and what they say.
+pub(super) fn docker_with_links(registry: &Path, name: &str, links: &[(&str, &str)]) {
+    let mut above = tar::Builder::new(Vec::new());
+    for (path, target) in links {
+        let mut header = header(tar::EntryType::Symlink, 0o777);
+        above
+            .append_link(&mut header, path, target)
+            .expect("a link");
+    }
+    let mut all = Vec::from(layers());
+    all.push(above.into_inner().expect("a layer"));
+    write_docker(registry, name, &settings(), &all);
+}
+
+fn write_docker(registry: &Path, name: &str, settings: &Value, layers: &[Vec<u8>]) {
+    let config = config(layers, settings);
     let config_name = format!("{}.json", sha256(&config));
     let mut all = tar::Builder::new(Vec::new());
     let mut names = Vec::new();
-    for layer in &layers {
+    for layer in layers {
         let name = format!("{}/layer.tar", sha256(layer));
         file(&mut all, &name, 0o644, layer);
         names.push(name);

@@ -16,7 +16,7 @@ use super::groups::launch_group;
 use super::isolation::{ALL, Isolated, executor_pid, read, sized};
 use super::{nested, operations};
 use crate::support::cluster::until;
-use crate::support::framework::{Encoding, Framework};
+use crate::support::framework::{Encoding, Framework, scalar};
 
 /// An agent with images, its registry and its store.
 struct Imaged {
@@ -265,6 +265,49 @@ fn volumes_are_seen_in_the_image() {
 }
 
 #[test]
+fn links_of_an_image_lead_nowhere_else() {
+    let mut imaged = Imaged::start("links");
+    let outside = imaged.dir.path().join("outside");
+    std::fs::create_dir(&outside).expect("directory");
+    let outside = outside.to_str().expect("a path");
+    let links = [
+        // As many images have it.
+        ("etc/resolv.conf", "/run/systemd/resolve/stub-resolv.conf"),
+        ("mnt", "../../../../data"),
+        ("volume", "/../../tmp"),
+    ];
+    archive::docker_with_links(&imaged.registry(), "links:latest", &links);
+    archive::docker_with_links(&imaged.registry(), "away:latest", &[("mnt", outside)]);
+    let offer = imaged.isolated.framework.offer();
+    let script = "cat /etc/resolv.conf > resolv; ls -d /data/mesos/sandbox > seen; \
+                  cat /volume/inner/file >> seen; cat data/file >> seen";
+    let command = shell(&format!("cd $MESOS_SANDBOX && {script}"));
+    let mut task = imaged.task("t", &offer, "links", command);
+    let host = imaged.dir.path().join("host");
+    std::fs::create_dir(&host).expect("directory");
+    std::fs::write(host.join("file"), "host").expect("file");
+    task["container"]["volumes"] = json!([
+        {"mode": "RO", "container_path": "/volume/inner", "host_path": host},
+        {"mode": "RO", "container_path": "data", "host_path": host},
+    ]);
+    let away = imaged.task("u", &offer, "away", shell("true"));
+    imaged.isolated.framework.launch(&offer, &[task, away]);
+    let failed = imaged.isolated.framework.await_state("u", "TASK_FAILED");
+    let message = failed["message"].as_str().expect("a message");
+    assert!(message.contains("'/mnt/mesos/sandbox'"), "{message}");
+    imaged.isolated.framework.await_state("t", "TASK_FINISHED");
+    let sandbox = imaged.isolated.sandbox("t");
+    assert_eq!(read(sandbox.join("resolv")), read("/etc/resolv.conf"));
+    let seen = read(sandbox.join("seen"));
+    assert_eq!(seen, "/data/mesos/sandbox\nhosthost");
+    for made in [outside, "/tmp/inner", "/data/mesos"] {
+        let is_empty = std::fs::read_dir(made).map_or(true, |mut found| found.next().is_none());
+        assert!(is_empty, "{made}");
+    }
+    imaged.wait_until_nothing_is_left();
+}
+
+#[test]
 fn a_persistent_volume_is_seen_in_the_image() {
     let mut imaged = Imaged::start("persistent");
     let mut settings = archive::settings();
@@ -397,6 +440,29 @@ fn a_member_of_a_group_has_an_image_of_its_own() {
         "{root:?}"
     );
     assert_eq!(root.last().map(String::as_str), Some("image"));
+    imaged.wait_until_nothing_is_left();
+}
+
+#[test]
+fn an_executor_of_a_framework_runs_in_an_image() {
+    let mut imaged = Imaged::start("custom");
+    let offer = imaged.isolated.framework.offer();
+    let mut task = sized("t", &offer, 64.0, "");
+    let script = "cd $MESOS_SANDBOX; ls / > root; echo $FROM_IMAGE $MESOS_EXECUTOR_ID >> root";
+    task.as_object_mut().expect("a task").remove("command");
+    task["executor"] = json!({
+        "type": "CUSTOM", "executor_id": {"value": "own"},
+        "framework_id": {"value": imaged.isolated.framework.id},
+        "command": shell(script), "container": in_image("app"),
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)],
+    });
+    imaged.isolated.framework.launch(&offer, &[task]);
+    // It never subscribes.
+    let failed = imaged.isolated.framework.await_state("t", "TASK_FAILED");
+    assert_eq!(failed["reason"], "REASON_EXECUTOR_TERMINATED");
+    let root = lines(imaged.isolated.sandbox("own").join("root"));
+    assert!(root.contains(&"entry".to_owned()) && !root.contains(&"usr".to_owned()));
+    assert_eq!(root.last().map(String::as_str), Some("image own"));
     imaged.wait_until_nothing_is_left();
 }
 
