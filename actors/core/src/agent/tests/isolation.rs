@@ -314,7 +314,6 @@ fn an_image_may_say_what_runs_and_who_runs_it() {
     }
     let mut agent = Fixture::registered();
     agent.run(in_image(command_task("t", "x")));
-    let _ = agent.told_master();
     let update = agent.update().status.0;
     assert_eq!(update.state(), v1::TaskState::TaskFailed);
     assert!(
