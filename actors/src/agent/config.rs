@@ -11,7 +11,7 @@ use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
 pub use super::containerizer::config::{
-    ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind,
+    ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind, Logins,
 };
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 pub use super::logger::{ContainerLogger, LOG_SIZE, OPTIONS, Rotation, kept, log_size};

@@ -353,6 +353,15 @@ impl Launcher {
             if container.depth() > 0 {
                 within::say_last_limitation(&isolated, &containerizer, &actor);
             }
+            if status != Some(0)
+                && let Some(limitation) = containerizer.last_limitation(&container).await
+            {
+                let container = container.clone();
+                actor.do_send(Tell(Input::Limited {
+                    container,
+                    limitation,
+                }));
+            }
             containerizer.destroy(&container, Some(pid)).await;
             containers.borrow_mut().remove(&container);
             if container.depth() == 0 {
@@ -449,9 +458,14 @@ fn prepare(
     for link in &launch.volumes {
         volumes::show(&directory, link)?;
     }
+    // What looks at a container says little, and is removed soon.
+    let output = match launch.looks_at() {
+        Some(_) => output,
+        None => logger.attach(launch, owner, output)?,
+    };
     Ok(Prepared {
         owner,
-        output: logger.attach(launch, owner, output)?,
+        output,
         killed: fetching.killed.clone(),
     })
 }

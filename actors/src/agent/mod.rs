@@ -54,7 +54,7 @@ use crate::http::serve;
 use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
-use config::{AgentConfig, Recover};
+use config::{AgentConfig, ContainerLogger, Recover};
 use containerizer::Containerizers;
 use fetcher::Fetcher;
 use journal::Journal;
@@ -224,7 +224,10 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let containerizer = Containerizers::open(&config.containerizer, &work_dir);
     let containerizer = Arc::new(containerizer.map_err(RunError::Isolation)?);
     let mut settings = settings(&config, &work_dir, told)?;
-    settings.isolation = containerizer.abilities();
+    settings.isolation = Isolation {
+        rotates_logs: config.container_logger != ContainerLogger::Sandbox,
+        ..containerizer.abilities()
+    };
     let recovered = checkpoint::recover(&work_dir, &settings.info.resources)?;
     let (restored, left) = take_over(&config, &settings, restored, &work_dir, &containerizer)?;
     say_what_is_left(&restored, &left);

@@ -70,6 +70,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         garbage: GarbageSettings {
             delay: values.duration("gc_delay")?,
             disk_headroom: headroom(&values)?,
+            containers: values.bool("gc_non_executor_container_sandboxes")?,
         },
         disk_watch_interval: values.duration("disk_watch_interval")?,
         flags,

@@ -11,7 +11,9 @@ use super::error::FlagError;
 use super::kind::parse_list;
 use super::parse_bytes;
 use super::values::Values;
-use crate::agent::config::{ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind};
+use crate::agent::config::{
+    ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind, Logins,
+};
 
 /// The settings of containers.
 pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
@@ -91,7 +93,34 @@ fn docker(values: &Values) -> Result<DockerConfig, FlagError> {
         sandbox_directory: values.parse("sandbox_directory", "an absolute path", |text| {
             text.starts_with('/').then(|| text.to_owned())
         })?,
+        docker_config: read_json(
+            values,
+            "docker_config",
+            "logins as in Docker's config.json",
+            Logins::read,
+        )?,
+        default_container_dns: read_json(
+            values,
+            "default_container_dns",
+            "lists of networks and their DNS",
+            ContainerDns::read,
+        )?
+        .unwrap_or_default(),
     })
+}
+
+/// A flag that is JSON, and says itself what is wrong with it.
+fn read_json<T>(
+    values: &Values,
+    name: &'static str,
+    expected: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, FlagError> {
+    let Some(text) = values.text(name) else {
+        return Ok(None);
+    };
+    let wrong = |why| values.bad(name, &format!("{expected}, but {why}"));
+    read(text).map(Some).map_err(wrong)
 }
 
 fn launcher(text: &str) -> Option<LauncherKind> {

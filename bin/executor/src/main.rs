@@ -8,9 +8,11 @@ mod config;
 mod connection;
 mod containers;
 mod docker;
+mod exchange;
 mod http;
 mod ids;
 mod link;
+mod looks;
 mod machine;
 mod probe;
 mod process;
@@ -32,8 +34,9 @@ use tepui_protocol::v1::ContainerId;
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Config, USAGE};
-use crate::containers::{Containers, needs_container};
+use crate::containers::Containers;
 use crate::docker::Docker;
+use crate::exchange::Agent;
 use crate::link::Link;
 use crate::machine::{Action, Input, Machine, Start};
 use crate::process::{Processes, StartError};
@@ -45,8 +48,9 @@ fn main() -> ExitCode {
     match config::arguments(std::env::args_os().skip(1)) {
         Ok(Arguments::Run {
             switch_user,
+            launch_containers,
             docker,
-        }) => match run(switch_user, docker.as_ref()) {
+        }) => match run(switch_user, launch_containers, docker.as_ref()) {
             Ok(code) => ExitCode::from(code),
             Err(error) => fail(&error),
         },
@@ -61,7 +65,11 @@ fn main() -> ExitCode {
 }
 
 /// Runs until the machine says how to exit.
-fn run(switch_user: bool, docker: Option<&docker::Settings>) -> Result<u8, String> {
+fn run(
+    switch_user: bool,
+    launch_containers: bool,
+    docker: Option<&docker::Settings>,
+) -> Result<u8, String> {
     let cwd = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
     let config = config::from_environment(std::env::vars_os().collect(), cwd)?;
     let settings = machine::Settings {
@@ -84,7 +92,8 @@ fn run(switch_user: bool, docker: Option<&docker::Settings>) -> Result<u8, Strin
     let mut actions = Vec::new();
     let machine = Machine::start(clock.now(), config.settings.clone(), seed, &mut actions);
     let link = Link::new(config.agent, config.host.clone(), config.token.clone());
-    let containers = Containers::new(config.agent, config.host.clone(), config.token.clone());
+    let agent = Agent::new(config.agent, config.host.clone(), config.token.clone());
+    let containers = Containers::new(agent, launch_containers);
     let processes = Processes::default();
     let mut executor = Executor {
         config,
@@ -158,6 +167,7 @@ impl Executor {
                 }
                 Action::Terminate(pid) => self.signal(pid, Signal::SIGTERM),
                 Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+                Action::Check(check) if self.containers.look(self.clock.now().mono, &check) => {}
                 Action::Check(check) => {
                     let (config, processes) = (&self.config, &mut self.processes);
                     let docker = self.docker.as_ref();
@@ -166,6 +176,7 @@ impl Executor {
                 }
                 Action::StopCheck(run) => {
                     self.checks.stop(&self.processes, run);
+                    self.containers.stop_look(self.clock.now().mono, run);
                     if let Some(docker) = &self.docker {
                         docker.stop_check(run);
                     }
@@ -185,7 +196,7 @@ impl Executor {
             return None;
         }
         if let Some(value) = start.container.clone()
-            && needs_container(&start.task)
+            && self.containers.take(&start.task)
         {
             if let Err(message) = Processes::prepare_container(&self.config, start) {
                 return Some(Input::StartFailed { task, message });

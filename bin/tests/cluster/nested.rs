@@ -17,7 +17,7 @@ use crate::support::http;
 const HIERARCHY: &str = "/sys/fs/cgroup";
 
 /// Calls the agent of a cluster.
-fn call(cluster: &Cluster, body: &Value) -> http::Response {
+pub(super) fn call(cluster: &Cluster, body: &Value) -> http::Response {
     let headers = [
         ("Content-Type", "application/json"),
         ("Accept", "application/json"),
@@ -28,7 +28,7 @@ fn call(cluster: &Cluster, body: &Value) -> http::Response {
 }
 
 /// The id of a container within others, outermost first.
-fn chain(names: &[&str]) -> Value {
+pub(super) fn chain(names: &[&str]) -> Value {
     let (name, outer) = names.split_last().expect("a name");
     match outer {
         [] => json!({ "value": name }),
@@ -36,7 +36,7 @@ fn chain(names: &[&str]) -> Value {
     }
 }
 
-fn launch_with(id: &Value, script: &str, more: &Value) -> Value {
+pub(super) fn launch_with(id: &Value, script: &str, more: &Value) -> Value {
     let mut launch = json!({"container_id": id, "command": {"value": script}});
     for (key, value) in more.as_object().expect("an object") {
         launch[key] = value.clone();
@@ -45,20 +45,20 @@ fn launch_with(id: &Value, script: &str, more: &Value) -> Value {
 }
 
 /// Launches a container, which must work.
-fn launch(cluster: &Cluster, id: &Value, script: &str, more: &Value) {
+pub(super) fn launch(cluster: &Cluster, id: &Value, script: &str, more: &Value) {
     let answer = call(cluster, &launch_with(id, script, more));
     assert_eq!(answer.status, 200, "{id}: {}", answer.text());
 }
 
 /// How a container ends; waits for that.
-fn wait(cluster: &Cluster, id: &Value) -> Value {
+pub(super) fn wait(cluster: &Cluster, id: &Value) -> Value {
     let wait = json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": id}});
     let answer = call(cluster, &wait);
     assert_eq!(answer.status, 200, "{id}: {}", answer.text());
     answer.json()["wait_container"].clone()
 }
 
-fn signal(cluster: &Cluster, id: &Value, signal: Signal) {
+pub(super) fn signal(cluster: &Cluster, id: &Value, signal: Signal) {
     let kill = json!({"container_id": id, "signal": signal as i32});
     let answer = call(
         cluster,
@@ -75,7 +75,7 @@ fn remove(cluster: &Cluster, id: &Value) -> http::Response {
 }
 
 /// Ids of all containers, as words.
-fn shown(cluster: &Cluster) -> Vec<String> {
+pub(super) fn shown(cluster: &Cluster) -> Vec<String> {
     fn word(id: &Value) -> String {
         let name = id["value"].as_str().expect("an id");
         match id["parent"].is_object() {
@@ -108,7 +108,7 @@ fn container(running: &Value) -> String {
 }
 
 /// The directory of this name below the work directory.
-fn sandbox(cluster: &Cluster, name: &str) -> PathBuf {
+pub(super) fn sandbox(cluster: &Cluster, name: &str) -> PathBuf {
     let mut open = vec![cluster.work_dir(0).join("slaves")];
     while let Some(directory) = open.pop() {
         for entry in std::fs::read_dir(&directory)
@@ -163,7 +163,7 @@ fn cgroup(pid: i32, tree: &str) -> String {
     path.to_owned()
 }
 
-fn pid_in(file: &Path) -> i32 {
+pub(super) fn pid_in(file: &Path) -> i32 {
     until("a pid", || {
         std::fs::read_to_string(file).ok()?.trim().parse().ok()
     })
@@ -456,7 +456,7 @@ fn bad_calls_are_refused() {
 }
 
 /// A member of a group in a container with limits of its own, and with more in it.
-fn limited(id: &str, offer: &Value, script: &str, mem: f64) -> Value {
+pub(super) fn limited(id: &str, offer: &Value, script: &str, mem: f64) -> Value {
     let mut member = task(id, offer, script);
     member["resources"] = json!([scalar("cpus", 0.1), scalar("mem", mem)]);
     member["container"] = json!({"type": "MESOS", "linux_info": {"share_cgroups": false}});

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tepui_protocol::v1::CapabilityInfo;
 
-pub use super::docker::DockerConfig;
+pub use super::docker::{ContainerDns, DockerConfig, Logins};
 
 /// How containers' processes are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,6 +35,11 @@ impl Container {
         limits_of.filter(|id| **id != self.id)
     }
 
+    /// Whether it looks at the one it is in.
+    pub(super) fn is_debug(&self) -> bool {
+        self.called.as_ref().is_some_and(|called| called.is_debug)
+    }
+
     /// Whether it is in another one.
     pub(super) fn is_nested(&self) -> bool {
         self.id.depth() > 0

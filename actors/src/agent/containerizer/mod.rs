@@ -121,7 +121,8 @@ impl MesosContainerizer {
                 Some(Linux::open(config, work_dir, &controllers, true)?)
             }
         };
-        let isolators = choice.isolators(config, linux.as_ref().map(|linux| &linux.cgroups))?;
+        let isolators =
+            choice.isolators(config, work_dir, linux.as_ref().map(|linux| &linux.cgroups))?;
         let statuses = Statuses::open(work_dir)
             .map_err(|error| format!("cannot keep how containers end: {error}"))?;
         let needs_helper = config.launcher == LauncherKind::Linux || !isolators.is_empty();

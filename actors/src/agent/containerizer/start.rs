@@ -152,9 +152,8 @@ impl Helper {
             .stdout(output.stdout)
             .stderr(output.stderr)
             .process_group(0);
-        if let Some(sandbox) = launch.environment.get("MESOS_SANDBOX") {
-            command.env("MESOS_SANDBOX", sandbox);
-        }
+        // By this the process is found again; the program's own environment may name another one.
+        command.env("MESOS_SANDBOX", &launch.directory);
         let child = match pids {
             Pids::Own => spawn(command).map_err(failed)?,
             other => spawn_in_namespace(command, other).map_err(failed)?,
@@ -179,12 +178,16 @@ fn order(launch: &Launch, owner: Option<Owner>, plan: Plan) -> Order {
         uid,
         gid,
     });
+    // One that looks at another container does so from that one's sandbox.
+    let directory = launch
+        .looks_at()
+        .map_or(&launch.directory, |seen| &seen.directory);
     Order {
         plan,
         program: launch.program.clone(),
         arguments: launch.arguments.clone(),
         environment: launch.environment.clone(),
-        directory: launch.directory.clone(),
+        directory: directory.clone(),
         user,
     }
 }

@@ -11,7 +11,8 @@ impl Isolator for LinuxFilesystem {
         "filesystem/linux"
     }
 
-    fn prepare(&self, _: &Container, plan: &mut Plan) -> Result<(), String> {
+    fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        plan.joins_mounts = container.is_debug();
         plan.mount_namespace = true;
         Ok(())
     }
