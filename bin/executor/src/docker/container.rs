@@ -107,7 +107,7 @@ impl Container {
             match self.wait() {
                 Ok(end) => {
                     if is_cut {
-                        self.output_since(read_until).map_or((), copy);
+                        self.copy_since(read_until);
                     }
                     return Some(end);
                 }
@@ -123,8 +123,15 @@ impl Container {
             // It has ended; the Engine may come back and tell how.
             pause(AGAIN_MS);
             let end = self.wait().ok()?;
-            self.output_since(read_until).map_or((), copy);
+            self.copy_since(read_until);
             return Some(end);
+        }
+    }
+
+    /// Copies what it has written since that time until its end; an Engine that is gone has nothing.
+    fn copy_since(&self, since: Duration) {
+        if let Ok(output) = self.output_since(since) {
+            copy(output);
         }
     }
 
