@@ -183,3 +183,33 @@ fn a_command_that_an_agents_crash_interrupts_leaves_nothing() {
     until("its end", || (!is_alive(second)).then_some(()));
     isolated.wait_until_nothing_is_left();
 }
+
+#[test]
+fn a_command_sees_mounts_also_where_nothing_else_is_its_tasks_own() {
+    let mut isolated = Isolated::with("check-mounts", "filesystem/linux", &[]);
+    let offer = isolated.framework.offer();
+    let script = "echo mine > /mnt/mark; exec sleep 1000";
+    let mut member = limited("member", &offer, script, 32.0);
+    let volume = json!({"mode": "RW", "container_path": "/mnt", "host_path": "shown"});
+    member["container"] = json!({"type": "MESOS", "volumes": [volume]});
+    // Its variables are those of its task, with its own on top; it runs as it is written.
+    member["command"]["environment"] = json!({"variables": [
+        {"name": "A", "value": "task"}, {"name": "B", "value": "task"},
+    ]});
+    member["check"] = json!({
+        "type": "COMMAND",
+        "command": {"command": {
+            "shell": false, "value": "/bin/sh",
+            "arguments": ["sh", "-c", "test $A$B = taskcheck && exit $(wc -l < /mnt/mark)2"],
+            "environment": {"variables": [{"name": "B", "value": "check"}]},
+        }},
+        "delay_seconds": 0.5, "interval_seconds": 0.1,
+    });
+    launch_group(&isolated.framework, &offer, &[member]);
+    let update = told(&mut isolated, "member", "REASON_TASK_CHECK_STATUS_UPDATED");
+    let status = &update["check_status"]["command"];
+    assert_eq!(status["exit_code"], 12, "{update}");
+    isolated.framework.kill("member");
+    isolated.framework.await_state("member", "TASK_KILLED");
+    isolated.wait_until_nothing_is_left();
+}

@@ -99,10 +99,12 @@ fn run(order: &Order) -> Result<(Pid, Option<File>), String> {
     let status = order.plan.status.as_ref().map(File::create_new).transpose();
     let status = status.map_err(failed("make the file for its status"))?;
     isolate(&order.plan)?;
-    std::env::set_current_dir(&order.directory).map_err(|error| {
-        let directory = &order.directory;
-        format!("Failed to chdir into current working directory '{directory}': {error}")
-    })?;
+    if !order.plan.joins_directory {
+        std::env::set_current_dir(&order.directory).map_err(|error| {
+            let directory = &order.directory;
+            format!("Failed to chdir into current working directory '{directory}': {error}")
+        })?;
+    }
     rlimits::set(&order.plan.rlimits)?;
     let user = order.user.as_ref();
     match &order.plan.capabilities {

@@ -62,6 +62,9 @@ pub(in super::super) struct Plan {
     pub(in super::super) joins_pids: bool,
     /// Whether it sees the mounts of that process, and adds its own to them.
     pub(in super::super) joins_mounts: bool,
+    /// Whether it starts in the directory that this process is in, wherever the container's own
+    /// sandbox is.
+    pub(in super::super) joins_directory: bool,
     /// Whether it gets an IPC namespace of its own.
     pub(in super::super) ipc_namespace: bool,
     /// Whether it gets a mount namespace, in which nothing it mounts is seen by the host.

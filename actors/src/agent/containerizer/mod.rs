@@ -173,6 +173,7 @@ impl MesosContainerizer {
             self.statuses.forget(id);
             plan.status = Some(self.statuses.path(id));
             plan.leader = called.parent.as_ref().map(|parent| parent.pid);
+            plan.joins_directory = called.is_debug;
         }
         let started = self
             .begin(id, &mut plan)

@@ -178,16 +178,12 @@ fn order(launch: &Launch, owner: Option<Owner>, plan: Plan) -> Order {
         uid,
         gid,
     });
-    // One that looks at another container does so from that one's sandbox.
-    let directory = launch
-        .looks_at()
-        .map_or(&launch.directory, |seen| &seen.directory);
     Order {
         plan,
         program: launch.program.clone(),
         arguments: launch.arguments.clone(),
         environment: launch.environment.clone(),
-        directory: directory.clone(),
+        directory: launch.directory.clone(),
         user,
     }
 }

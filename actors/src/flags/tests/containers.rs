@@ -108,6 +108,10 @@ fn errors_say_what_would_be_right() {
     }
 }
 
+fn agent_error_with(flag: &str) -> String {
+    agent_error(&["--master=a:1", "--work_dir=/tmp/x", flag])
+}
+
 #[test]
 fn logins_of_registries_are_read_from_a_file_or_text_and_never_shown() {
     let text = r#"{"auths": {"a.b": {"username": "u", "password": "secret"}}}"#;
@@ -122,7 +126,7 @@ fn logins_of_registries_are_read_from_a_file_or_text_and_never_shown() {
         assert_eq!(config.flags["docker_config"], "***");
     }
     for text in [r#"{"auths": {"a.b": {"auth": "secret"}}}"#, "secret"] {
-        let error = agent_error(&[&format!("--docker_config={text}")]);
+        let error = agent_error_with(&format!("--docker_config={text}"));
         assert!(error.contains("'docker_config'"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
@@ -135,7 +139,7 @@ fn dns_of_containers_is_read() {
     let dns = config.containerizer.docker.default_container_dns;
     assert_eq!(dns, ContainerDns::read(text).unwrap());
     let cni = r#"{"mesos": [{"network_mode": "CNI", "dns": {}}]}"#;
-    let error = agent_error(&[&format!("--default_container_dns={cni}")]);
+    let error = agent_error_with(&format!("--default_container_dns={cni}"));
     assert!(
         error.contains("CNI networks, which are not supported"),
         "{error}"

@@ -359,17 +359,18 @@ mod tests {
             r#type: v1::value::Type::Scalar as i32,
             scalar: Some(v1::value::Scalar { value: megabytes }),
             reservations: vec![v1::resource::ReservationInfo {
+                r#type: Some(v1::resource::reservation_info::Type::Dynamic as i32),
                 role: Some("web".to_owned()),
                 ..v1::resource::ReservationInfo::default()
             }],
-            disk: Some(v1::resource::DiskInfo {
+            disk: Some(Box::new(v1::resource::DiskInfo {
                 persistence: Some(Persistence {
                     id: id.to_owned(),
                     principal: None,
                 }),
                 source,
                 ..v1::resource::DiskInfo::default()
-            }),
+            })),
             ..v1::Resource::default()
         }
     }
