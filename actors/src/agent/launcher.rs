@@ -458,9 +458,12 @@ fn prepare(
     for link in &launch.volumes {
         volumes::show(&directory, link)?;
     }
-    // What looks at a container says little, and is removed soon.
     let output = match launch.looks_at() {
-        Some(_) => output,
+        // Its own sandbox is removed soon. (In Mesos, too, the executor's output has it.)
+        Some(seen) => {
+            let outermost = Path::new(&seen.root_directory);
+            inner_sandbox::to_stderr_of(outermost).unwrap_or(output)
+        }
         None => logger.attach(launch, owner, output)?,
     };
     Ok(Prepared {

@@ -363,6 +363,24 @@ fn one_that_stands_alone_has_a_sandbox_until_it_is_removed() {
 }
 
 #[test]
+fn sandboxes_go_after_their_time_if_the_operator_wants_that() {
+    let flags = ["--gc_delay=1secs", "--gc_non_executor_container_sandboxes"];
+    let cluster = Cluster::with(1, &[], &flags);
+    let (ends, stays) = (chain(&["ends"]), chain(&["stays"]));
+    launch(&cluster, &stays, "exec sleep 1000", &json!({}));
+    launch(&cluster, &ends, "echo hello", &json!({}));
+    assert_eq!(wait(&cluster, &ends)["exit_status"], 0);
+    let all = cluster.work_dir(0).join("containers");
+    assert!(all.join("ends").exists());
+    until("the end of its sandbox", || {
+        (!all.join("ends").exists()).then_some(())
+    });
+    assert!(all.join("stays/stdout").exists());
+    signal(&cluster, &stays, Signal::SIGKILL);
+    wait(&cluster, &stays);
+}
+
+#[test]
 fn bad_calls_are_refused() {
     let (cluster, _framework, root) = plain("bad");
     let deep: Vec<&str> = std::iter::once(root.as_str())

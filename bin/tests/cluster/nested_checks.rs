@@ -102,13 +102,16 @@ fn a_member_that_turns_unhealthy_is_killed_with_its_group() {
     let offer = isolated.framework.offer();
     let script = "touch good; exec sleep 1000";
     let mut sick = limited("sick", &offer, script, 32.0);
-    sick["health_check"] = health_check("test -e good", 30.0, 2);
+    sick["health_check"] = health_check("echo looked; test -e good", 30.0, 2);
     let other = limited("other", &offer, script, 32.0);
     launch_group(&isolated.framework, &offer, &[sick, other]);
     let directory = sandbox_of(&mut isolated, "sick");
     let reason = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED";
     let first = told(&mut isolated, "sick", reason);
     assert_eq!(first["healthy"], true, "{first}");
+    // What it says is in the executor's output.
+    let executor = directory.ancestors().nth(2).expect("the executor's");
+    assert!(read(executor.join("stderr")).contains("looked\n"));
     std::fs::remove_file(directory.join("good")).expect("the file");
     let second = told(&mut isolated, "sick", reason);
     assert_eq!(second["healthy"], false, "{second}");
