@@ -136,6 +136,7 @@ envelope: release ## Measure the tested envelope anew and write docs/performance
 	$(call measure,32,apps --part create --apps 5000 --clients 16)
 	$(call measure,33,apps --part read --apps 1000)
 	$(call measure,34,apps --part scale --part upgrade)
+	$(if $(filter 0,$(shell id -u)),$(call measure,35,containers))
 	target/release/tepui-loadtest report --markdown docs/performance.md $(ENVELOPE_DIR)/*.json >/dev/null
 
 fmt: setup ## Format the code

@@ -1,8 +1,11 @@
 //! `tepui-agent`: reads the flags, runs an agent until it is told to end.
 //! Holds nothing else; the agent is in `tepui_actors::agent`.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tepui_actors::agent::{run_as_helper, run_in_foreground};
@@ -10,7 +13,7 @@ use tepui_actors::flags;
 
 fn main() -> ExitCode {
     // The agent starts its own program again for each container that is isolated.
-    if let Some(status) = run_as_helper() {
+    if let Some(status) = run_as_helper(executor) {
         return status;
     }
     let config = match flags::start_agent() {
@@ -25,6 +28,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What runs the commands of tasks that have an image.
+fn executor(
+    arguments: Vec<OsString>,
+    environment: BTreeMap<OsString, OsString>,
+    directory: PathBuf,
+) -> u8 {
+    tepui_executor::run_as(tepui_executor::Told {
+        arguments,
+        environment,
+        directory,
+    })
 }
 
 /// Scripts that let the agent choose its port read this line.

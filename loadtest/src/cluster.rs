@@ -25,6 +25,9 @@ pub const START_LIMIT: Duration = Duration::from_secs(30);
 /// A real agent's flag for resources that never hold a launch back.
 pub const RESOURCES: &str = "--resources=cpus:10000;mem:10000000;disk:10000000;ports:[31000-32000]";
 
+/// A real agent's flag for the launcher that Apache Mesos was measured with.
+pub const POSIX: &str = "--launcher=posix";
+
 /// Time between two looks whether a program answers.
 const START_POLL: Duration = Duration::from_millis(5);
 

@@ -142,6 +142,9 @@ fn parse_start(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -166,21 +169,23 @@ mod tests {
     fn finds_processes_by_their_sandbox() {
         let directory = tempfile::tempdir().unwrap();
         assert!(below(directory.path()).unwrap().is_empty());
-        let mut child = std::process::Command::new("sleep")
-            .arg("1000")
+        let mut child = Command::new("sh")
+            .args(["-c", "echo ready; read _"])
             .env("MESOS_SANDBOX", directory.path().join("sandbox"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // A process that has just become `sleep` shows no environment until the kernel has laid it out.
-        let mut pids = Vec::new();
-        for _ in 0..1000 {
-            let found = below(directory.path()).unwrap();
-            pids = found.iter().map(|process| process.pid).collect();
-            if !pids.is_empty() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        // Before a new program runs, the kernel need not show its environment.
+        let mut said = [0; 5];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut said)
+            .unwrap();
+        let found = below(directory.path()).unwrap();
+        let pids: Vec<u32> = found.iter().map(|process| process.pid).collect();
         assert_eq!(pids, [child.id()]);
         child.kill().unwrap();
         child.wait().unwrap();

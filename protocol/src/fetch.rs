@@ -46,6 +46,62 @@ pub enum Job {
         /// What, in this order.
         items: Vec<Item>,
     },
+    /// Unpack the layers of an image; answered by [`Answer::Unpacked`].
+    Unpack(Unpack),
+}
+
+/// An image to be unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpack {
+    /// As the user wrote it.
+    pub image: String,
+    /// The archive, or the directory with an OCI layout, by its absolute path.
+    pub archive: String,
+    /// Its name and tag, which tell it from others of the archive.
+    pub name: String,
+    /// The digest that the user asked for, as `sha256:` and 64 digits.
+    pub digest: Option<String>,
+    /// Forms of archives that may be read.
+    pub forms: Vec<ImageForm>,
+    /// An empty directory: each layer goes to one below it, named by the 64 digits of the SHA-256 of
+    /// its uncompressed tar archive (OCI: DiffID).
+    pub directory: String,
+    /// The directory with layers that are there already, under the same names.
+    pub known: String,
+}
+
+/// A form in which images are archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageForm {
+    /// What `docker save` writes.
+    Docker,
+    /// The image layout of the Open Container Initiative.
+    Oci,
+}
+
+/// An image whose layers are unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpackedImage {
+    /// Names of the layers' directories, the lowest first.
+    pub layers: Vec<String>,
+    /// What the image says of the programs that run in it.
+    pub settings: ImageSettings,
+}
+
+/// What an image says of the programs that run in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSettings {
+    /// The program, and arguments that always come first.
+    pub entrypoint: Vec<String>,
+    /// Arguments, or the program where there is no entrypoint, unless others are given.
+    pub cmd: Vec<String>,
+    /// Names and values.
+    pub env: Vec<(String, String)>,
+    /// Where programs start.
+    pub working_dir: Option<String>,
+    /// Who runs them: `user`, `uid`, `user:group` or `uid:gid`.
+    pub user: Option<String>,
 }
 
 /// Where something is fetched from.
@@ -95,6 +151,8 @@ pub enum Answer {
     Done,
     /// Size in bytes.
     Size(u64),
+    /// The layers that were not known are in the directory, and the image is this.
+    Unpacked(UnpackedImage),
     /// It is larger than it was said to be, and has not been kept.
     TooLarge,
     /// Why the URI that it had begun with could not be fetched.

@@ -11,7 +11,8 @@ use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
 pub use super::containerizer::config::{
-    ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind, Logins,
+    Backend, ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc,
+    ImageProvider, ImagesConfig, LauncherKind, Logins,
 };
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 pub use super::logger::{ContainerLogger, LOG_SIZE, OPTIONS, Rotation, kept, log_size};

@@ -127,13 +127,13 @@ fn work(jobs: &mpsc::Receiver<Job>, slaves: &Path, moved: &Moved) {
 }
 
 /// The directory of those that are to be deleted; their names are numbers.
-struct Moved {
+pub(super) struct Moved {
     path: PathBuf,
     next: AtomicU64,
 }
 
 impl Moved {
-    fn open(path: PathBuf) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let mut builder = DirBuilder::new();
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -152,7 +152,7 @@ impl Moved {
     }
 
     /// Moves something here, and gives its new path.
-    fn take(&self, from: &Path) -> io::Result<PathBuf> {
+    pub(super) fn take(&self, from: &Path) -> io::Result<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let to = self.path.join(number.to_string());
         match fs::rename(from, &to) {
@@ -166,14 +166,14 @@ impl Moved {
         Ok(to)
     }
 
-    /// Deletes what an earlier run has left here.
-    fn delete_all(&self) {
+    /// Deletes everything that is here.
+    pub(super) fn delete_all(&self) {
         let Ok(entries) = fs::read_dir(&self.path) else {
             return;
         };
         for path in entries.flatten().map(|entry| entry.path()) {
             if let Err(why) = self.delete(path) {
-                tracing::warn!(why, "something of a sandbox cannot be removed");
+                tracing::warn!(why, "something that was moved away cannot be removed");
             }
         }
     }
@@ -182,7 +182,7 @@ impl Moved {
     ///
     /// # Errors
     /// What is left, and why; the rest has gone.
-    fn delete(&self, path: PathBuf) -> Result<(), String> {
+    pub(super) fn delete(&self, path: PathBuf) -> Result<(), String> {
         let mut left = None;
         let mut waiting = vec![path];
         while let Some(path) = waiting.pop() {
@@ -312,7 +312,7 @@ pub(super) async fn watch_disk(work_dir: PathBuf, interval: Duration, actor: Add
 }
 
 /// The share of a file system that is used. (Mesos: `fs::usage`.)
-fn used(directory: &Path) -> nix::Result<f64> {
+pub(super) fn used(directory: &Path) -> nix::Result<f64> {
     let stat = statvfs(directory)?;
     let (all, free) = (stat.blocks() as f64, stat.blocks_free() as f64);
     Ok(if all > 0.0 { (all - free) / all } else { 0.0 })

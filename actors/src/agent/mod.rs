@@ -10,6 +10,7 @@ mod fetcher;
 mod files;
 mod garbage;
 mod http;
+mod images;
 mod inner_sandbox;
 mod journal;
 mod launcher;
@@ -56,6 +57,8 @@ use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
 use config::{AgentConfig, ContainerLogger, Recover};
 use containerizer::Containerizers;
+pub use containerizer::ExecutorMain;
+use containerizer::config::ImageGc;
 use fetcher::Fetcher;
 use journal::Journal;
 use launcher::Launcher;
@@ -64,8 +67,10 @@ use usage::Usage;
 /// Does the work of a helper if this process was started as one, and gives the status to end with:
 /// the agent starts its own program again to isolate a container, or to rotate its logs. The
 /// agent's program calls this before all else.
-pub fn run_as_helper() -> Option<ExitCode> {
-    containerizer::helper::run_as_helper().or_else(logger::rotate::run_as_rotator)
+///
+/// In the root file system of an image, a helper becomes the agent's own `executor`.
+pub fn run_as_helper(executor: ExecutorMain) -> Option<ExitCode> {
+    containerizer::helper::run_as_helper(executor).or_else(logger::rotate::run_as_rotator)
 }
 
 /// The file, below the work directory, that is locked while an agent uses it.
@@ -221,7 +226,8 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let listener = listen(&config, &restored)?;
     let address = listener.local_addr()?;
     let told = advertise::address(address, &config.hostname);
-    let containerizer = Containerizers::open(&config.containerizer, &work_dir);
+    let fetching = config.fetcher(&work_dir);
+    let containerizer = Containerizers::open(&config.containerizer, &work_dir, &fetching.program);
     let containerizer = Arc::new(containerizer.map_err(RunError::Isolation)?);
     let mut settings = settings(&config, &work_dir, told)?;
     settings.isolation = Isolation {
@@ -245,7 +251,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let journal = Journal::start(&work_dir, &core.records()).map_err(journal_failed)?;
     let finder = Finder::start(&config.master, config.zk_session_timeout);
     let leader = finder.leader();
-    let fetcher = Fetcher::start(config.fetcher(&work_dir)).map_err(RunError::Fetcher)?;
+    let fetcher = Fetcher::start(fetching).map_err(RunError::Fetcher)?;
     let fetches = fetcher.figures();
     let launcher = Launcher::start(&config, &work_dir, fetcher, containerizer.clone())?;
     let agent = AgentActor::new(core, clock, finder, &work_dir, journal, launcher, ended)?;
@@ -253,13 +259,15 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let actor = agent.start();
     take_up(&actor, left.running, exits, &directories, config.recover);
     let recovery = clock.now().mono.since(begun);
-    attend(&config, &work_dir, leader, &actor);
+    attend(&config, &work_dir, leader, &actor, &containerizer);
     let server = http::serve(
         listener,
         http::Shared {
             actor: actor.clone(),
             snapshot,
-            usage: Arc::new(Usage::of(containerizer)),
+            usage: Arc::new(Usage::of(containerizer.clone())),
+            containerizer,
+            images: image_gc(&config),
             next: Arc::default(),
             flags: Arc::new(config.flags.clone()),
             address,
@@ -281,18 +289,27 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     })
 }
 
-/// Has the agent told what it must hear of by itself.
+/// Has the agent told what it must hear of by itself, and its disk looked after.
 fn attend(
     config: &AgentConfig,
     work_dir: &Path,
     leader: Option<watch::Receiver<Option<Leader>>>,
     actor: &Addr<AgentActor>,
+    containerizer: &Arc<Containerizers>,
 ) {
+    if let Some(gc) = image_gc(config) {
+        actix::spawn(images::watch(gc, containerizer.clone()));
+    }
     let (work_dir, interval) = (work_dir.to_owned(), config.disk_watch_interval);
     actix::spawn(garbage::watch_disk(work_dir, interval, actor.clone()));
     if let Some(leader) = leader {
         actix::spawn(follow(leader, actor.clone()));
     }
+}
+
+/// When images go, and which stay.
+fn image_gc(config: &AgentConfig) -> Option<ImageGc> {
+    config.containerizer.images.as_ref()?.gc.clone()
 }
 
 /// Takes the address. Where any free port will do, an agent that was there before takes the one it

@@ -26,10 +26,16 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         why: "sandboxes are kept below it; give --work_dir=DIR",
     })?;
     let launcher_dir = launcher_dir(&values)?;
+    let containerizer = containers::config(&values, ip)?;
     let mut flags = values.all();
+    // What was found out is shown as if it had been given.
     flags.insert(
         "launcher_dir".to_owned(),
         launcher_dir.to_string_lossy().into_owned(),
+    );
+    flags.insert(
+        "launcher".to_owned(),
+        containerizer.launcher.name().to_owned(),
     );
     let config = AgentConfig {
         ip,
@@ -59,7 +65,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         switch_user: values.bool("switch_user")?,
         container_logger: logs::config(&values)?,
         no_new_privs: values.bool("no_new_privs")?,
-        containerizer: containers::config(&values, ip)?,
+        containerizer,
         recover: recover(&values)?,
         reconfiguration_policy: reconfiguration_policy(&values)?,
         recovery_timeout: values.duration("recovery_timeout")?,

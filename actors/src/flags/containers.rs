@@ -12,11 +12,15 @@ use super::kind::parse_list;
 use super::parse_bytes;
 use super::values::Values;
 use crate::agent::config::{
-    ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, LauncherKind, Logins,
+    Backend, ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc,
+    ImageProvider, ImagesConfig, LauncherKind, Logins,
 };
 
 /// The settings of containers.
 pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig, FlagError> {
+    let cgroups_hierarchy = values.parse("cgroups_hierarchy", "a path", |text| {
+        std::path::absolute(text).ok()
+    })?;
     Ok(ContainerizerConfig {
         containerizers: values.parse(
             "containerizers",
@@ -24,15 +28,24 @@ pub(super) fn config(values: &Values, ip: IpAddr) -> Result<ContainerizerConfig,
             containerizers,
         )?,
         docker: docker(values)?,
+        images: images(values)?,
+        image_provisioner_backend: values.optional(
+            "image_provisioner_backend",
+            "'overlay' or 'copy'",
+            backend,
+        )?,
+        docker_ignore_runtime: values.bool("docker_ignore_runtime")?,
+        sandbox_directory: sandbox_directory(values)?.into(),
         isolation: values.parse(
             "isolation",
             "names of isolators with commas between, none of them twice",
             parse_list,
         )?,
-        launcher: values.parse("launcher", "'posix' or 'linux'", launcher)?,
-        cgroups_hierarchy: values.parse("cgroups_hierarchy", "a path", |text| {
-            std::path::absolute(text).ok()
-        })?,
+        launcher: match values.optional("launcher", "'posix' or 'linux'", launcher)? {
+            Some(given) => given,
+            None => LauncherKind::of_machine(&cgroups_hierarchy),
+        },
+        cgroups_hierarchy,
         cgroups_root: values.parse("cgroups_root", "a relative path without '..'", root)?,
         cgroups_enable_cfs: values.bool("cgroups_enable_cfs")?,
         cgroups_limit_swap: values.bool("cgroups_limit_swap")?,
@@ -90,9 +103,7 @@ fn docker(values: &Values) -> Result<DockerConfig, FlagError> {
         docker_stop_timeout: values.duration("docker_stop_timeout")?,
         docker_remove_delay: values.duration("docker_remove_delay")?,
         docker_kill_orphans: values.bool("docker_kill_orphans")?,
-        sandbox_directory: values.parse("sandbox_directory", "an absolute path", |text| {
-            text.starts_with('/').then(|| text.to_owned())
-        })?,
+        sandbox_directory: sandbox_directory(values)?,
         docker_config: read_json(
             values,
             "docker_config",
@@ -123,12 +134,74 @@ fn read_json<T>(
     read(text).map(Some).map_err(wrong)
 }
 
-fn launcher(text: &str) -> Option<LauncherKind> {
+fn sandbox_directory(values: &Values) -> Result<String, FlagError> {
+    values.parse("sandbox_directory", "an absolute path", |text| {
+        text.starts_with('/').then(|| text.to_owned())
+    })
+}
+
+/// Where images come from. Flags that belong to them mean nothing without any provider, and are
+/// checked all the same.
+fn images(values: &Values) -> Result<Option<ImagesConfig>, FlagError> {
+    let providers = values.optional(
+        "image_providers",
+        "a list out of 'docker' and 'oci'",
+        providers,
+    )?;
+    let registry = || {
+        let expected =
+            "the absolute path of a directory with images, as registries are not supported yet";
+        values.parse("docker_registry", expected, |text| {
+            text.starts_with('/').then(|| PathBuf::from(text))
+        })
+    };
+    let is_given = values.is_given("docker_registry");
+    let docker_registry = is_given.then(registry).transpose()?;
+    let docker_store_dir = values.parse("docker_store_dir", "an absolute path", |text| {
+        text.starts_with('/').then(|| text.into())
+    })?;
+    let gc = values.optional(
+        "image_gc_config",
+        "a JSON object such as {\"image_disk_headroom\": 0.1, \"image_disk_watch_interval\": \
+         {\"nanoseconds\": 3600000000000}}",
+        |text| ImageGc::parse(text).ok(),
+    )?;
+    let Some(providers) = providers else {
+        return Ok(None);
+    };
+    let docker_registry = docker_registry.ok_or(FlagError::Required {
+        name: "docker_registry",
+        why: "--image_providers takes images from it; give --docker_registry=DIR",
+    })?;
+    Ok(Some(ImagesConfig {
+        providers,
+        docker_registry,
+        docker_store_dir,
+        gc,
+    }))
+}
+
+fn providers(text: &str) -> Option<Vec<ImageProvider>> {
+    let known = |name: &String| match name.to_ascii_lowercase().as_str() {
+        "docker" => Some(ImageProvider::Docker),
+        "oci" => Some(ImageProvider::Oci),
+        _ => None,
+    };
+    let given = parse_list(text).filter(|given| !given.is_empty())?;
+    given.iter().map(known).collect()
+}
+
+fn backend(text: &str) -> Option<Backend> {
     match text {
-        "posix" => Some(LauncherKind::Posix),
-        "linux" => Some(LauncherKind::Linux),
+        "overlay" => Some(Backend::Overlay),
+        "copy" => Some(Backend::Copy),
         _ => None,
     }
+}
+
+fn launcher(text: &str) -> Option<LauncherKind> {
+    let all = [LauncherKind::Posix, LauncherKind::Linux];
+    all.into_iter().find(|kind| kind.name() == text)
 }
 
 /// Below the hierarchy, and not the hierarchy itself, whose processes are not the agent's.

@@ -1,6 +1,7 @@
 //! The names of what an agent counts and of what it has.
 //! Counts nothing itself: the core does.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tepui_core::agent::Counters;
@@ -8,13 +9,17 @@ use tepui_core::agent::garbage::GarbageFigures;
 use tepui_core::agent::model::{Executor, ExecutorState, Snapshot};
 use tepui_core::master::agent_sums::Amounts;
 use tepui_core::resources::Resources;
-use tepui_core::time::Wall;
+use tepui_core::time::{Mono, Wall};
 use tepui_protocol::v1::TaskState;
 
 use super::common_names;
 use super::marathon::process::{self, Process};
-use super::sink::{Entry, Exposition, Family, Published, Sink, counter, gauge, put_all};
+use super::sink::{Entry, Exposition, Family, Published, Sink, counter, gauge, put_all, summary};
 use super::system::System;
+use super::timer::Timer;
+
+/// Time over which it is summarised how long images take. Mesos.
+pub const IMAGE_PULL_WINDOW: Duration = Duration::from_secs(3600);
 
 /// What is known of an agent at one moment.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct AgentFigures<'a> {
     pub recovery: Duration,
     /// What its fetcher has done.
     pub fetches: Fetches,
+    /// How long it took to unpack images, if it has any, and when this is asked.
+    pub image_pulls: (Option<&'a Timer>, Mono),
 }
 
 /// What an agent's fetcher has done.
@@ -156,6 +163,14 @@ static FETCHER: &[Entry<Fetches>] = &[
     ),
 ];
 
+static IMAGE_PULLS: Family = summary(
+    "tepui_agent_image_pull_seconds",
+    "How long it took to unpack images, over an hour.",
+);
+
+/// That of an agent without images.
+static NO_PULLS: LazyLock<Timer> = LazyLock::new(|| Timer::new(IMAGE_PULL_WINDOW));
+
 static REMOVALS: Family = counter(
     "tepui_agent_gc_path_removals_total",
     "Directories of sandboxes that were removed, or not, by the outcome.",
@@ -258,6 +273,9 @@ impl AgentFigures<'_> {
         put_all(COUNTERS, &snapshot.counters, out);
         put_all(FETCHER, &self.fetches, out);
         put_all(GARBAGE, &snapshot.garbage, out);
+        let key = "containerizer/mesos/provisioner/docker_store/image_pull_ms";
+        let (pulls, now) = self.image_pulls;
+        out.timer(key, &IMAGE_PULLS, pulls.unwrap_or(&NO_PULLS), now);
         for (state, count) in tasks(snapshot) {
             let key = format_args!("slave/tasks_{state}");
             out.put(key, &TASKS, &[("state", state)], count as f64);

@@ -169,9 +169,8 @@ impl Sink for Exposition {
     }
 
     fn timer(&mut self, _key: &'static str, family: &'static Family, timer: &Timer, now: Mono) {
-        let Some(summary) = timer.summary(now) else {
-            return;
-        };
+        // Prometheus wants to hear of what has not happened yet, too.
+        let summary = timer.summary(now).unwrap_or_default();
         let name = family.name;
         let out = self.samples(family);
         // Writing to a string cannot fail.
@@ -219,7 +218,6 @@ mod tests {
         out.key(format_args!("a/d"), 4.0);
         out.put(format_args!("a/{}", "c"), &TASKS, &[("state", "y")], 0.5);
         let timer = Timer::new(Duration::from_secs(60));
-        out.timer("run_ms", &RUN, &timer, Mono::default());
         timer.record(Mono::default(), Duration::from_millis(250));
         out.timer("run_ms", &RUN, &timer, Mono::default());
     }
@@ -236,6 +234,23 @@ mod tests {
             found,
             [("a/b", 2.0), ("a/c", 0.5), ("a/d", 4.0), ("run_ms", 250.0)]
         );
+    }
+
+    #[test]
+    fn a_timer_without_samples_is_told_to_prometheus_alone() {
+        let timer = Timer::new(Duration::from_secs(60));
+        let mut published = Published::new();
+        published.timer("run_ms", &RUN, &timer, Mono::default());
+        assert!(published.is_empty());
+        let mut exposition = Exposition::default();
+        exposition.timer("run_ms", &RUN, &timer, Mono::default());
+        let text = exposition.text();
+        assert!(
+            text.contains("tepui_run_seconds{quantile=\"0.5\"} NaN\n"),
+            "{text}"
+        );
+        let end = "tepui_run_seconds_sum 0\ntepui_run_seconds_count 0\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

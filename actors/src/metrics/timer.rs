@@ -43,7 +43,7 @@ struct State {
 }
 
 /// What a timer holds at one moment, in seconds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Summary {
     /// The latest sample.
     pub last: f64,

@@ -7,7 +7,7 @@ use std::path::Path;
 use tepui_protocol::v1::environment::variable;
 use tepui_protocol::v1::{CommandInfo, ContainerInfo, TaskInfo, container_info};
 
-use crate::config::Environment;
+use crate::config::{Environment, Image};
 
 /// Where programs are looked for when nothing else says.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +34,8 @@ pub struct Place<'a> {
     pub inherited: &'a Environment,
     /// `MESOS_CONTAINER_IP` of a task of a group.
     pub group_ip: Option<&'a str>,
+    /// What the image says in whose root file system a command task runs.
+    pub image: &'a Image,
 }
 
 /// Works out what to execute for a task.
@@ -53,7 +55,10 @@ pub fn for_task(task: &TaskInfo, place: Place<'_>) -> Result<Command, String> {
     if place.group_ip.is_some() && !command.uris.is_empty() {
         return Err("fetching of 'CommandInfo.uris' is not supported yet for task groups".into());
     }
-    let (program, arguments) = program(command)?;
+    let (program, arguments) = match &place.image.command {
+        Some(said) if names_nothing(command) => said.clone(),
+        _ => program(command)?,
+    };
     Ok(Command {
         program,
         arguments,
@@ -83,6 +88,11 @@ pub fn for_check(
         environment: environment(task, &[command, check], place)?,
         user: user(command),
     })
+}
+
+/// Whether a command leaves it to the image what to run; its arguments are among the image's then.
+fn names_nothing(command: &CommandInfo) -> bool {
+    !command.shell() && command.value.as_deref().unwrap_or_default().is_empty()
 }
 
 /// The user a command names.
@@ -123,6 +133,7 @@ fn environment(
             own
         }
     };
+    all.extend(place.image.environment.clone());
     all.insert("MESOS_SANDBOX".into(), place.sandbox.into());
     all.entry("PATH".into())
         .or_insert_with(|| DEFAULT_PATH.into());
@@ -214,6 +225,7 @@ mod tests {
                 sandbox: Path::new("/box"),
                 inherited: &inherited,
                 group_ip,
+                image: &Image::default(),
             },
         )
     }
@@ -278,6 +290,48 @@ mod tests {
     }
 
     #[test]
+    fn an_image_says_what_the_command_does_not() {
+        let image = Image {
+            working_directory: None,
+            environment: Environment::from([
+                ("A".into(), "image".into()),
+                ("B".into(), "image".into()),
+                ("MESOS_SANDBOX".into(), "image".into()),
+            ]),
+            command: Some(("/entry".into(), vec!["/entry".into(), "x".into()])),
+        };
+        let inherited = inherited();
+        let place = Place {
+            sandbox: Path::new("/box"),
+            inherited: &inherited,
+            group_ip: None,
+            image: &image,
+        };
+        let mut command = CommandInfo {
+            shell: Some(false),
+            environment: Some(v1::Environment {
+                variables: vec![variable("B", "task")],
+            }),
+            ..Default::default()
+        };
+        let planned = for_task(&task(command.clone()), place).unwrap();
+        assert_eq!(planned.program, "/entry");
+        assert_eq!(planned.arguments, ["/entry", "x"]);
+        let value = |name: &str| planned.environment.get(&OsString::from(name)).cloned();
+        assert_eq!(value("A"), Some("image".into()));
+        assert_eq!(value("B"), Some("task".into()));
+        assert_eq!(value("MESOS_SANDBOX"), Some("/box".into()));
+        command.value = Some("/own".into());
+        assert_eq!(
+            for_task(&task(command.clone()), place).unwrap().program,
+            "/own"
+        );
+        command.value = None;
+        command.shell = Some(true);
+        assert!(for_task(&task(command), place).is_err());
+    }
+
+    #[test]
     fn a_check_runs_as_its_task_with_its_own_variables_on_top() {
         let command = |value: &str, user: &str, variables| CommandInfo {
             value: Some(value.into()),
@@ -293,6 +347,7 @@ mod tests {
             sandbox: Path::new("/box"),
             inherited: &inherited,
             group_ip: None,
+            image: &Image::default(),
         };
         let planned = for_check(&task, &check, place).unwrap();
         assert_eq!(planned.user.as_deref(), Some("nobody"));

@@ -1,11 +1,13 @@
 //! What the agent tells the executor by its environment and arguments, typed and checked.
-//! Reads neither itself: `main` passes both in.
+//! Reads neither itself: who starts the executor passes both in.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::docker;
 use crate::machine::Settings;
@@ -45,8 +47,21 @@ pub struct Config {
     pub container_ip: String,
     /// Whether a task runs as its `CommandInfo.user`.
     pub switch_user: bool,
+    /// What the image of a single command's container says.
+    pub image: Image,
     /// What a command inherits: the executor's environment without its secret.
     pub inherited: Environment,
+}
+
+/// What the image in whose root file system this executor runs says of its task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Where the task starts, if not in the sandbox.
+    pub working_directory: Option<PathBuf>,
+    /// Variables below the task's own.
+    pub environment: Environment,
+    /// What to run if the task does not say: program and arguments.
+    pub command: Option<(String, Vec<String>)>,
 }
 
 /// Reads the settings from the environment; `cwd` is the sandbox when `MESOS_SANDBOX` is not set.
@@ -95,6 +110,7 @@ pub fn from_environment(mut environment: Environment, cwd: PathBuf) -> Result<Co
         sandbox,
         container_ip,
         switch_user: true,
+        image: Image::default(),
         inherited: environment,
     })
 }
@@ -102,15 +118,8 @@ pub fn from_environment(mut environment: Environment, cwd: PathBuf) -> Result<Co
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arguments {
-    /// Run, switching users or not.
-    Run {
-        /// Whether a task runs as its `CommandInfo.user`.
-        switch_user: bool,
-        /// Whether the agent launches each task of a group in a container.
-        launch_containers: bool,
-        /// The container that the agent has made for the task in the Docker Engine.
-        docker: Option<docker::Settings>,
-    },
+    /// Run.
+    Run(Asked),
     /// Start such a container, which is an executor itself, and end as it does.
     RunExecutor(docker::Settings),
     /// Print how the program is used.
@@ -119,9 +128,21 @@ pub enum Arguments {
     Version,
 }
 
+/// How to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Whether a task runs as its `CommandInfo.user`.
+    pub switch_user: bool,
+    /// Whether the agent launches each task of a group in a container.
+    pub launch_containers: bool,
+    /// The container that the agent has made for the task in the Docker Engine.
+    pub docker: Option<docker::Settings>,
+    /// What the image says in whose root file system this is.
+    pub image: Image,
+}
+
 /// The text of `--help`.
-pub const USAGE: &str = "\
-Runs the commands of tasks and task groups; started by tepui-agent, configured by MESOS_* variables.
+pub const USAGE: &str = r#"Runs the commands of tasks and task groups; started by tepui-agent, configured by MESOS_* variables.
 
 Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
 
@@ -133,9 +154,14 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
   --launch_containers=BOOL      have the agent launch a container for each task of a group, also
                                 for those that ask for nothing of it (default: false)
   --switch_user=BOOL   run a task as its CommandInfo.user (default: true)
+  --task_command=JSON           what to run if the task does not say, as
+                                {"value": "/bin/a", "arguments": ["a", "b"]}
+  --task_environment=JSON       variables of the task below its own, as
+                                {"variables": [{"name": "A", "value": "b"}]}
+  --working_directory=DIR       where the task starts (default: the sandbox)
   --launcher_dir=DIR   directory of Tepui's programs; accepted as agents pass it, not needed
   --version            print the version
-  --help               print this text";
+  --help               print this text"#;
 
 /// Reads the arguments that follow the program's name.
 ///
@@ -146,6 +172,7 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
     let mut launch_containers = false;
     let mut is_executor = false;
     let mut name = String::new();
+    let mut image = Image::default();
     let mut docker = docker::Settings {
         socket: DOCKER_SOCKET.into(),
         name: String::new(),
@@ -166,6 +193,11 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
             ("--docker_stop_timeout", text) => docker.stop_timeout = parse_duration(text)?,
             ("--docker_executor", "true" | "1") => is_executor = true,
             ("--docker_executor", "false" | "0") => is_executor = false,
+            ("--task_command", text) => image.command = Some(task_command(text)?),
+            ("--task_environment", text) => image.environment = task_environment(text)?,
+            ("--working_directory", directory) if !directory.is_empty() => {
+                image.working_directory = Some(directory.into());
+            }
             ("--launcher_dir", directory) if !directory.is_empty() => {}
             _ => return Err(format!("unexpected argument '{argument}'\n\n{USAGE}")),
         }
@@ -174,12 +206,42 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
     let docker = (!docker.name.is_empty()).then_some(docker);
     match docker {
         Some(docker) if is_executor => Ok(Arguments::RunExecutor(docker)),
-        docker => Ok(Arguments::Run {
+        docker => Ok(Arguments::Run(Asked {
             switch_user,
             launch_containers,
             docker,
-        }),
+            image,
+        })),
     }
+}
+
+/// Reads the value of `--task_command`.
+fn task_command(text: &str) -> Result<(String, Vec<String>), String> {
+    let wrong =
+        || format!("--task_command '{text}' is no command such as {{\"value\": \"/bin/a\"}}");
+    let read: Value = serde_json::from_str(text).map_err(|_| wrong())?;
+    let value = read["value"].as_str().ok_or_else(wrong)?;
+    let arguments = read["arguments"].as_array().into_iter().flatten();
+    let arguments = arguments.map(|one| one.as_str().map(str::to_owned).ok_or_else(wrong));
+    Ok((value.to_owned(), arguments.collect::<Result<_, _>>()?))
+}
+
+/// Reads the value of `--task_environment`.
+fn task_environment(text: &str) -> Result<Environment, String> {
+    let wrong = || {
+        format!(
+            "--task_environment '{text}' is no environment such as {{\"variables\": [{{\"name\": \
+             \"A\", \"value\": \"b\"}}]}}"
+        )
+    };
+    let read: Value = serde_json::from_str(text).map_err(|_| wrong())?;
+    let variables = read["variables"].as_array().ok_or_else(wrong)?;
+    let pairs = variables.iter().map(|variable| {
+        let name = variable["name"].as_str().ok_or_else(wrong)?;
+        let value = variable["value"].as_str().ok_or_else(wrong)?;
+        Ok((name.into(), value.into()))
+    });
+    pairs.collect()
 }
 
 /// Reads a duration as Mesos writes it: a number and one of its units, e.g. `5secs` or `1.5mins`.
@@ -323,27 +385,24 @@ mod tests {
     #[test]
     fn arguments_are_refused_unless_known() {
         let read = |given: &[&str]| arguments(given.iter().map(OsString::from));
-        assert_eq!(
-            read(&[]),
-            Ok(Arguments::Run {
-                switch_user: true,
-                launch_containers: false,
-                docker: None
-            })
-        );
+        let plain = Asked {
+            switch_user: true,
+            launch_containers: false,
+            docker: None,
+            image: Image::default(),
+        };
+        assert_eq!(read(&[]), Ok(Arguments::Run(plain.clone())));
         let given = [
             "--launcher_dir=/opt",
             "--switch_user=false",
             "--launch_containers=true",
         ];
-        assert_eq!(
-            read(&given),
-            Ok(Arguments::Run {
-                switch_user: false,
-                launch_containers: true,
-                docker: None
-            })
-        );
+        let asked = Asked {
+            switch_user: false,
+            launch_containers: true,
+            ..plain.clone()
+        };
+        assert_eq!(read(&given), Ok(Arguments::Run(asked)));
         let settings = docker::Settings {
             socket: "/s".into(),
             name: "mesos-c".into(),
@@ -359,13 +418,41 @@ mod tests {
         assert_eq!(asked, Ok(Arguments::RunExecutor(settings.clone())));
         assert_eq!(
             with("--docker_executor=false"),
-            Ok(Arguments::Run {
-                switch_user: true,
-                launch_containers: false,
-                docker: Some(settings)
-            })
+            Ok(Arguments::Run(Asked {
+                docker: Some(settings),
+                ..plain
+            }))
         );
         assert!(read(&["--nonsense"]).unwrap_err().contains("'--nonsense'"));
         assert!(read(&["--switch_user=maybe"]).is_err());
+    }
+
+    #[test]
+    fn what_an_image_says_is_read_from_the_arguments() {
+        let read = |given: &[&str]| arguments(given.iter().map(OsString::from));
+        let given = [
+            r#"--task_command={"value":"/bin/a","arguments":["a","x=y"]}"#,
+            r#"--task_environment={"variables":[{"name":"A","value":"b=c"}]}"#,
+            "--working_directory=/srv",
+        ];
+        let Ok(Arguments::Run(asked)) = read(&given) else {
+            panic!("refused");
+        };
+        let expected = Image {
+            working_directory: Some("/srv".into()),
+            environment: environment(&[("A", "b=c")]),
+            command: Some(("/bin/a".into(), vec!["a".into(), "x=y".into()])),
+        };
+        assert_eq!(asked.image, expected);
+        for wrong in [
+            "--task_command=/bin/a",
+            r#"--task_command={"arguments":["a"]}"#,
+            r#"--task_command={"value":"a","arguments":[1]}"#,
+            "--task_environment=[]",
+            r#"--task_environment={"variables":[{"name":"A"}]}"#,
+            "--working_directory=",
+        ] {
+            assert!(read(&[wrong]).is_err(), "{wrong}");
+        }
     }
 }

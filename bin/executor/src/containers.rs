@@ -10,7 +10,7 @@ use tepui_protocol::prost::Message;
 use tepui_protocol::v1::agent::call::{KillContainer, LaunchContainer, Type, WaitContainer};
 use tepui_protocol::v1::agent::response;
 use tepui_protocol::v1::agent::{Call, Response};
-use tepui_protocol::v1::{ContainerId, TaskInfo};
+use tepui_protocol::v1::{ContainerId, ContainerInfo, TaskInfo};
 
 use crate::connection::Connection;
 use crate::exchange::{Agent, Exchange, is_busy};
@@ -27,8 +27,13 @@ pub const RETRY: Duration = Duration::from_millis(500);
 fn needs_container(task: &TaskInfo) -> bool {
     let command = task.command.as_deref();
     let fetches = command.is_some_and(|command| !command.uris.is_empty());
+    let has_image = |container: &ContainerInfo| {
+        let mesos = container.mesos.as_ref();
+        mesos.is_some_and(|mesos| mesos.image.is_some())
+    };
     let asks = task.container.as_deref().is_some_and(|container| {
-        container.linux_info.is_some()
+        has_image(container)
+            || container.linux_info.is_some()
             || container.rlimit_info.is_some()
             || !container.volumes.is_empty()
     });

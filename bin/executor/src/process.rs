@@ -210,6 +210,7 @@ fn place<'a>(config: &'a Config, start: &Start, sandbox: &'a Path) -> Place<'a> 
             .container
             .as_ref()
             .map(|_| config.container_ip.as_str()),
+        image: &config.image,
     }
 }
 
@@ -230,7 +231,7 @@ fn prepare(
     command
         .env_clear()
         .envs(&planned.environment)
-        .current_dir(sandbox);
+        .current_dir(config.image.working_directory.as_deref().unwrap_or(sandbox));
     Ok((command, identity))
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum Exceeded {
          an archive made to fill disks"
     )]
     Ratio { size: u64, limit: u64 },
-    #[error("it becomes larger than the {0} bytes that are free on the sandbox's disk")]
+    #[error("it becomes larger than the {0} bytes that are free on its disk")]
     Disk(u64),
 }
 

@@ -2,7 +2,7 @@
 //! Fetches nothing.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tepui_protocol::fetch::Archive;
@@ -26,6 +26,9 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const BZIP2: &[u8] = b"BZh";
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// The most of these bytes.
+pub(crate) const MAGIC_BYTES: usize = 6;
 
 /// Why an archive is not extracted.
 #[derive(Debug, Error)]
@@ -142,26 +145,37 @@ impl Target<'_> {
     }
 }
 
-/// The content of a file that may be compressed, which its first bytes tell; its name need not be
-/// right, as in Mesos.
-fn decompressed(mut file: File) -> Result<Box<dyn Read>, ExtractError> {
+/// Whether something that begins so is compressed.
+pub(crate) fn is_compressed(head: &[u8]) -> bool {
+    let known = [GZIP, BZIP2, XZ, ZSTD];
+    known.iter().any(|magic| head.starts_with(magic))
+}
+
+/// Content that may be compressed, which its first bytes tell; its name need not be right, as in
+/// Mesos.
+pub(crate) fn decompressed(
+    mut content: impl Read + 'static,
+) -> Result<Box<dyn Read>, ExtractError> {
     let mut head = Vec::new();
-    let mut begin = (&mut file).take(XZ.len() as u64);
+    let mut begin = (&mut content).take(MAGIC_BYTES as u64);
     begin.read_to_end(&mut head).map_err(unreadable)?;
-    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-    let file = BufReader::with_capacity(CHUNK_BYTES, file);
-    Ok(if head.starts_with(GZIP) {
-        Box::new(flate2::bufread::MultiGzDecoder::new(file))
-    } else if head.starts_with(BZIP2) {
-        Box::new(bzip2::bufread::MultiBzDecoder::new(file))
-    } else if head.starts_with(XZ) {
-        let several = true;
-        let reader = lzma_rust2::XzReader::new_mem_limit(file, several, MAX_XZ_MEMORY_KIB);
-        Box::new(BufReader::with_capacity(CHUNK_BYTES, reader))
-    } else if head.starts_with(ZSTD) {
-        Box::new(zstd::stream::read::Decoder::with_buffer(file).map_err(unreadable)?)
-    } else {
-        Box::new(file)
+    let magic = |magic: &[u8]| head.starts_with(magic);
+    let kind = [GZIP, BZIP2, XZ, ZSTD].map(magic);
+    let whole = io::Cursor::new(head).chain(content);
+    let whole = BufReader::with_capacity(CHUNK_BYTES, whole);
+    Ok(match kind {
+        [true, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+        [_, true, ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
+        [_, _, true, _] => {
+            let several = true;
+            let reader = lzma_rust2::XzReader::new_mem_limit(whole, several, MAX_XZ_MEMORY_KIB);
+            Box::new(BufReader::with_capacity(CHUNK_BYTES, reader))
+        }
+        [_, _, _, true] => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(whole);
+            Box::new(decoder.map_err(unreadable)?)
+        }
+        [false, false, false, false] => Box::new(whole),
     })
 }
 

@@ -1,11 +1,12 @@
-//! `tepui-fetcher`: does one order of an agent with the rights of a task's user, and says what became
-//! of it.
+//! `tepui-fetcher`: does one order of an agent, with the rights of a task's user unless it unpacks an
+//! image, and says what became of it.
 //! Decides nothing: what is fetched, and where to, stands in the order.
 
 mod budget;
 mod copy;
 mod extract;
 mod http;
+mod image;
 mod rights;
 mod run;
 mod sandbox;

@@ -6,16 +6,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
 use tepui_protocol::fetch::{Answer, Archive, Item, Job, Order, Source};
 
 use crate::copy::{self, CopyError};
 use crate::extract::extract;
 use crate::http::Client;
+use crate::image;
 use crate::rights;
 use crate::sandbox::{Sandbox, relative};
 
 /// Access to an executable (Mesos: `chmodExecutable`).
 const EXECUTABLE_MODE: u32 = 0o755;
+
+/// What unpacking keeps from all but the owner, where an image says nothing.
+const UNPACKING_UMASK: u32 = 0o022;
 
 /// Where a task's errors go; the fetcher says there what it does, as Mesos's does.
 const LOG: &str = "stderr";
@@ -37,6 +42,7 @@ fn try_to(order: Order, say: Say<'_>) -> Result<Answer, CopyError> {
         Job::Size { .. } => None,
         Job::Download { directory, .. } => Some(directory),
         Job::Fetch { sandbox, .. } => Some(sandbox),
+        Job::Unpack(order) => Some(&order.directory),
     };
     // The user need not be allowed to go through the directories above.
     let opened = directory.map(|path| {
@@ -80,7 +86,15 @@ fn try_to(order: Order, say: Say<'_>) -> Result<Answer, CopyError> {
             }
             Ok(Answer::Done)
         }
-        (Job::Download { .. } | Job::Fetch { .. }, None) => {
+        (Job::Unpack(order), Some(directory)) => {
+            begin(&order.image)?;
+            // Directories that an image does not tell of are for everybody.
+            umask(Mode::from_bits_truncate(UNPACKING_UMASK));
+            let unpacked = image::unpack(&order, &directory);
+            let failed = |error: image::ImageError| CopyError::Failed(error.to_string());
+            Ok(Answer::Unpacked(unpacked.map_err(failed)?))
+        }
+        (Job::Download { .. } | Job::Fetch { .. } | Job::Unpack(_), None) => {
             Err(CopyError::Failed("the order names no directory".to_owned()))
         }
     }

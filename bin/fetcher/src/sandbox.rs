@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, syncfs, unlinkat};
 
 /// Access to directories that nobody has said anything of, before the umask.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -26,18 +26,35 @@ const PERMISSIONS: u32 = 0o777;
 
 /// A directory that nothing leads out of. Paths below it are relative; links in it are followed as
 /// long as they stay within.
-pub(crate) struct Sandbox(OwnedFd);
+pub(crate) struct Sandbox {
+    directory: OwnedFd,
+    /// How links are followed.
+    resolve: ResolveFlag,
+}
 
 impl Sandbox {
     /// Opens the directory itself, with the rights that the process has now.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(Sandbox(open(path, flags, Mode::empty())?))
+        Ok(Sandbox {
+            directory: open(path, flags, Mode::empty())?,
+            resolve: ResolveFlag::RESOLVE_BENEATH,
+        })
+    }
+
+    /// Opens a directory that will be the root of a file system: links that begin with a slash, or
+    /// would lead above it, lead to what is in it.
+    pub(crate) fn open_root(path: &Path) -> io::Result<Self> {
+        let sandbox = Sandbox::open(path)?;
+        Ok(Sandbox {
+            resolve: ResolveFlag::RESOLVE_IN_ROOT,
+            ..sandbox
+        })
     }
 
     /// Bytes of its disk that a user without privileges may still fill.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
-        let found = fstatvfs(&self.0)?;
+        let found = fstatvfs(&self.directory)?;
         Ok(found
             .blocks_available()
             .saturating_mul(found.fragment_size()))
@@ -78,9 +95,16 @@ impl Sandbox {
         Ok(File::from(self.look_up(path, flags)?))
     }
 
-    /// Opens a file for reading.
+    /// Opens a file for reading; does not wait for somebody who writes to a pipe.
     pub(crate) fn read(&self, path: &Path) -> io::Result<File> {
-        Ok(File::from(self.look_up(path, OFlag::O_RDONLY)?))
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+        Ok(File::from(self.look_up(path, flags)?))
+    }
+
+    /// Opens a directory that is there.
+    pub(crate) fn open_directory(&self, path: &Path) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        Ok(File::from(self.look_up(path, flags)?))
     }
 
     /// Makes a directory, and those above it, unless they are there. It is the owner's to write to
@@ -91,10 +115,20 @@ impl Sandbox {
 
     /// Takes rights to a directory away that its mode does not give.
     pub(crate) fn restrict(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let directory = File::from(self.look_up(path, flags)?);
+        let directory = self.open_directory(path)?;
         let now = directory.metadata()?.mode();
         Ok(fchmod(&directory, bits(now & mode))?)
+    }
+
+    /// Removes a name, unless it is a directory's.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        clear(&parent, &name)
+    }
+
+    /// Waits until all that was written to its file system is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(syncfs(&self.directory)?)
     }
 
     /// Makes a link to wherever it is said to lead; nothing here goes where it leads out.
@@ -117,7 +151,7 @@ impl Sandbox {
     }
 
     /// The directory of a path, made if need be, and the name in it.
-    fn parent(&self, path: &Path) -> io::Result<(OwnedFd, OsString)> {
+    pub(crate) fn parent(&self, path: &Path) -> io::Result<(OwnedFd, OsString)> {
         let name = path.file_name().ok_or(Errno::EINVAL)?;
         let parent = path.parent().unwrap_or(Path::new(""));
         Ok((self.directory(parent, DIRECTORY_MODE)?, name.to_owned()))
@@ -155,9 +189,9 @@ impl Sandbox {
         };
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+            .resolve(self.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         for _ in 0..LOOK_UPS {
-            match openat2(self.0.as_fd(), path, how) {
+            match openat2(self.directory.as_fd(), path, how) {
                 // Something was moved while a `..` of a link was followed.
                 Err(Errno::EAGAIN) => {}
                 Err(Errno::EXDEV) => break,
@@ -183,7 +217,8 @@ pub(crate) fn relative(path: &[u8]) -> Option<PathBuf> {
     Some(clean)
 }
 
-fn clear(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+/// Removes whatever has this name, unless it is a directory.
+pub(crate) fn clear(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(error) => Err(error.into()),

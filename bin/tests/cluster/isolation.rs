@@ -27,13 +27,18 @@ pub(super) struct Isolated {
 
 impl Isolated {
     pub(super) fn with(name: &str, isolation: &str, more: &[&str]) -> Isolated {
+        let isolation = format!("--isolation={isolation}");
+        let mut flags = vec!["--launcher=linux", &isolation];
+        flags.extend(more);
+        Isolated::started(name, &flags)
+    }
+
+    /// With these flags, and cgroups of its own if it has any.
+    fn started(name: &str, flags: &[&str]) -> Isolated {
         let root = format!("tepui-test-{name}-{}", std::process::id());
-        let mut flags = vec![
-            "--launcher=linux".to_owned(),
-            format!("--isolation={isolation}"),
-            format!("--cgroups_root={root}"),
-        ];
-        flags.extend(more.iter().chain(PATIENT).map(|flag| (*flag).to_owned()));
+        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        flags.push(format!("--cgroups_root={root}"));
+        flags.extend(PATIENT.iter().map(|flag| (*flag).to_owned()));
         let given: Vec<&str> = flags.iter().map(String::as_str).collect();
         let cluster = Cluster::with(1, &[], &given);
         let master = cluster.master.address;
@@ -190,6 +195,61 @@ fn a_container_is_in_its_cgroups_and_namespaces() {
 
     isolated.framework.kill("t");
     isolated.framework.await_state("t", "TASK_KILLED");
+    isolated.wait_until_nothing_is_left();
+}
+
+/// The state of a task that leaves a process behind which is nobody's child, and of which the process
+/// group knows nothing; its pid is in a file.
+fn launch_with_daemon(isolated: &mut Isolated, id: &str) -> (i64, i32) {
+    let offer = isolated.framework.offer();
+    let command = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' &); sleep 1000";
+    isolated
+        .framework
+        .launch(&offer, &[sized(id, &offer, 32.0, command)]);
+    let running = isolated.framework.await_state(id, "TASK_RUNNING");
+    let file = isolated.sandbox(id).join("daemon");
+    let daemon = until("the daemon", || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.trim().parse().ok()
+    });
+    (executor_pid(&running), daemon)
+}
+
+#[test]
+fn root_gets_cgroups_without_asking() {
+    let mut isolated = Isolated::started("default", &[]);
+    assert_eq!(isolated.agent("/flags")["flags"]["launcher"], "linux");
+    let (pid, daemon) = launch_with_daemon(&mut isolated, "t");
+    let cgroups = read(format!("/proc/{pid}/cgroup"));
+    assert!(cgroups.contains(&isolated.cgroups.root), "{cgroups}");
+    isolated.framework.kill("t");
+    isolated.framework.await_state("t", "TASK_KILLED");
+    until("the daemon's end", || (!is_alive(daemon)).then_some(()));
+    isolated.wait_until_nothing_is_left();
+}
+
+#[test]
+fn containers_of_the_posix_launcher_outlive_the_change_to_the_other_one() {
+    let mut isolated = Isolated::started("change", &["--launcher=posix"]);
+    let offer = isolated.framework.offer();
+    let command = "exec sleep 1000";
+    let old = [sized("old", &offer, 32.0, command)];
+    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": old}}]);
+    // The rest is offered when the agent is back.
+    isolated.framework.accept(&offer, launch, 3.0);
+    let running = isolated.framework.await_state("old", "TASK_RUNNING");
+    let executor = i32::try_from(executor_pid(&running)).expect("a pid");
+    isolated.cluster().agents[0].signal(Signal::SIGKILL);
+    isolated.cluster().agents[0].wait();
+    isolated.restart_agent_with(&["--launcher=linux"]);
+    let (_, daemon) = launch_with_daemon(&mut isolated, "new");
+    for id in ["old", "new"] {
+        isolated.framework.kill(id);
+        isolated.framework.await_state(id, "TASK_KILLED");
+    }
+    for pid in [executor, daemon] {
+        until("the end of all", || (!is_alive(pid)).then_some(()));
+    }
     isolated.wait_until_nothing_is_left();
 }
 

@@ -26,6 +26,7 @@ mod failover;
 mod fetcher;
 mod garbage;
 mod groups;
+mod images;
 mod isolation;
 mod logs;
 mod marathon;

@@ -67,7 +67,7 @@ pub(super) fn signal(cluster: &Cluster, id: &Value, signal: Signal) {
     assert_eq!(answer.status, 200, "{id}: {}", answer.text());
 }
 
-fn remove(cluster: &Cluster, id: &Value) -> http::Response {
+pub(super) fn remove(cluster: &Cluster, id: &Value) -> http::Response {
     call(
         cluster,
         &json!({"type": "REMOVE_CONTAINER", "remove_container": {"container_id": id}}),

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::cluster::until;
 
@@ -206,6 +206,18 @@ fn try_ask(
     kind: &str,
     body: &[u8],
 ) -> std::io::Result<(u16, String)> {
+    let (status, body) = try_ask_bytes(socket, method, path, kind, body)?;
+    let text = String::from_utf8(body).map_err(|_| std::io::ErrorKind::InvalidData)?;
+    Ok((status, text))
+}
+
+fn try_ask_bytes(
+    socket: &str,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &[u8],
+) -> std::io::Result<(u16, Vec<u8>)> {
     let mut connection = UnixStream::connect(socket)?;
     // An answer of this version of HTTP ends with its connection, and is not cut into chunks.
     let head = format!(
@@ -214,12 +226,48 @@ fn try_ask(
     );
     connection.write_all(head.as_bytes())?;
     connection.write_all(body)?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|it| it == b"\r\n\r\n");
+    let (head, body) = answer.split_at(end.map_or(answer.len(), |end| end + 4));
+    let head = String::from_utf8_lossy(head);
     let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
     let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
-    Ok((status, body.to_owned()))
+    Ok((status, body.to_vec()))
+}
+
+/// Makes an image of what a script does in a container of the image of all tests, and gives what
+/// `docker save` would write of it.
+pub fn save_changed(name: &str, tag: &str, script: &str) -> Vec<u8> {
+    let ask = |method: &str, path: &str, body: &Value| {
+        let (status, said) = ask(
+            method,
+            path,
+            "application/json",
+            body.to_string().as_bytes(),
+        );
+        assert!(status < 300, "{path}: {said}");
+        serde_json::from_str::<Value>(&said).unwrap_or_default()
+    };
+    let asked = json!({"Image": IMAGE, "Cmd": ["/bin/sh", "-c", script], "NetworkDisabled": true});
+    let container = ask("POST", "/containers/create", &asked);
+    let id = container["Id"].as_str().expect("an id");
+    ask("POST", &format!("/containers/{id}/start"), &Value::Null);
+    let ended = ask("POST", &format!("/containers/{id}/wait"), &Value::Null);
+    assert_eq!(ended["StatusCode"], 0, "{ended}");
+    let settings = json!({
+        "Cmd": ["/bin/sh", "-c", "cat /added > $MESOS_SANDBOX/added; echo $SAVED > $MESOS_SANDBOX/env"],
+        "Env": ["PATH=/bin", "SAVED=by the Engine"],
+    });
+    let path = format!("/commit?container={id}&repo={name}&tag={tag}");
+    ask("POST", &path, &settings);
+    remove(id);
+    let path = format!("/images/{name}:{tag}/get");
+    let answer = try_ask_bytes(SOCKET, "GET", &path, "", b"");
+    let (status, archive) = answer.expect("an archive");
+    assert_eq!(status, 200);
+    ask("DELETE", &format!("/images/{name}:{tag}"), &Value::Null);
+    archive
 }
 
 /// What the Engine says of a container, if it knows it.

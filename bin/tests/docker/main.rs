@@ -13,6 +13,7 @@ mod engine;
 mod failures;
 mod life;
 mod registry;
+mod saved;
 
 use std::path::{Path, PathBuf};
 

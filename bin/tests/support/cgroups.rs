@@ -75,7 +75,8 @@ impl Cgroups {
     pub fn assert_holds(&self, pid: i64, container: &str) {
         let path = format!("/proc/{pid}/cgroup");
         let cgroups = std::fs::read_to_string(&path).expect("cgroups of a process");
-        let own = format!("/{}/{container}", self.root);
+        let leaf = if is_v2() { "/leaf" } else { "" };
+        let own = format!("/{}/{container}{leaf}", self.root);
         let marks: Vec<String> = match is_v2() {
             true => vec!["0::".to_owned()],
             false => TREES.iter().map(|tree| format!(":{tree}:")).collect(),
@@ -128,7 +129,9 @@ impl Cgroups {
 
     /// Kills all processes and removes all cgroups, as far as there are some.
     pub fn remove(&self) {
-        let all = self.all();
+        let leaves = self.all().into_iter().map(|path| path.join("leaf"));
+        let leaves = leaves.filter(|path| path.is_dir());
+        let all: Vec<PathBuf> = leaves.chain(self.all()).collect();
         for inner in &all {
             let processes = std::fs::read_to_string(inner.join("cgroup.procs"));
             for pid in processes.unwrap_or_default().lines().flat_map(str::parse) {

@@ -244,6 +244,12 @@ fn start_agent_by(
         .arg(format!("--work_dir={}", work_dir.display()))
         .arg(format!("--launcher_dir={}", launcher_dir.display()))
         .args(flags);
+    // An unoptimised agent takes some time to copy itself for a helper.
+    let of_cgroups = ["--launcher=", "--cgroups_root="];
+    let is_told = |flag: &&str| of_cgroups.iter().any(|name| flag.starts_with(name));
+    if !flags.iter().any(is_told) {
+        command.arg("--launcher=posix");
+    }
     start(command, port, work_dir, "agent")
 }
 

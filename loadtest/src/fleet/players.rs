@@ -360,6 +360,7 @@ mod tests {
             info: None,
             uris: Vec::new(),
             docker: None,
+            image: None,
             called: None,
         };
         players.launch(launch, &mut inputs);

@@ -13,7 +13,7 @@ use tepui_protocol::v1::FrameworkInfo;
 use super::failover::reconcile;
 use super::{Common, FOREVER, Stage, within};
 use crate::clock::Clock;
-use crate::cluster::{Agent, RESOURCES};
+use crate::cluster::{Agent, POSIX, RESOURCES};
 use crate::framework::{Error, Framework, framework_info};
 use crate::ledger::{Goal, Plan};
 use crate::proc::{self, Process};
@@ -52,6 +52,13 @@ pub async fn run(clock: Clock, arguments: &AgentRestart) -> Result<Run, Error> {
 async fn play(stage: &mut Stage, arguments: &AgentRestart) -> Result<Run, Error> {
     let master = stage.own_master()?.address();
     let mut flags = vec![RESOURCES.to_owned()];
+    if !arguments
+        .agent_flags
+        .iter()
+        .any(|flag| flag.starts_with("--launcher"))
+    {
+        flags.push(POSIX.to_owned());
+    }
     flags.extend_from_slice(&arguments.agent_flags);
     let mut agent = Agent::start(master, &flags).await?;
     let played = play_on(stage, &mut agent, arguments).await;

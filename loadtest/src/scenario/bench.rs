@@ -12,7 +12,7 @@ use super::{
     Common, FOREVER, Outcome, Stage, apps, failover, launch, offers, register, state, steady,
 };
 use crate::clock::Clock;
-use crate::cluster::{Agent, RESOURCES, START_LIMIT};
+use crate::cluster::{Agent, POSIX, RESOURCES, START_LIMIT};
 use crate::framework::{Error, Framework, of_type};
 use crate::ledger::{Goal, Plan, acknowledge, is_terminal};
 use crate::proc;
@@ -138,7 +138,7 @@ async fn real(stage: &mut Stage, mode: &str, tasks: u64, concurrency: u64) -> Re
         .parameter("concurrency", concurrency);
     let master = stage.own_master()?;
     let pid = master.pid()?;
-    let agent = Agent::start(master.address(), &[RESOURCES.into()]).await?;
+    let agent = Agent::start(master.address(), &[RESOURCES.into(), POSIX.into()]).await?;
     let played = real_on(stage, &agent, &mut run, pid, (mode, tasks, concurrency)).await;
     let log = agent.last_lines();
     agent.end().await;

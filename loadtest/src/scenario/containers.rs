@@ -9,7 +9,7 @@ use clap::Args;
 use super::agent_restart::{Watch, kill_left};
 use super::{Common, FOREVER, Stage};
 use crate::clock::Clock;
-use crate::cluster::{Agent, RESOURCES};
+use crate::cluster::{Agent, POSIX, RESOURCES};
 use crate::framework::Error;
 use crate::ledger::{Goal, Plan};
 use crate::proc;
@@ -59,6 +59,8 @@ async fn play(stage: &mut Stage, arguments: &Containers) -> Result<Run, Error> {
         flags.push("--launcher=linux".to_owned());
         flags.push(format!("--isolation={}", arguments.isolation));
         flags.push(format!("--cgroups_root={root}"));
+    } else {
+        flags.push(POSIX.to_owned());
     }
     flags.extend_from_slice(&arguments.agent_flags);
     let mut agent = Agent::start(master, &flags).await?;

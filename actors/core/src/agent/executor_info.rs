@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tepui_protocol::v1::{self, CommandInfo, ExecutorInfo, FrameworkInfo, TaskInfo};
 
+use super::messages::InImage;
 use super::model::ExecutorKind;
 use super::{Isolation, Settings, paths};
 use crate::ids::AgentId;
@@ -128,6 +129,40 @@ pub(super) fn argv(command: &CommandInfo) -> Result<(String, Vec<String>), Strin
     Ok((program, arguments))
 }
 
+/// As [`argv`], but an image may say what the command does not: then both are empty.
+///
+/// # Errors
+/// When there is no command for a shell.
+pub(super) fn argv_in_image(command: &CommandInfo) -> Result<(String, Vec<String>), String> {
+    let is_open = !command.shell() && command.value().is_empty();
+    match is_open {
+        true => Ok((String::new(), Vec::new())),
+        false => argv(command),
+    }
+}
+
+/// Whether a container has an image for its root file system.
+pub(super) fn has_image(info: Option<&v1::ContainerInfo>) -> bool {
+    let info = info.filter(|info| !is_docker(info));
+    info.and_then(|info| info.mesos.as_ref())
+        .is_some_and(|mesos| mesos.image.is_some())
+}
+
+/// What runs in the root file system of an image.
+pub(super) fn in_image(
+    command: &CommandInfo,
+    is_task: bool,
+    inherited: BTreeMap<String, String>,
+    settings: &Settings,
+) -> Box<InImage> {
+    Box::new(InImage {
+        command: command.clone(),
+        inherited,
+        is_task,
+        may_name_user: settings.switch_user && command.user().is_empty(),
+    })
+}
+
 /// The complete environment of an executor.
 pub(super) fn environment(
     settings: &Settings,
@@ -136,11 +171,31 @@ pub(super) fn environment(
     command: &CommandInfo,
     directory: &str,
 ) -> BTreeMap<String, String> {
+    let mut all = inherited(settings);
+    all.extend(own_environment(settings, agent, info, command, directory));
+    add_path(&mut all);
+    all
+}
+
+/// What the agent hands on to executors.
+pub(super) fn inherited(settings: &Settings) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     if let Some(ip) = &settings.libprocess_ip {
         all.insert("LIBPROCESS_IP".to_owned(), ip.clone());
     }
     all.extend(settings.executor_environment.clone());
+    all
+}
+
+/// The environment of an executor without what the agent hands on.
+pub(super) fn own_environment(
+    settings: &Settings,
+    agent: &AgentId,
+    info: &ExecutorInfo,
+    command: &CommandInfo,
+    directory: &str,
+) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
     let framework = info
         .framework_id
         .as_ref()
@@ -173,7 +228,6 @@ pub(super) fn environment(
             variable.value.clone().unwrap_or_default(),
         );
     }
-    add_path(&mut all);
     all
 }
 
@@ -256,12 +310,7 @@ pub(super) fn unsupported(
         return Some(why);
     }
     let container = container.filter(|_| !is_docker)?;
-    let image = container
-        .mesos
-        .as_ref()
-        .is_some_and(|mesos| mesos.image.is_some());
     for (present, field) in [
-        (image, "mesos.image"),
         (!container.network_infos.is_empty(), "network_infos"),
         (container.hostname.is_some(), "hostname"),
         (container.tty_info.is_some(), "tty_info"),
@@ -293,6 +342,30 @@ fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<S
         return Some(format!("'ContainerInfo.volumes' {volume}"));
     }
     let linux = container.linux_info.as_ref();
+    if linux.is_some_and(|linux| linux.seccomp.is_some()) {
+        return Some("'ContainerInfo.linux_info.seccomp' is not supported yet".to_owned());
+    }
+    if has_image(Some(container)) && !isolation.images {
+        let why = "'ContainerInfo.mesos.image' needs image providers, which this agent does not \
+                   have (see --image_providers)";
+        return Some(why.to_owned());
+    }
+    let needs = needs(container, isolation).into_iter();
+    let mut missing = needs.filter(|(asked, can, ..)| *asked && !can);
+    missing.next().map(|(_, _, field, isolator)| {
+        format!(
+            "'ContainerInfo.{field}' needs the isolator '{isolator}', which this agent does not \
+             use (see --isolation)"
+        )
+    })
+}
+
+/// Whether something is asked for, whether that can be done, where it is asked for, and which
+/// isolator does it.
+type Need = (bool, bool, &'static str, &'static str);
+
+fn needs(container: &v1::ContainerInfo, isolation: Isolation) -> [Need; 6] {
+    let linux = container.linux_info.as_ref();
     #[allow(
         deprecated,
         reason = "still part of the API, and older frameworks use it"
@@ -303,15 +376,8 @@ fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<S
             || linux.effective_capabilities.is_some()
     };
     let has_ipc = |linux: &v1::LinuxInfo| linux.ipc_mode.is_some() || linux.shm_size.is_some();
-    if linux.is_some_and(|linux| linux.seccomp.is_some()) {
-        return Some("'ContainerInfo.linux_info.seccomp' is not supported yet".to_owned());
-    }
-    let in_sandbox = container
-        .volumes
-        .iter()
-        .filter(|it| is_in_sandbox(it))
-        .count();
-    for (asked, can, field, isolator) in [
+    let any_volume = |is: fn(&v1::Volume) -> bool| container.volumes.iter().any(is);
+    [
         (
             container.rlimit_info.is_some(),
             isolation.rlimits,
@@ -331,33 +397,31 @@ fn not_isolated(container: &v1::ContainerInfo, isolation: Isolation) -> Option<S
             "namespaces/ipc",
         ),
         (
-            in_sandbox < container.volumes.len(),
+            any_volume(|volume| volume.image.is_some()),
+            isolation.image_volumes,
+            "volumes",
+            "volume/image",
+        ),
+        (
+            any_volume(|volume| volume.image.is_none() && !is_in_sandbox(volume)),
             isolation.host_paths,
             "volumes",
             "volume/host_path",
         ),
         (
-            in_sandbox > 0,
+            any_volume(is_in_sandbox),
             isolation.sandbox_paths,
             "volumes",
             "volume/sandbox_path",
         ),
-    ] {
-        if asked && !can {
-            return Some(format!(
-                "'ContainerInfo.{field}' needs the isolator '{isolator}', which this agent does \
-                 not use (see --isolation)"
-            ));
-        }
-    }
-    None
+    ]
 }
 
 /// What of a volume no isolator can do yet.
 fn unknown_volume(volume: &v1::Volume) -> Option<&'static str> {
     use v1::volume::source::Type;
     if volume.image.is_some() {
-        return Some("with an 'image' are not supported yet");
+        return None;
     }
     let kind = volume.source.as_ref().map(|source| source.r#type());
     let is_known = matches!(kind, None | Some(Type::HostPath | Type::SandboxPath));

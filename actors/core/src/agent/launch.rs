@@ -12,7 +12,7 @@ use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TaskState, TaskStatus};
 
 use super::container_resources::ContainerResources;
-use super::messages::{Effect, InDocker, Launch};
+use super::messages::{Effect, InDocker, InImage, Launch};
 use super::model::{
     Executor, ExecutorKind, ExecutorState, Framework, FrameworkState, Queued, is_partition_aware,
     staged,
@@ -416,9 +416,16 @@ impl Agent {
             .as_ref()
             .map(|_| executor_info::own_program(&self.settings));
         let outside = outside.as_ref().unwrap_or(&command);
-        let (program, arguments) = executor_info::argv(outside)?;
-        let mut environment =
-            executor_info::environment(&self.settings, agent, info, outside, &directory);
+        let image = self.in_image(order, &command);
+        let (program, arguments) = match &image {
+            Some(_) => executor_info::argv_in_image(outside)?,
+            None => executor_info::argv(outside)?,
+        };
+        let environment = match &image {
+            Some(_) => executor_info::own_environment,
+            None => executor_info::environment,
+        };
+        let mut environment = environment(&self.settings, agent, info, outside, &directory);
         executor_info::add_recovery(&self.settings, &order.framework, &mut environment);
         let own_user = || {
             command
@@ -444,9 +451,26 @@ impl Agent {
             },
             info: info.container.clone(),
             docker,
+            image,
             uris: command.uris,
             called: None,
         })
+    }
+
+    /// What runs in the container, if its root file system is that of an image.
+    fn in_image(&self, order: &Order, command: &v1::CommandInfo) -> Option<Box<InImage>> {
+        if !executor_info::has_image(order.executor.container.as_deref()) {
+            return None;
+        }
+        let is_task = order.kind == ExecutorKind::Command;
+        let task = order.work.tasks().first().filter(|_| is_task);
+        let own = task.and_then(|task| task.command.as_deref());
+        let settings = &self.settings;
+        let inherited = executor_info::inherited(settings);
+        let command = own.unwrap_or(command);
+        Some(executor_info::in_image(
+            command, is_task, inherited, settings,
+        ))
     }
 
     /// What runs in the container, if it is of type DOCKER.

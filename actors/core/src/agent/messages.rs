@@ -183,6 +183,20 @@ pub struct InDocker {
     pub is_executor: bool,
 }
 
+/// What runs in the root file system of an image, which has a word in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InImage {
+    /// What the framework wants run: a task's command, or that of an executor or container. The
+    /// image says what it leaves open.
+    pub command: v1::CommandInfo,
+    /// Variables that the image's own win over; the launch's environment wins over both.
+    pub inherited: BTreeMap<String, String>,
+    /// Whether it is a task, so that the agent's own executor runs in the image too.
+    pub is_task: bool,
+    /// Whether the image may say who runs it: users are switched, and the command names none.
+    pub may_name_user: bool,
+}
+
 /// A process to start as an executor's container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
@@ -210,6 +224,10 @@ pub struct Launch {
     pub info: Option<Box<v1::ContainerInfo>>,
     /// What runs inside, if it is of type DOCKER; then the program runs outside.
     pub docker: Option<Box<InDocker>>,
+    /// What runs inside, if its root file system is that of an image; then program and arguments
+    /// are those of the agent's own executor, or empty where the command is for the image to
+    /// complete.
+    pub image: Option<Box<InImage>>,
     /// What is to be fetched into the sandbox before the program starts.
     pub uris: Vec<command_info::Uri>,
     /// What else is to be known of one that was launched by a call.

@@ -118,6 +118,10 @@ pub struct Isolation {
     pub sandbox_paths: bool,
     /// Whether the output of containers is rotated: by the agent, for those it launches itself.
     pub rotates_logs: bool,
+    /// Whether `ContainerInfo.mesos.image` is made the root file system.
+    pub images: bool,
+    /// Whether `ContainerInfo.volumes` with an `image` are mounted.
+    pub image_volumes: bool,
 }
 
 impl Default for Isolation {
@@ -133,6 +137,8 @@ impl Default for Isolation {
             host_paths: false,
             sandbox_paths: false,
             rotates_logs: false,
+            images: false,
+            image_volumes: false,
         }
     }
 }

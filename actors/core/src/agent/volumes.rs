@@ -10,7 +10,7 @@ use tepui_protocol::v1::{TaskState, task_status::Reason};
 
 use super::messages::Effect;
 use super::model::{Executor, ExecutorState, Queued, Termination};
-use super::{Agent, paths};
+use super::{Agent, executor_info, paths};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId};
 use crate::resources::{Entry, Resources};
 
@@ -169,6 +169,11 @@ impl Agent {
             Ok(wanted) => wanted,
             Err(why) => return self.links_failed(framework, id, &why, out),
         };
+        let in_image = executor_info::has_image(executor.info.container.as_deref());
+        if in_image && !wanted.is_empty() {
+            let why = "persistent volumes cannot be added yet to containers with an image that run";
+            return self.links_failed(framework, id, why, out);
+        }
         for (name, (volume, _)) in &wanted {
             let before = executor.volumes.get(name);
             if let Some(other) = before.filter(|path| **path != volume.path) {

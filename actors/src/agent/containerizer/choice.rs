@@ -15,11 +15,13 @@ use super::isolators::capabilities::LinuxCapabilities;
 use super::isolators::cpu::Cpu;
 use super::isolators::disk::Du;
 use super::isolators::filesystem::LinuxFilesystem;
+use super::isolators::image_volumes::ImageVolumes;
 use super::isolators::mem::Mem;
 use super::isolators::namespaces::{IpcNamespace, PidNamespace};
 use super::isolators::pids::Pids;
 use super::isolators::process::{NoNewPrivileges, Rlimits};
 use super::isolators::volumes::{HostPath, SandboxPath};
+use super::provisioner::Provisioner;
 
 /// An isolator's name, and what it needs.
 struct Known {
@@ -58,6 +60,8 @@ const KNOWN: &[Known] = &[
     known("namespaces/pid", (true, true, true)),
     known("volume/sandbox_path", (true, true, true)),
     known("volume/host_path", (true, true, true)),
+    known("volume/image", (true, true, true)),
+    known("docker/runtime", (true, true, true)),
     known("disk/du", (false, false, false)),
 ];
 
@@ -122,6 +126,25 @@ impl Choice {
         if config.launcher == LauncherKind::Linux && !is_root {
             return Err("the launcher 'linux' needs root permissions".to_owned());
         }
+        self.check_images(config.images.is_some())
+    }
+
+    /// What images need, and what needs images.
+    fn check_images(&self, has_images: bool) -> Result<(), String> {
+        for needed in ["filesystem/linux", "docker/runtime"] {
+            if has_images && !self.has(needed) {
+                return Err(format!(
+                    "--image_providers needs the isolator '{needed}' (see --isolation)"
+                ));
+            }
+        }
+        for needing in ["docker/runtime", "volume/image"] {
+            if !has_images && self.has(needing) {
+                return Err(format!(
+                    "the isolator '{needing}' needs image providers (see --image_providers)"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -150,6 +173,8 @@ impl Choice {
             ipc: self.has("namespaces/ipc"),
             host_paths: self.has("volume/host_path"),
             sandbox_paths: self.has("volume/sandbox_path"),
+            images: self.has("docker/runtime"),
+            image_volumes: self.has("volume/image"),
             ..Isolation::default()
         }
     }
@@ -163,10 +188,11 @@ impl Choice {
         config: &ContainerizerConfig,
         work_dir: &Path,
         cgroups: Option<&Arc<dyn Cgroups>>,
+        provisioner: &Arc<Provisioner>,
     ) -> Result<Vec<Box<dyn Isolator>>, String> {
         let mut all = Vec::new();
         for isolator in KNOWN.iter().filter(|known| self.has(known.name)) {
-            if let Some(made) = make(isolator.name, config, work_dir, cgroups)? {
+            if let Some(made) = make(isolator.name, config, work_dir, cgroups, provisioner)? {
                 all.push(made);
             }
         }
@@ -190,13 +216,20 @@ fn make(
     config: &ContainerizerConfig,
     work_dir: &Path,
     cgroups: Option<&Arc<dyn Cgroups>>,
+    provisioner: &Arc<Provisioner>,
 ) -> Result<Option<Box<dyn Isolator>>, String> {
     let cgroups = || {
         let cgroups = cgroups.cloned();
         cgroups.ok_or_else(|| format!("the isolator '{name}' needs cgroups"))
     };
     Ok(Some(match name {
-        "filesystem/linux" => Box::new(LinuxFilesystem),
+        "filesystem/linux" => Box::new(LinuxFilesystem {
+            provisioner: provisioner.clone(),
+            sandbox_directory: config.sandbox_directory.clone(),
+        }),
+        "volume/image" => Box::new(ImageVolumes {
+            provisioner: provisioner.clone(),
+        }),
         "posix/rlimits" => Box::new(Rlimits),
         "cgroups/cpu" => Box::new(Cpu {
             cgroups: cgroups()?,
@@ -253,6 +286,31 @@ mod tests {
         Choice::read(&config(isolation, launcher))
     }
 
+    fn provisioner() -> Arc<Provisioner> {
+        let opened = Provisioner::open(None, None, "/nonexistent".as_ref(), "/nonexistent".into());
+        Arc::new(opened.unwrap())
+    }
+
+    #[test]
+    fn images_need_their_isolators_and_the_other_way_round() {
+        let chosen = |names: &[&'static str]| Choice(names.iter().copied().collect());
+        let all = chosen(&["filesystem/linux", "docker/runtime", "volume/image"]);
+        all.check_images(true).unwrap();
+        assert_eq!(
+            all.check_images(false).unwrap_err(),
+            "the isolator 'docker/runtime' needs image providers (see --image_providers)"
+        );
+        assert_eq!(
+            chosen(&["filesystem/linux"])
+                .check_images(true)
+                .unwrap_err(),
+            "--image_providers needs the isolator 'docker/runtime' (see --isolation)"
+        );
+        assert!(chosen(&["docker/runtime"]).check_images(true).is_err());
+        chosen(&["filesystem/linux"]).check_images(false).unwrap();
+        assert!(all.abilities().images && all.abilities().image_volumes);
+    }
+
     #[test]
     fn unknown_names_are_refused_with_those_that_are_known() {
         let why = read("posix/cpu,cgroups/cpi", LauncherKind::Posix).unwrap_err();
@@ -307,7 +365,9 @@ mod tests {
         chosen.check(&config, true).unwrap();
         assert!(chosen.abilities().host_paths && chosen.abilities().sandbox_paths);
         assert!(!chosen.abilities().limits);
-        let made = chosen.isolators(&config, Path::new("/w"), None).unwrap();
+        let made = chosen
+            .isolators(&config, Path::new("/w"), None, &provisioner())
+            .unwrap();
         let names: Vec<&str> = made.iter().map(|isolator| isolator.name()).collect();
         assert_eq!(
             names,
@@ -325,10 +385,22 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             Arc::new(super::super::cgroups::V2::open(dir.path(), "m", &[]).unwrap())
         };
-        let only_names = ["filesystem/posix", "posix/cpu", "posix/mem"];
+        let only_names = [
+            "filesystem/posix",
+            "posix/cpu",
+            "posix/mem",
+            "docker/runtime",
+        ];
         for known in KNOWN {
             let config = ContainerizerConfig::default();
-            let made = make(known.name, &config, Path::new("/w"), Some(&cgroups)).unwrap();
+            let made = make(
+                known.name,
+                &config,
+                Path::new("/w"),
+                Some(&cgroups),
+                &provisioner(),
+            )
+            .unwrap();
             assert_eq!(
                 made.is_none(),
                 only_names.contains(&known.name),

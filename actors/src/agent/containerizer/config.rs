@@ -1,12 +1,15 @@
 //! What containers are started with, typed and checked.
 //! Knows nothing of flags; `crate::flags` reads those.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, Uid, access};
 use tepui_protocol::v1::CapabilityInfo;
 
 pub use super::docker::{ContainerDns, DockerConfig, Logins};
+pub use super::images::{ImageGc, ImageProvider, ImagesConfig};
+pub use super::provisioner::Backend;
 
 /// How containers' processes are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +18,33 @@ pub enum LauncherKind {
     Posix,
     /// In cgroups, and namespaces if isolators ask for them. Needs root.
     Linux,
+}
+
+impl LauncherKind {
+    /// Its name in `--launcher`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LauncherKind::Posix => "posix",
+            LauncherKind::Linux => "linux",
+        }
+    }
+
+    /// What is used where nothing is said: cgroups where this process can make them. (Mesos:
+    /// `LinuxLauncher::available`, which does not ask whether they can be made.)
+    pub fn of_machine(cgroups_hierarchy: &Path) -> Self {
+        let freezer = cgroups_hierarchy.join("freezer");
+        let trees = [
+            (cgroups_hierarchy, "cgroup.controllers"),
+            (freezer.as_path(), "cgroup.procs"),
+        ];
+        let can_make = |(tree, file): (&Path, &str)| {
+            tree.join(file).exists() && access(tree, AccessFlags::W_OK).is_ok()
+        };
+        match Uid::effective().is_root() && trees.into_iter().any(can_make) {
+            true => LauncherKind::Linux,
+            false => LauncherKind::Posix,
+        }
+    }
 }
 
 /// Who makes containers.
@@ -43,6 +73,14 @@ pub struct ContainerizerConfig {
     pub containerizers: Vec<ContainerizerKind>,
     /// Settings of the Docker containerizer.
     pub docker: DockerConfig,
+    /// Where images come from, if containers may have any.
+    pub images: Option<ImagesConfig>,
+    /// How file systems are made of images; the better way that works where nobody says.
+    pub image_provisioner_backend: Option<Backend>,
+    /// Whether what images say of their programs counts for nothing.
+    pub docker_ignore_runtime: bool,
+    /// Where the sandbox is seen in the root file system of an image.
+    pub sandbox_directory: PathBuf,
     /// Names of isolators.
     pub isolation: Vec<String>,
     /// How containers' processes are started.
@@ -82,11 +120,15 @@ pub struct ContainerizerConfig {
 }
 
 impl Default for ContainerizerConfig {
-    /// What the flags say where nothing is given.
+    /// What the flags say where nothing is given, on a machine without cgroups.
     fn default() -> Self {
         ContainerizerConfig {
             containerizers: vec![ContainerizerKind::Mesos],
             docker: DockerConfig::default(),
+            images: None,
+            image_provisioner_backend: None,
+            docker_ignore_runtime: false,
+            sandbox_directory: "/mnt/mesos/sandbox".into(),
             isolation: vec!["posix/cpu".to_owned(), "posix/mem".to_owned()],
             launcher: LauncherKind::Posix,
             cgroups_hierarchy: "/sys/fs/cgroup".into(),

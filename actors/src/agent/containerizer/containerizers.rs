@@ -23,6 +23,7 @@ use super::start::Started;
 use super::statuses::Statuses;
 use crate::agent::processes;
 use crate::agent::sandbox::{Output, Owner};
+use crate::metrics::timer::Timer;
 
 /// Takes containers from their sandbox to their last trace (Mesos: `Containerizer`).
 pub(in super::super) trait Containerizer: Send + Sync {
@@ -83,6 +84,24 @@ pub(in super::super) trait Containerizer: Send + Sync {
     /// kernel.
     fn processes(&self, expected: &[Survivor]) -> Vec<Process>;
 
+    /// Removes images that no container uses, but for those excluded. Blocks.
+    ///
+    /// # Errors
+    /// Why they stay.
+    fn prune_images(&self, _excluded: &[v1::Image]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether there is so little room left that images are to go.
+    fn wants_prune(&self) -> bool {
+        false
+    }
+
+    /// How long it took to unpack images, if it does that.
+    fn image_pulls(&self) -> Option<&Timer> {
+        None
+    }
+
     /// Destroys what an earlier run has left, but for the containers that go on.
     fn destroy_others(self: Arc<Self>, running: BTreeSet<ContainerId>) -> BoxFuture<'static, ()>;
 }
@@ -103,6 +122,7 @@ impl Containerizers {
     pub(in super::super) fn open(
         config: &ContainerizerConfig,
         work_dir: &Path,
+        fetcher_program: &Path,
     ) -> Result<Self, String> {
         let mut all: Vec<Arc<dyn Containerizer>> = Vec::new();
         let mut abilities = Isolation {
@@ -112,7 +132,8 @@ impl Containerizers {
         for kind in &config.containerizers {
             match kind {
                 ContainerizerKind::Mesos => {
-                    let mesos = MesosContainerizer::open(config, work_dir)?;
+                    let mesos =
+                        MesosContainerizer::open(config, work_dir, fetcher_program.to_owned())?;
                     abilities = Isolation {
                         docker: abilities.docker,
                         limits: abilities.limits || mesos.abilities().limits,
@@ -261,6 +282,24 @@ impl Containerizers {
         survivors::sort(&all, expected)
     }
 
+    /// See [`Containerizer::prune_images`].
+    ///
+    /// # Errors
+    /// Why they stay.
+    pub(in super::super) fn prune_images(&self, excluded: &[v1::Image]) -> Result<(), String> {
+        self.all.iter().try_for_each(|it| it.prune_images(excluded))
+    }
+
+    /// See [`Containerizer::wants_prune`].
+    pub(in super::super) fn wants_prune(&self) -> bool {
+        self.all.iter().any(|it| it.wants_prune())
+    }
+
+    /// See [`Containerizer::image_pulls`].
+    pub(in super::super) fn image_pulls(&self) -> Option<&Timer> {
+        self.all.iter().find_map(|it| it.image_pulls())
+    }
+
     /// See [`Containerizer::destroy_others`].
     pub(in super::super) async fn destroy_others(&self, running: &BTreeSet<ContainerId>) {
         for containerizer in &self.all {
@@ -272,6 +311,25 @@ impl Containerizers {
 impl Containerizer for MesosContainerizer {
     fn kind(&self) -> ContainerizerKind {
         ContainerizerKind::Mesos
+    }
+
+    fn provision(
+        self: Arc<Self>,
+        launch: &Launch,
+    ) -> Option<BoxFuture<'static, Result<(), String>>> {
+        self.provisioner.provision(launch)
+    }
+
+    fn prune_images(&self, excluded: &[v1::Image]) -> Result<(), String> {
+        self.provisioner.prune(excluded)
+    }
+
+    fn wants_prune(&self) -> bool {
+        self.provisioner.wants_prune()
+    }
+
+    fn image_pulls(&self) -> Option<&Timer> {
+        self.provisioner.image_pulls()
     }
 
     fn start(

@@ -26,6 +26,8 @@ pub(in super::super) struct Container {
     pub(in super::super) info: Option<v1::ContainerInfo>,
     /// What else is known of one that was launched by a call.
     pub(in super::super) called: Option<Called>,
+    /// Whether it has the root file system of an image.
+    pub(in super::super) has_image: bool,
 }
 
 impl Container {
@@ -71,14 +73,56 @@ pub(in super::super) struct Plan {
     pub(in super::super) mount_namespace: bool,
     /// Whether it gets a pid namespace, as the first process of which the helper stays.
     pub(in super::super) pid_namespace: bool,
+    /// Images whose layers are mounted over each other.
+    pub(in super::super) trees: Vec<Tree>,
     /// What is mounted, in this order.
     pub(in super::super) mounts: Vec<Mount>,
+    /// The root file system, if not the host's.
+    pub(in super::super) root: Option<Root>,
     /// Limits of the process.
     pub(in super::super) rlimits: Vec<Rlimit>,
     /// Capabilities, where they are not simply those of its user.
     pub(in super::super) capabilities: Option<Capabilities>,
     /// Whether no program it runs may give it more rights.
     pub(in super::super) no_new_privs: bool,
+}
+
+/// The file system of an image, in a directory of its own: a link to each layer by its number, the
+/// lowest first, `upper` for what is changed, `work` for the kernel, and `rootfs`, where it is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Tree {
+    pub(in super::super) directory: PathBuf,
+    /// How many layers are to be mounted; none if all was copied to `rootfs`.
+    pub(in super::super) layers: usize,
+}
+
+impl Tree {
+    /// Where it is seen.
+    pub(super) fn rootfs(&self) -> PathBuf {
+        self.directory.join("rootfs")
+    }
+
+    /// What overlayfs is told, whose paths are relative to the directory.
+    pub(super) fn options(&self) -> String {
+        let links: Vec<String> = (0..self.layers).rev().map(|at| at.to_string()).collect();
+        format!("lowerdir={},upperdir=upper,workdir=work", links.join(":"))
+    }
+}
+
+/// The root file system of a container, and what it says of its programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Root {
+    /// Where it is.
+    pub(in super::super) path: PathBuf,
+    /// The sandbox, and where it is seen within the root.
+    pub(in super::super) sandbox: PathBuf,
+    pub(in super::super) sandbox_directory: PathBuf,
+    /// Made if it is not there.
+    pub(in super::super) working_directory: Option<PathBuf>,
+    /// Who runs the program, in the image's own words, where nobody else says.
+    pub(in super::super) user: Option<String>,
+    /// Persistent volumes that whoever runs the program is to own.
+    pub(in super::super) volumes: Vec<PathBuf>,
 }
 
 /// A mount.
@@ -93,6 +137,9 @@ pub(in super::super) enum Mount {
         source: PathBuf,
         target: PathBuf,
         read_only: bool,
+        /// Whether the target is a path in the root file system of the container, which is made if
+        /// it is not there.
+        in_root: bool,
     },
 }
 

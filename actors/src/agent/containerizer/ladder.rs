@@ -177,6 +177,7 @@ mod tests {
             resources: ContainerResources::default(),
             info: None,
             called: None,
+            has_image: false,
         }
     }
 

@@ -12,19 +12,22 @@ pub mod config;
 mod containerizers;
 mod docker;
 pub(super) mod helper;
+pub mod images;
 pub(super) mod isolator;
 mod isolators;
 mod join;
 mod ladder;
 mod mounts;
+mod provisioner;
 mod records;
 mod rlimits;
+mod root;
 pub(super) mod start;
 mod statuses;
 mod stay;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,10 +44,12 @@ use cgroups::{Cgroups, Controller, Wait};
 use choice::Choice;
 use config::{ContainerizerConfig, LauncherKind};
 pub(super) use containerizers::Containerizers;
-use isolator::{Container, Plan};
+pub use helper::ExecutorMain;
+use isolator::{Container, Mount, Plan};
 use ladder::Ladder;
+use provisioner::{Provisioner, runtime};
 use records::Records;
-use start::{Helper, Started};
+use start::{Helper, InRoot, Started};
 use statuses::Statuses;
 
 /// Delays before it is looked again whether killed processes have ended.
@@ -103,6 +108,11 @@ pub(super) struct MesosContainerizer {
     linux: Option<Linux>,
     /// How containers that were launched by calls have ended.
     statuses: Statuses,
+    provisioner: Arc<Provisioner>,
+    /// Whether what images say of their programs counts for nothing.
+    ignores_runtime: bool,
+    /// Where sandboxes are seen in the root file systems of images.
+    sandbox_directory: PathBuf,
     /// Made when it is first needed, where nothing is to be done to the process of an executor
     /// before it runs its program.
     helper: OnceLock<Helper>,
@@ -112,7 +122,11 @@ pub(super) struct MesosContainerizer {
 impl MesosContainerizer {
     /// # Errors
     /// When the isolators do not fit to each other, or to this machine.
-    pub(super) fn open(config: &ContainerizerConfig, work_dir: &Path) -> Result<Self, String> {
+    pub(super) fn open(
+        config: &ContainerizerConfig,
+        work_dir: &Path,
+        fetcher_program: PathBuf,
+    ) -> Result<Self, String> {
         let choice = Choice::read(config)?;
         let linux = match config.launcher {
             LauncherKind::Posix => Linux::earlier(config, work_dir),
@@ -121,8 +135,11 @@ impl MesosContainerizer {
                 Some(Linux::open(config, work_dir, &controllers, true)?)
             }
         };
-        let isolators =
-            choice.isolators(config, work_dir, linux.as_ref().map(|linux| &linux.cgroups))?;
+        let (images, backend) = (config.images.as_ref(), config.image_provisioner_backend);
+        let provisioner = Provisioner::open(images, backend, work_dir, fetcher_program)?;
+        let provisioner = Arc::new(provisioner);
+        let cgroups = linux.as_ref().map(|linux| &linux.cgroups);
+        let isolators = choice.isolators(config, work_dir, cgroups, &provisioner)?;
         let statuses = Statuses::open(work_dir)
             .map_err(|error| format!("cannot keep how containers end: {error}"))?;
         let needs_helper = config.launcher == LauncherKind::Linux || !isolators.is_empty();
@@ -131,6 +148,9 @@ impl MesosContainerizer {
             abilities: choice.abilities(),
             linux,
             statuses,
+            provisioner,
+            ignores_runtime: config.docker_ignore_runtime,
+            sandbox_directory: config.sandbox_directory.clone(),
             helper: OnceLock::new(),
             destroy_timeout: config.cgroups_destroy_timeout,
         };
@@ -178,7 +198,8 @@ impl MesosContainerizer {
         let started = self
             .begin(id, &mut plan)
             .and_then(|()| self.ladder.prepare(&container, &mut plan, is_killed))
-            .and_then(|()| self.run(launch, owner, output, plan));
+            .and_then(|()| self.complete(launch, owner, &mut plan))
+            .and_then(|in_root| self.run(launch, owner, output, plan, in_root));
         if started.is_err()
             && let Err(why) = self.take_back(id)
         {
@@ -192,6 +213,10 @@ impl MesosContainerizer {
         let Some(linux) = self.linux.as_ref().filter(|linux| linux.is_chosen) else {
             return Ok(());
         };
+        // What is in a container that a run with the posix launcher has started is like that one.
+        if id.parent().is_some_and(|outer| !linux.records.has(&outer)) {
+            return Ok(());
+        }
         linux
             .records
             .add(id)
@@ -204,6 +229,37 @@ impl MesosContainerizer {
         Ok(())
     }
 
+    /// What runs in the root file system of an image, if the container has one.
+    fn complete(
+        &self,
+        launch: &Launch,
+        owner: Option<Owner>,
+        plan: &mut Plan,
+    ) -> Result<Option<InRoot>, String> {
+        let parent = launch.called.as_ref().and_then(|it| it.parent.as_ref());
+        let (Some(image), Some(root)) = (&launch.image, &mut plan.root) else {
+            let parent = parent.filter(|_| plan.joins_mounts);
+            let parent = parent.filter(|it| self.provisioner.has_root(&it.container));
+            return Ok(parent.map(|it| runtime::within(launch, it, &self.sandbox_directory)));
+        };
+        // It has mounts of its own, whatever else it shares.
+        plan.joins_mounts = false;
+        let said = self.provisioner.root(&launch.container);
+        let said = said.filter(|_| !self.ignores_runtime);
+        let said = said.map(|(_, said)| said).unwrap_or_default();
+        let runs_as_root = owner.is_none();
+        let completed = runtime::complete(launch, image, &said, runs_as_root, root)?;
+        // The link to a volume in the sandbox leads to the same path within the root.
+        plan.mounts
+            .extend(launch.volumes.iter().map(|link| Mount::Bind {
+                source: link.volume.path.as_str().into(),
+                target: link.volume.path.as_str().into(),
+                read_only: false,
+                in_root: true,
+            }));
+        Ok(Some(completed))
+    }
+
     /// A helper is needed only where there is something to do before the program runs.
     fn run(
         &self,
@@ -211,10 +267,11 @@ impl MesosContainerizer {
         owner: Option<Owner>,
         output: Output,
         plan: Plan,
+        in_root: Option<InRoot>,
     ) -> Result<Started, String> {
         match plan == Plan::default() {
             true => start::directly(launch, owner, output),
-            false => self.helper()?.start(launch, owner, output, plan),
+            false => self.helper()?.start(launch, owner, output, plan, in_root),
         }
     }
 
@@ -285,13 +342,14 @@ impl MesosContainerizer {
             }
         }
         self.ladder.cleanup(id)?;
+        self.provisioner.remove(id)?;
         self.forget(id)
     }
 
-    /// The linux launcher's part, if the container is one of its own.
+    /// The linux launcher's part, if the container is one of its own, whichever launcher is chosen
+    /// now.
     fn linux_of(&self, id: &ContainerId) -> Option<&Linux> {
-        let linux = self.linux.as_ref()?;
-        (linux.is_chosen || linux.records.has(id)).then_some(linux)
+        self.linux.as_ref().filter(|linux| linux.records.has(id))
     }
 
     /// The last step: nobody can find the container after it.
@@ -332,13 +390,16 @@ impl MesosContainerizer {
     /// Destroys all containers that an earlier run of this agent has begun, but for those that
     /// go on.
     pub(super) async fn destroy_others(self: &Arc<Self>, running: &BTreeSet<ContainerId>) {
-        let Some(linux) = &self.linux else { return };
-        let mut all = linux.records.all().unwrap_or_else(|error| {
+        let recorded = self.linux.as_ref().map(|linux| linux.records.all());
+        let mut all = recorded.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot tell which containers an earlier run has left");
             Vec::new()
         });
+        // Its image was being made ready when the agent ended.
+        all.extend(self.provisioner.all());
         // The inner ones first.
-        all.sort_by_key(|id| std::cmp::Reverse(id.depth()));
+        all.sort_by(|a, b| b.depth().cmp(&a.depth()).then_with(|| a.cmp(b)));
+        all.dedup();
         for id in all.iter().filter(|id| !running.contains(*id)) {
             tracing::warn!(container = %id, "destroying a container of an earlier run");
             self.destroy(id, None).await;
@@ -360,6 +421,7 @@ pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
         resources: launch.resources.clone(),
         info: launch.info.as_deref().cloned(),
         called: launch.called.clone(),
+        has_image: launch.image.is_some(),
     }
 }
 
@@ -377,5 +439,6 @@ pub(super) fn recovered(id: ContainerId, directory: &str, is_docker: bool) -> Co
         resources: ContainerResources::default(),
         info: is_docker.then_some(info),
         called: None,
+        has_image: false,
     }
 }

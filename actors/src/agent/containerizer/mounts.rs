@@ -5,10 +5,15 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use super::isolator::Mount;
+use super::isolator::{Mount, Plan};
+use super::root;
 
-/// Cuts the namespace off from the host's, and mounts in order.
-pub(super) fn make(mounts: &[Mount]) -> Result<(), String> {
+/// Cuts the namespace off from the host's, and mounts in order. What is to be in a root file system
+/// of its own is left to that; `at_first` is called once the root is there, and nothing else is.
+pub(super) fn make<T>(
+    plan: &Plan,
+    at_first: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
     // What the host mounts later is still seen here, and nothing the other way.
     call(
         None,
@@ -17,7 +22,18 @@ pub(super) fn make(mounts: &[Mount]) -> Result<(), String> {
         MsFlags::MS_SLAVE | MsFlags::MS_REC,
         None,
     )?;
-    mounts.iter().try_for_each(one)
+    plan.trees.iter().try_for_each(root::make_tree)?;
+    let first = at_first()?;
+    let Some(root) = &plan.root else {
+        plan.mounts.iter().try_for_each(one)?;
+        return Ok(first);
+    };
+    let is_outer = |mount: &&Mount| matches!(mount, Mount::Bind { in_root: false, .. });
+    let (outer, inner): (Vec<&Mount>, Vec<&Mount>) = plan.mounts.iter().partition(is_outer);
+    // The sandbox is shown in the root with what is mounted in it.
+    outer.into_iter().try_for_each(one)?;
+    root::fill(root, &inner)?;
+    Ok(first)
 }
 
 fn one(wanted: &Mount) -> Result<(), String> {
@@ -49,6 +65,7 @@ fn one(wanted: &Mount) -> Result<(), String> {
             source,
             target,
             read_only,
+            in_root: _,
         } => {
             let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
             call(Some(source), target, None, bind, None)?;
@@ -61,7 +78,8 @@ fn one(wanted: &Mount) -> Result<(), String> {
     }
 }
 
-fn call(
+/// One call of the kernel.
+pub(super) fn call(
     source: Option<&Path>,
     target: &Path,
     kind: Option<&str>,

@@ -1,6 +1,7 @@
 //! Starts the first process of a container: directly, or through the helper that carries out a plan.
 //! Waits for no process.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -100,6 +101,18 @@ pub(super) fn directly(
     Ok(Started { pid, child, report })
 }
 
+/// What runs in the root file system of an image, where the launch itself leaves that open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InRoot {
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    /// Where it starts.
+    pub(super) directory: String,
+    /// Whether it is the agent's own executor.
+    pub(super) is_executor: bool,
+}
+
 /// The agent's own program, to be started again as the helper of a container. It is a sealed copy in
 /// memory: root in a container may find the file its first process was started from, and must not
 /// be able to write to the host's.
@@ -127,7 +140,8 @@ impl Helper {
         Ok(Helper { program })
     }
 
-    /// Starts a helper that carries out the plan and becomes the program.
+    /// Starts a helper that carries out the plan and becomes the program: that of the launch, or
+    /// what is to run in the root of an image.
     ///
     /// # Errors
     /// Why it cannot be started.
@@ -137,10 +151,11 @@ impl Helper {
         owner: Option<Owner>,
         output: Output,
         plan: Plan,
+        in_root: Option<InRoot>,
     ) -> Result<Started, String> {
         let failed = |error: io::Error| format!("Failed to start the helper: {error}");
         let pids = Pids::of(&plan);
-        let order = order(launch, owner, plan);
+        let order = order(launch, owner, plan, in_root);
         let (mut own, its) = UnixStream::pair().map_err(failed)?;
         let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
         command
@@ -152,7 +167,7 @@ impl Helper {
             .stdout(output.stdout)
             .stderr(output.stderr)
             .process_group(0);
-        // By this the process is found again; the program's own environment may name another one.
+        // Whatever the program is told, the helper is found by it.
         command.env("MESOS_SANDBOX", &launch.directory);
         let child = match pids {
             Pids::Own => spawn(command).map_err(failed)?,
@@ -172,18 +187,26 @@ impl Helper {
     }
 }
 
-fn order(launch: &Launch, owner: Option<Owner>, plan: Plan) -> Order {
+fn order(launch: &Launch, owner: Option<Owner>, plan: Plan, in_root: Option<InRoot>) -> Order {
     let user = owner.map(|Owner { uid, gid }| User {
         name: launch.user.clone().unwrap_or_default(),
         uid,
         gid,
     });
-    Order {
-        plan,
+    let runs = in_root.unwrap_or_else(|| InRoot {
         program: launch.program.clone(),
         arguments: launch.arguments.clone(),
         environment: launch.environment.clone(),
         directory: launch.directory.clone(),
+        is_executor: false,
+    });
+    Order {
+        plan,
+        is_executor: runs.is_executor,
+        program: runs.program,
+        arguments: runs.arguments,
+        environment: runs.environment,
+        directory: runs.directory,
         user,
     }
 }

@@ -24,6 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::metrics::agent::Fetches;
 use place::Place;
+pub(super) use place::real_and_ours;
 pub(super) use process::FETCHER_PROGRAM;
 use process::Program;
 use shelf::Shelf;

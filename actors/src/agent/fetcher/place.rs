@@ -14,6 +14,9 @@ const PARENT_MODE: u32 = 0o755;
 /// Access to a user's directory: what one may read another may not.
 const USER_MODE: u32 = 0o700;
 
+/// What is to be changed when the directory is not safe.
+const FLAG: &str = "--fetcher_cache_dir";
+
 /// Name of the directory of what is fetched without switching users.
 pub(super) const NO_USER: &str = ".agent";
 
@@ -55,7 +58,7 @@ impl Place {
         let made = builder.recursive(true).mode(PARENT_MODE).create(&self.0);
         made.map_err(failed)?;
         // Where it leads now it leads for good, as others cannot change it.
-        let path = real_and_ours(&self.0)?.join(user.unwrap_or(NO_USER));
+        let path = real_and_ours(&self.0, FLAG)?.join(user.unwrap_or(NO_USER));
         if path.is_dir() {
             return Ok(path);
         }
@@ -86,7 +89,8 @@ fn allow_existing(error: io::Error) -> io::Result<()> {
 
 /// The path without links, and sees to it that nobody but the agent and root can change where it
 /// leads: the default is below a directory that everybody may write to.
-fn real_and_ours(path: &Path) -> Result<PathBuf, String> {
+/// `flag` names what to change if it is not so.
+pub(in crate::agent) fn real_and_ours(path: &Path, flag: &str) -> Result<PathBuf, String> {
     let real = path.canonicalize();
     let real = real.map_err(|error| format!("cannot use {}: {error}", path.display()))?;
     for above in real.ancestors() {
@@ -95,15 +99,15 @@ fn real_and_ours(path: &Path) -> Result<PathBuf, String> {
         let owner = Uid::from_raw(found.uid());
         if !owner.is_root() && owner != Uid::effective() {
             return Err(format!(
-                "{} belongs to another user, who could replace what is cached below it; give \
-                 --fetcher_cache_dir a directory of the agent's user",
+                "{} belongs to another user, who could replace what is below it; give {flag} a \
+                 directory of the agent's user",
                 above.display()
             ));
         }
         if found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0 {
             return Err(format!(
-                "everybody may write to {} and could replace what is cached below it; give \
-                 --fetcher_cache_dir another directory",
+                "everybody may write to {} and could replace what is below it; give {flag} another \
+                 directory",
                 above.display()
             ));
         }

@@ -103,6 +103,7 @@ impl Fixture {
                 Job::Size { .. } => "size".to_owned(),
                 Job::Download { limit, .. } => format!("download up to {limit}"),
                 Job::Fetch { sandbox, items } => format!("{} into {sandbox}", items.len()),
+                Job::Unpack(unpack) => format!("unpack {}", unpack.image),
             }
         };
         text.lines().map(kind).collect()

@@ -24,6 +24,8 @@ use tepui_core::agent::messages::ConnectionId;
 use tepui_core::agent::model::Snapshot;
 
 use super::actor::AgentActor;
+use super::containerizer::Containerizers;
+use super::containerizer::config::ImageGc;
 use super::fetcher::Figures;
 use super::files::AgentFiles;
 use super::usage::Usage;
@@ -109,6 +111,9 @@ pub(super) struct Shared {
     /// The agent as it published itself last.
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) usage: Arc<Usage>,
+    pub(super) containerizer: Arc<Containerizers>,
+    /// Which images stay, whoever has the others removed.
+    pub(super) images: Option<ImageGc>,
     /// What was fetched.
     pub(super) fetches: Arc<Figures>,
     /// Numbers executors' streams.

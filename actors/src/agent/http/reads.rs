@@ -38,12 +38,13 @@ pub(super) fn published(shared: &Shared) -> Published {
 }
 
 fn with_figures<T>(shared: &Shared, tell: impl FnOnce(&AgentFigures<'_>) -> T) -> T {
-    let snapshot = shared.snapshot();
+    let (snapshot, now) = (shared.snapshot(), shared.clock.now());
     tell(&AgentFigures {
         snapshot: &snapshot,
         used: &state::used(&snapshot),
-        now: shared.clock.now().wall,
+        now: now.wall,
         recovery: shared.recovery,
         fetches: shared.fetches.read(),
+        image_pulls: (shared.containerizer.image_pulls(), now.mono),
     })
 }

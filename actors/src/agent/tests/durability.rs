@@ -142,7 +142,8 @@ impl Fixture {
         let (end, ended) = oneshot::channel();
         let fetcher = Fetcher::start(config.fetcher(work.path())).unwrap();
         let containers = ContainerizerConfig::default();
-        let containerizer = Containerizers::open(&containers, work.path()).unwrap();
+        let containerizer =
+            Containerizers::open(&containers, work.path(), "/nonexistent".as_ref()).unwrap();
         let launcher = Launcher::start(&config, work.path(), fetcher, Arc::new(containerizer));
         let launcher = launcher.unwrap();
         let actor =

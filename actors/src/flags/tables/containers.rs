@@ -51,17 +51,17 @@ flags! {
         docker_config: Json, None, Yes,
             "Logins of registries for images of Docker, as in Docker's own config.json, best as the \
              path of such a file; those that a task has fetched to its sandbox win.";
-        docker_ignore_runtime: Bool, Some("false"), Only(&["false"]),
-            "Ignore runtime settings of docker images.";
+        docker_ignore_runtime: Bool, Some("false"), Yes,
+            "Let nothing count that images say of their programs.";
         docker_kill_orphans: Bool, Some("true"), Yes, "End containers of this agent that it does not know when it starts.";
         docker_mesos_image: Text, None, No,
             "Image to run docker executors in when agent is containerised.";
-        docker_registry: Text, Some("https://registry-1.docker.io"), No,
-            "Default registry url, or local directory / hdfs of tarballs.";
+        docker_registry: Text, Some("https://registry-1.docker.io"), Yes,
+            "Directory with images, as NAME:TAG.tar or as directory NAME:TAG; needed by --image_providers. Registries are not asked yet.";
         docker_remove_delay: Duration, Some("6hrs"), Yes, "Time that containers of Docker are kept once they have ended.";
         docker_socket: Text, Some("/var/run/docker.sock"), Yes, "Where the Docker Engine listens.";
         docker_stop_timeout: Duration, Some("0ns"), Yes, "Time between the stop signal of a container of Docker and SIGKILL, when nobody says.";
-        docker_store_dir: Text, Some("/tmp/mesos/store/docker"), No, "Docker image store.";
+        docker_store_dir: Text, Some("/tmp/mesos/store/docker"), Yes, "Directory of unpacked images, of this agent alone.";
         docker_volume_checkpoint_dir: Text, Some("/var/run/mesos/isolators/docker/volume"), No,
             "State of docker/volume isolator.";
         docker_volume_chown: Bool, Some("false"), Only(&["false"]),
@@ -89,10 +89,13 @@ flags! {
             "Directories, with colons between, of which volumes may show what is in them, links \
              resolved. Default: all for an agent that listens on a loopback address, none for others; \
              '/' allows all.";
-        image_gc_config: Json, None, No, "Automatic image pruning settings.";
-        image_providers: Text, None, No, "Image kinds: APPC, DOCKER.";
-        image_provisioner_backend: Text, None, No,
-            "Copy, bind, overlay or aufs; chosen automatically when unset.";
+        image_gc_config: Json, None, Yes, "When images that nobody uses are removed, as {\"image_disk_headroom\": 0.1, \
+             \"image_disk_watch_interval\": {\"nanoseconds\": 3600000000000}}. Default: when an operator says so.";
+        image_providers: Text, None, Yes,
+            "Kinds of images for containers of the Mesos containerizer, with commas between: docker (as \
+             docker save writes them), oci. Needs the isolators filesystem/linux and docker/runtime.";
+        image_provisioner_backend: Text, None, Yes,
+            "How file systems are made of images: overlay or copy. Default: overlay where it works.";
         ingress_burst: Bytes, None, No, "Port mapping: burst size.";
         ingress_ceil_limit: Bytes, None, No, "Port mapping: burst rate.";
         ingress_isolate_existing_containers: Bool, Some("true"), No,
@@ -103,10 +106,10 @@ flags! {
             "Isolators to use, with commas between: filesystem/posix, filesystem/linux, posix/cpu, \
              posix/mem, posix/rlimits, cgroups/cpu, cgroups/mem, cgroups/pids, linux/capabilities, \
              linux/nnp, namespaces/ipc, namespaces/pid, volume/sandbox_path, volume/host_path, \
-             disk/du.";
+             volume/image, docker/runtime, disk/du.";
         launcher: Text, None, Yes,
             "How executors are started: 'posix' as process groups of their own, 'linux' in cgroups and \
-             namespaces, which needs root. Default: posix, also where Mesos would choose linux.";
+             namespaces, which needs root. Default: linux for root where cgroups can be made, else posix.";
         lo_name: Text, None, No, "Port mapping: loopback interface.";
         maximum_egress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled egress.";
         maximum_ingress_rate_limit: Bytes, None, No, "Port mapping: upper bound of scaled ingress.";

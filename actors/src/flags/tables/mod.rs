@@ -22,8 +22,8 @@ pub(super) const AGENT: Table = Table {
     program: "tepui-agent",
     about: "An agent of a Tepui cluster: runs the tasks of frameworks on its machine.",
     lists: &[common::COMMON, agent::AGENT, containers::CONTAINERS],
-    // Mesos finds these out when it starts; here they are what is asked for.
-    own_defaults: &[("launcher", "posix"), ("systemd_enable_support", "false")],
+    // Mesos finds this out when it starts; here it is what is asked for.
+    own_defaults: &[("systemd_enable_support", "false")],
     build_conditional: &[
         "authenticate_http_executors",
         "check_agent_port_range_only",

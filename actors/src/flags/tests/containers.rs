@@ -1,6 +1,10 @@
 //! The flags of containers: defaults, values and errors.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+use nix::unistd::Uid;
 
 use super::{agent_error, agent_with};
 use crate::agent::config::{
@@ -9,10 +13,43 @@ use crate::agent::config::{
 
 #[test]
 fn an_agent_without_flags_has_mesos_isolators() {
-    let config = agent_with(&[]);
+    let mut config = agent_with(&["--launcher=posix"]);
     assert_eq!(config.containerizer, ContainerizerConfig::default());
     assert_eq!(config.flags["isolation"], "posix/cpu,posix/mem");
-    assert_eq!(config.flags["launcher"], "posix");
+    let found = agent_with(&[]);
+    let launcher = LauncherKind::of_machine("/sys/fs/cgroup".as_ref());
+    config.containerizer.launcher = launcher;
+    assert_eq!(found.containerizer, config.containerizer);
+    assert_eq!(found.flags["launcher"], launcher.name());
+}
+
+#[test]
+fn the_launcher_is_what_the_machine_allows() {
+    let launcher = |hierarchy: &Path| {
+        let config = agent_with(&[&format!("--cgroups_hierarchy={}", hierarchy.display())]);
+        let found = config.containerizer.launcher;
+        assert_eq!(config.flags["launcher"], found.name());
+        found
+    };
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(launcher(dir.path()), LauncherKind::Posix);
+    let for_root = match Uid::effective().is_root() {
+        true => LauncherKind::Linux,
+        false => LauncherKind::Posix,
+    };
+    for file in ["1/freezer/cgroup.procs", "2/cgroup.controllers"] {
+        let file = dir.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    for version in ["1", "2"] {
+        assert_eq!(launcher(&dir.path().join(version)), for_root);
+    }
+    let given = agent_with(&[
+        "--launcher=posix",
+        &format!("--cgroups_hierarchy={}/2", dir.path().display()),
+    ]);
+    assert_eq!(given.containerizer.launcher, LauncherKind::Posix);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tepui_protocol::v1::agent::call::LaunchContainer;
 use tepui_protocol::v1::{CommandInfo, ExecutorInfo, container_info};
 
 use super::super::messages::{
-    Answer, Called, ConnectionId, ContainerCall, Effect, Launch, Parent, Sandbox, Token,
+    Answer, Called, ConnectionId, ContainerCall, Effect, InImage, Launch, Parent, Sandbox, Token,
 };
 use super::super::model::ExecutorState;
 use super::super::{Agent, Life, executor_info, paths};
@@ -108,11 +108,7 @@ impl Agent {
         id: &ContainerId,
         launch: &LaunchContainer,
     ) -> Result<(Launch, bool), Answer> {
-        let agent_is_there = self.life == Life::Active && self.agent_id.is_some();
-        if !agent_is_there {
-            let why = "The agent is not registered with a master, or is ending";
-            return Err(Answer::Refused(503, why.to_owned()));
-        }
+        self.check_presence()?;
         let container = launch.container.as_ref();
         if container.is_some_and(|info| info.r#type() != container_info::Type::Mesos) {
             return Err(bad("The provided ContainerInfo is not supported"));
@@ -127,7 +123,7 @@ impl Agent {
         if let Some(why) = executor_info::unsupported(&command, &info, self.settings.isolation) {
             return Err(bad(why));
         }
-        let (program, arguments) = executor_info::argv(&command).map_err(bad)?;
+        let (image, (program, arguments)) = self.what_runs(launch, &command)?;
         let directory = match &outer {
             Some(outer) => paths::nested(&outer.parent.directory, id),
             None => paths::standalone(&self.settings.work_dir, id),
@@ -147,7 +143,7 @@ impl Agent {
         let is_debug = outer.is_some() && looks_at_parent(id);
         let seen = outer.as_ref().filter(|_| is_debug);
         let seen = seen.map_or(directory.as_str(), |outer| &outer.parent.directory);
-        let environment = self.nested_environment(&command, seen);
+        let environment = self.nested_environment(&command, seen, image.is_some());
         let order = Launch {
             container: id.clone(),
             framework,
@@ -162,6 +158,7 @@ impl Agent {
             info: info.container,
             uris: command.uris,
             docker: None,
+            image,
             called: Some(Called {
                 parent: outer.map(|outer| outer.parent),
                 limits_of,
@@ -169,6 +166,39 @@ impl Agent {
             }),
         };
         Ok((order, is_recorded))
+    }
+
+    /// The program and its arguments, and what an image may add to them.
+    #[allow(
+        clippy::type_complexity,
+        reason = "it is taken apart where it is asked for"
+    )]
+    fn what_runs(
+        &self,
+        launch: &LaunchContainer,
+        command: &CommandInfo,
+    ) -> Result<(Option<Box<InImage>>, (String, Vec<String>)), Answer> {
+        if !executor_info::has_image(launch.container.as_ref()) {
+            return Ok((None, executor_info::argv(command).map_err(bad)?));
+        }
+        let disks = launch.resources.iter().filter_map(|it| it.disk.as_ref());
+        if disks.into_iter().any(|disk| disk.persistence.is_some()) {
+            let why = "persistent volumes are not supported yet for containers in containers that \
+                       have an image";
+            return Err(bad(why));
+        }
+        let image = executor_info::in_image(command, false, BTreeMap::new(), &self.settings);
+        let argv = executor_info::argv_in_image(command).map_err(bad)?;
+        Ok((Some(image), argv))
+    }
+
+    fn check_presence(&self) -> Result<(), Answer> {
+        let agent_is_there = self.life == Life::Active && self.agent_id.is_some();
+        if !agent_is_there {
+            let why = "The agent is not registered with a master, or is ending";
+            return Err(Answer::Refused(503, why.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_bounds(&self, id: &ContainerId) -> Result<(), Answer> {
@@ -265,11 +295,12 @@ impl Agent {
         id
     }
 
-    /// The whole environment; nothing of it comes from the container around.
+    /// The environment, without a `PATH` that only an image can name; nothing of it comes from the container around.
     fn nested_environment(
         &self,
         command: &CommandInfo,
         directory: &str,
+        has_image: bool,
     ) -> BTreeMap<String, String> {
         let mut all = BTreeMap::from([
             ("MESOS_SANDBOX".to_owned(), directory.to_owned()),
@@ -280,7 +311,9 @@ impl Agent {
             let value = variable.value.clone().unwrap_or_default();
             all.insert(variable.name.clone(), value);
         }
-        executor_info::add_path(&mut all);
+        if !has_image {
+            executor_info::add_path(&mut all);
+        }
         all
     }
 

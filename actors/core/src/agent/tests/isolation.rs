@@ -250,3 +250,76 @@ fn what_runs_in_docker_is_told_nothing_to_what_runs_outside() {
         assert_eq!(cpus % 1000, 0, "{cpus}");
     }
 }
+
+fn in_image(task: v1::TaskInfo) -> v1::TaskInfo {
+    let info = v1::ContainerInfo {
+        r#type: v1::container_info::Type::Mesos as i32,
+        mesos: Some(v1::container_info::MesosInfo {
+            image: Some(v1::Image::default()),
+        }),
+        ..Default::default()
+    };
+    let mut task = task;
+    match &mut task.executor {
+        Some(executor) => executor.container = Some(Box::new(info)),
+        None => task.container = Some(Box::new(info)),
+    }
+    task
+}
+
+#[test]
+fn an_image_may_say_what_runs_and_who_runs_it() {
+    let settings = Settings {
+        isolation: Isolation {
+            images: true,
+            ..Isolation::default()
+        },
+        executor_environment: [("HOME".to_owned(), "/home".to_owned())].into(),
+        switch_user: true,
+        ..settings()
+    };
+    for (task, is_task) in [
+        (command_task("t", "x"), true),
+        (custom_task("t", "ex"), false),
+    ] {
+        let mut open = in_image(task);
+        let command = match &mut open.executor {
+            Some(executor) => &mut executor.command,
+            None => &mut open.command,
+        };
+        let command = command.as_mut().unwrap();
+        command.shell = Some(false);
+        command.value = None;
+        let mut named = open.clone();
+        let command = match &mut named.executor {
+            Some(executor) => &mut executor.command,
+            None => &mut named.command,
+        };
+        command.as_mut().unwrap().user = Some("app".into());
+        for (task, may_name_user) in [(open, true), (named, false)] {
+            let mut agent = Fixture::registered_with(settings.clone());
+            agent.run(task);
+            let launch = agent.launch();
+            assert_eq!(launch.program.ends_with("/tepui-executor"), is_task);
+            let image = launch.image.unwrap();
+            assert_eq!(image.is_task, is_task);
+            assert_eq!(image.may_name_user, may_name_user);
+            assert_eq!(image.command.value, None);
+            // The image's variables come between these and those of the launch.
+            assert_eq!(image.inherited["HOME"], "/home");
+            for absent in ["HOME", "PATH"] {
+                assert!(!launch.environment.contains_key(absent), "{absent}");
+            }
+        }
+    }
+    let mut agent = Fixture::registered();
+    agent.run(in_image(command_task("t", "x")));
+    let _ = agent.told_master();
+    let update = agent.update().status.0;
+    assert_eq!(update.state(), v1::TaskState::TaskFailed);
+    assert!(
+        update.message().contains("--image_providers"),
+        "{}",
+        update.message()
+    );
+}

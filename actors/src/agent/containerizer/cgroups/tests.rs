@@ -1,6 +1,7 @@
 //! Both versions on trees of ordinary files, and what of each this machine's kernel has.
 //! The latter needs root and the mounts at `/sys/fs/cgroup`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -142,7 +143,7 @@ fn version_2_has_one_tree() {
         cgroups.create(*controller, "c").unwrap();
     }
     let entrances = cgroups.entrances(Controller::Processes, "c");
-    assert_eq!(entrances, [dir.path().join("m/c/cgroup.procs")]);
+    assert_eq!(entrances, [dir.path().join("m/c/leaf/cgroup.procs")]);
     assert!(cgroups.entrances(Controller::Memory, "c").is_empty());
     files(
         dir.path(),
@@ -166,6 +167,29 @@ fn version_2_has_one_tree() {
 }
 
 #[test]
+fn version_2_limits_containers_in_others() {
+    let (dir, cgroups) = v2();
+    for id in ["c", "c.d", "c.d.e"] {
+        cgroups.create(Controller::Processes, id).unwrap();
+    }
+    // Where limits are shared, the kernel need not control anything more.
+    let level = |path: &str| format!("m/{path}/cgroup.subtree_control");
+    let levels = ["c", "c/mesos", "c/mesos/d", "c/mesos/d/mesos"].map(level);
+    assert!(levels.iter().all(|file| !dir.path().join(file).exists()));
+    for file in &levels {
+        files(dir.path(), &[(file, "")]);
+    }
+    cgroups.create(Controller::Memory, "c.d.e").unwrap();
+    for file in &levels {
+        assert_eq!(text(dir.path(), file), "+cpu +memory +pids");
+    }
+    assert!(!dir.path().join(level("c/mesos/d/mesos/e")).exists());
+    let entrances = cgroups.entrances(Controller::Processes, "c.d.e");
+    let expected = dir.path().join("m/c/mesos/d/mesos/e/leaf/cgroup.procs");
+    assert_eq!(entrances, [expected]);
+}
+
+#[test]
 fn version_2_counts() {
     let (dir, cgroups) = v2();
     files(
@@ -178,8 +202,8 @@ fn version_2_counts() {
             ("m/c/memory.current", "4096\n"),
             ("m/c/memory.stat", "anon 30\nfile 20\n"),
             ("m/c/pids.current", "4\n"),
-            ("m/c/cgroup.procs", "7\n8\n"),
-            ("m/c/inner/cgroup.procs", "9\n"),
+            ("m/c/leaf/cgroup.procs", "7\n8\n"),
+            ("m/c/mesos/d/leaf/cgroup.procs", "9\n"),
         ],
     );
     let cpu = cgroups.cpu("c").unwrap();
@@ -193,7 +217,9 @@ fn version_2_counts() {
         (4096, Some(30), Some(20))
     );
     assert_eq!(cgroups.threads("c").unwrap(), 4);
-    assert_eq!(cgroups.processes("c").unwrap(), [7, 8, 9]);
+    let mut processes = cgroups.processes("c").unwrap();
+    processes.sort_unstable();
+    assert_eq!(processes, [7, 8, 9]);
 }
 
 #[tokio::test]
@@ -212,6 +238,11 @@ async fn version_2_tells_of_a_limit_that_was_met_before() {
     assert_eq!((seen.limit, seen.most), (Some(64), Some(60)));
     assert_eq!(seen.statistics, "anon 30\n");
     assert!(cgroups.out_of_memory("nobody").await.is_err());
+    // What a container in it has met counts for that one alone.
+    let local = dir.path().join("m/c/memory.events.local");
+    fs::write(&local, "low 0\nmax 0\noom 1\noom_kill 0\n").unwrap();
+    fs::write(dir.path().join("m/c/memory.events"), "oom 0\n").unwrap();
+    cgroups.out_of_memory("c").await.unwrap();
 }
 
 /// A shell that waits until it is in its cgroup before it runs the script.
@@ -280,6 +311,53 @@ fn the_kernel_kills_a_fork_bomb_by_its_cgroup() {
     let hierarchy = Path::new("/sys/fs/cgroup/unified");
     let cgroups = V2::open(hierarchy, &root, &[Controller::Processes]).unwrap();
     a_bomb_is_killed(&cgroups);
+    fs::remove_dir(hierarchy.join(root)).unwrap();
+}
+
+#[test]
+fn the_kernel_controls_a_container_in_another_one_and_kills_it_alone() {
+    let root = own_root("inner");
+    let hierarchy = Path::new("/sys/fs/cgroup/unified");
+    // Whatever controllers version 1 has left over: the rule is the same for all.
+    let offered = fs::read_to_string(hierarchy.join("cgroup.controllers")).unwrap();
+    let wanted: Vec<String> = offered
+        .split_whitespace()
+        .map(|it| format!("+{it}"))
+        .collect();
+    let cgroups = V2::with_controllers(hierarchy, &root, &wanted.join(" ")).unwrap();
+    let start = |id: &str| {
+        cgroups.create(Controller::Processes, id).unwrap();
+        let shell = shell(
+            &cgroups.entrances(Controller::Processes, id),
+            "exec sleep 1000",
+        );
+        while cgroups.processes(id).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        // Refused where a cgroup above has processes of its own.
+        cgroups.create(Controller::Memory, id).unwrap();
+        shell
+    };
+    let (mut outer, mut inner) = (start("c"), start("c.d"));
+    let of_inner = hierarchy.join(&root).join("c/mesos/d");
+    let controlled = fs::read_to_string(of_inner.join("cgroup.controllers")).unwrap();
+    assert_eq!(controlled, offered);
+    let both: BTreeSet<u32> = cgroups.processes("c").unwrap().into_iter().collect();
+    assert_eq!(both, [outer.id(), inner.id()].into());
+    destroy(&cgroups, "c.d");
+    inner.wait().unwrap();
+    assert_eq!(cgroups.processes("c").unwrap(), [outer.id()]);
+    let removed = |id: &str| cgroups.remove(Controller::Processes, id);
+    while removed("c.d").is_err() {
+        std::thread::yield_now();
+    }
+    assert!(removed("c").is_err(), "it has a process");
+    destroy(&cgroups, "c");
+    outer.wait().unwrap();
+    while removed("c").is_err() {
+        std::thread::yield_now();
+    }
+    // What the hierarchy has been told to control stays, as other tests may need it.
     fs::remove_dir(hierarchy.join(root)).unwrap();
 }
 

@@ -1,4 +1,6 @@
-//! Cgroups of version 2: one tree, in which a container has one cgroup for all.
+//! Cgroups of version 2: one tree, in which a container has one cgroup for all. Its processes are in
+//! a leaf of that, since the kernel controls nothing below a cgroup that has processes of its own:
+//! so containers in it can have limits, too. (Mesos: `cgroups2::container`.)
 //! Makes no mount: the system has done that.
 
 use std::fs::{self, File};
@@ -25,11 +27,16 @@ const MAX_WEIGHT: u64 = 10_000;
 /// How often the state of a freezing cgroup is looked at before what runs in it is killed as it is.
 const MAX_LOOKS: usize = 10_000;
 
+/// Name of the cgroup, in that of a container, which its processes are in.
+const LEAF: &str = "leaf";
+
 /// The tree, `/sys/fs/cgroup` as a rule.
 #[derive(Debug)]
 pub(in super::super) struct V2 {
     /// The cgroup that holds those of the containers, and no process.
     parent: PathBuf,
+    /// What is written to have the kernel control what is needed; nothing if nothing is.
+    wanted: String,
 }
 
 impl V2 {
@@ -40,29 +47,61 @@ impl V2 {
         root: &str,
         controllers: &[Controller],
     ) -> Result<Self, String> {
-        let parent = hierarchy.join(root);
-        fs::create_dir_all(&parent)
-            .map_err(|error| format!("cannot make the cgroup {}: {error}", parent.display()))?;
         let wanted: Vec<String> = controllers
             .iter()
             .filter_map(|controller| name(*controller))
             .map(|name| format!("+{name}"))
             .collect();
-        let wanted = wanted.join(" ");
-        if wanted.is_empty() {
-            return Ok(V2 { parent });
-        }
+        V2::with_controllers(hierarchy, root, &wanted.join(" "))
+    }
+
+    /// The same with the kernel's own names, as they are written.
+    pub(super) fn with_controllers(
+        hierarchy: &Path,
+        root: &str,
+        wanted: &str,
+    ) -> Result<Self, String> {
+        let parent = hierarchy.join(root);
+        fs::create_dir_all(&parent)
+            .map_err(|error| format!("cannot make the cgroup {}: {error}", parent.display()))?;
+        let cgroups = V2 {
+            parent,
+            wanted: wanted.to_owned(),
+        };
         let mut level = hierarchy.to_owned();
-        write(&level.join("cgroup.subtree_control"), &wanted)?;
+        cgroups.control_below(&level)?;
         for part in Path::new(root).components() {
             level.push(part);
-            write(&level.join("cgroup.subtree_control"), &wanted)?;
+            cgroups.control_below(&level)?;
         }
-        Ok(V2 { parent })
+        Ok(cgroups)
+    }
+
+    fn directory(&self, id: &str) -> PathBuf {
+        self.parent.join(path_of(id))
     }
 
     fn file(&self, id: &str, name: &str) -> PathBuf {
-        self.parent.join(path_of(id)).join(name)
+        self.directory(id).join(name)
+    }
+
+    /// Has the kernel control what is needed in the cgroups right below this one.
+    fn control_below(&self, directory: &Path) -> Result<(), String> {
+        match self.wanted.is_empty() {
+            true => Ok(()),
+            false => write(&directory.join("cgroup.subtree_control"), &self.wanted),
+        }
+    }
+
+    /// The same for a container in others: in every cgroup from the outermost one's to its own.
+    fn control(&self, id: &str) -> Result<(), String> {
+        let path = path_of(id);
+        let above = path.parent().unwrap_or(Path::new(""));
+        let mut level = self.parent.clone();
+        above.components().try_for_each(|part| {
+            level.push(part);
+            self.control_below(&level)
+        })
     }
 }
 
@@ -79,32 +118,38 @@ fn name(controller: Controller) -> Option<&'static str> {
 impl Cgroups for V2 {
     fn create(&self, controller: Controller, id: &str) -> io::Result<()> {
         match controller {
-            Controller::Processes => create(&self.parent.join(path_of(id))),
+            Controller::Processes => {
+                let directory = self.directory(id);
+                create(&directory)?;
+                fs::create_dir(directory.join(LEAF))
+            }
             // It is the same, and was made before.
-            Controller::Cpu | Controller::Memory | Controller::Pids => Ok(()),
+            Controller::Cpu | Controller::Memory | Controller::Pids => {
+                self.control(id).map_err(io::Error::other)
+            }
         }
     }
 
     fn remove(&self, controller: Controller, id: &str) -> io::Result<()> {
         match controller {
-            Controller::Processes => files::remove(&self.parent.join(path_of(id))),
+            Controller::Processes => files::remove(&self.directory(id)),
             Controller::Cpu | Controller::Memory | Controller::Pids => Ok(()),
         }
     }
 
     fn entrances(&self, controller: Controller, id: &str) -> Vec<PathBuf> {
         match controller {
-            Controller::Processes => vec![self.file(id, "cgroup.procs")],
+            Controller::Processes => vec![self.directory(id).join(LEAF).join("cgroup.procs")],
             Controller::Cpu | Controller::Memory | Controller::Pids => Vec::new(),
         }
     }
 
     fn processes(&self, id: &str) -> io::Result<Vec<u32>> {
-        files::processes(&self.parent.join(path_of(id)))
+        files::processes(&self.directory(id))
     }
 
     fn kill(&self, id: &str) -> io::Result<()> {
-        let directory = self.parent.join(path_of(id));
+        let directory = self.directory(id);
         if !directory.exists() {
             return Ok(());
         }
@@ -199,9 +244,16 @@ impl Cgroups for V2 {
     }
 
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {
-        let directory = self.parent.join(path_of(id));
+        let directory = self.directory(id);
         Box::pin(async move {
-            changed(&directory.join("memory.events"), |text| {
+            // The other file also tells of limits of containers in this one; kernels before 5.2
+            // have only that.
+            let local = directory.join("memory.events.local");
+            let events = match local.exists() {
+                true => local,
+                false => directory.join("memory.events"),
+            };
+            changed(&events, |text| {
                 value(text, "oom").unwrap_or(0) > 0 || value(text, "oom_kill").unwrap_or(0) > 0
             })
             .await?;

@@ -47,6 +47,7 @@ fn launch(docker: DockerInfo) -> Launch {
             limits: BTreeMap::new(),
         },
         info: Some(Box::new(info)),
+        image: None,
         called: None,
         docker: Some(Box::new(InDocker {
             command,

@@ -331,6 +331,7 @@ mod tests {
             },
             info: None,
             called: None,
+            has_image: false,
         };
         let isolator = Du::new(Duration::from_millis(1), true, dir.path());
         isolator.prepare(&container, &mut Plan::default()).unwrap();

@@ -5,6 +5,7 @@ pub(super) mod capabilities;
 pub(super) mod cpu;
 pub(super) mod disk;
 pub(super) mod filesystem;
+pub(super) mod image_volumes;
 pub(super) mod mem;
 pub(super) mod namespaces;
 pub(super) mod pids;

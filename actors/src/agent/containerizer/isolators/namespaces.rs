@@ -72,6 +72,11 @@ impl Isolator for IpcNamespace {
         }
         match mode {
             None if container.is_nested() => plan.joins_ipc = true,
+            Some(IpcMode::ShareParent) if container.is_nested() && container.has_image => {
+                let why = "Sharing /dev/shm with the container around is not supported yet for \
+                           containers with an image";
+                return Err(why.to_owned());
+            }
             Some(IpcMode::ShareParent) if container.is_nested() => {
                 plan.joins_ipc = true;
                 plan.joins_mounts = true;

@@ -113,12 +113,15 @@ impl Isolator for SandboxPath {
     }
 }
 
-fn volumes(container: &Container) -> impl Iterator<Item = &Volume> {
+pub(super) fn volumes(container: &Container) -> impl Iterator<Item = &Volume> {
     container.info.iter().flat_map(|info| &info.volumes)
 }
 
 /// The path on the host that a volume shows, if it does.
 fn host_path(volume: &Volume) -> Option<&str> {
+    if volume.image.is_some() {
+        return None;
+    }
     match &volume.source {
         Some(source) if source.r#type() == Type::HostPath => {
             Some(source.host_path.as_ref().map_or("", |host| &host.path))
@@ -139,6 +142,9 @@ enum Of {
 
 /// The path in a sandbox that a volume shows, if it does. A host path that is relative is one.
 fn sandbox_path(volume: &Volume) -> Option<Result<(Of, &Path), String>> {
+    if volume.image.is_some() {
+        return None;
+    }
     if let Some(source) = &volume.source {
         if source.r#type() != Type::SandboxPath {
             return None;
@@ -154,8 +160,9 @@ fn sandbox_path(volume: &Volume) -> Option<Result<(Of, &Path), String>> {
     (!path.starts_with('/')).then(|| Ok((Of::Itself, Path::new(path))))
 }
 
-/// Plans a mount. Where the container sees the volume must exist if it is outside of the sandbox.
-fn mount(
+/// Plans a mount. Where the container sees the volume must exist if it is outside of the sandbox and
+/// on the host.
+pub(super) fn mount(
     container: &Container,
     volume: &Volume,
     source: PathBuf,
@@ -163,7 +170,9 @@ fn mount(
     plan: &mut Plan,
 ) -> Result<(), String> {
     let at = Path::new(&volume.container_path);
+    let in_root = at.is_absolute() && container.has_image;
     let target = match at.is_absolute() {
+        _ if in_root => at.to_owned(),
         false => make(&container.directory, container.owner, at, is_directory)?,
         true if at.exists() => at.to_owned(),
         true => {
@@ -178,6 +187,7 @@ fn mount(
         source,
         target,
         read_only: volume.mode() == Mode::Ro,
+        in_root,
     });
     Ok(())
 }
@@ -255,6 +265,7 @@ mod tests {
                 ..ContainerInfo::default()
             }),
             called: None,
+            has_image: false,
         }
     }
 
@@ -284,6 +295,7 @@ mod tests {
             source: "/etc".into(),
             target,
             read_only: true,
+            in_root: false,
         };
         assert_eq!(planned.mounts, [expected]);
         // Not its business.
@@ -334,6 +346,7 @@ mod tests {
             source: dir.path().join("data"),
             target: "/mnt".into(),
             read_only: true,
+            in_root: false,
         };
         assert_eq!(planned.mounts, [expected]);
         assert!(dir.path().join("data").is_dir());
@@ -375,6 +388,7 @@ mod tests {
             source: dir.path().join("shared"),
             target: own.join("mine"),
             read_only: true,
+            in_root: false,
         };
         assert_eq!(planned.mounts, [expected]);
         assert!(dir.path().join("shared").is_dir());

@@ -22,6 +22,7 @@ use tepui_protocol::v1::{self, Flag, Metric};
 
 use super::containers as lists;
 use super::{Shared, ended, reads};
+use crate::agent::images;
 use crate::http::{body, files, method_not_allowed, text, version};
 use crate::logging;
 use form::{Form, Forms};
@@ -132,8 +133,7 @@ async fn answer(
             get_resource_providers: Some(response::GetResourceProviders::default()),
             ..typed(Answered::GetResourceProviders)
         },
-        // The agent keeps no images, so that there is none left to be removed.
-        Type::PruneImages => return Ok(HttpResponse::Ok().finish()),
+        Type::PruneImages => return prune_images(call, shared).await,
         Type::GetLoggingLevel => Response {
             get_logging_level: Some(response::GetLoggingLevel {
                 level: logging::process().verbosity(),
@@ -172,6 +172,21 @@ fn set_logging_level(call: &Call) -> HttpResponse {
     let time = Duration::from_nanos(nanoseconds);
     logging::process().set_verbosity(set.level, time);
     HttpResponse::Ok().finish()
+}
+
+/// Removes the images that no container uses, but for those that the call or
+/// `--image_gc_config` excludes.
+async fn prune_images(call: Call, shared: &Shared) -> Result<HttpResponse, HttpResponse> {
+    let asked = call.prune_images.unwrap_or_default().excluded_images;
+    let (containerizer, images) = (shared.containerizer.clone(), shared.images.clone());
+    let pruned = web::block(move || images::prune(&containerizer, images.as_ref(), asked)).await;
+    match pruned.map_err(|_pool_is_gone| ended())? {
+        Ok(()) => Ok(HttpResponse::Ok().finish()),
+        Err(why) => Err(text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("Failed to prune images: {why}"),
+        )),
+    }
 }
 
 fn unsupported(kind: Type) -> HttpResponse {
