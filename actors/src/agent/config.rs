@@ -11,8 +11,8 @@ use tepui_core::agent::recovery::ReconfigurationPolicy;
 use tepui_protocol::v1;
 
 pub use super::containerizer::config::{
-    Backend, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc, ImageProvider,
-    ImagesConfig, LauncherKind,
+    Backend, ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc,
+    ImageProvider, ImagesConfig, LauncherKind, Logins,
 };
 use super::fetcher::{FETCHER_PROGRAM, FetcherSettings};
 pub use super::logger::{ContainerLogger, LOG_SIZE, OPTIONS, Rotation, kept, log_size};

@@ -49,6 +49,15 @@ pub(super) fn make(root: &Path, directory: &Path, owner: Option<Owner>) -> io::R
     })
 }
 
+/// Where both outputs go to the `stderr` of a sandbox that is there.
+pub(super) fn to_stderr_of(sandbox: &Path) -> io::Result<Output> {
+    let stderr = output(&top(sandbox)?, "stderr", None)?;
+    Ok(Output {
+        stdout: stderr.try_clone()?,
+        stderr,
+    })
+}
+
 /// Removes `directory`, which is below `root`, with all in it; one that is not there is removed.
 pub(super) fn remove(root: &Path, directory: &Path) -> io::Result<()> {
     let names = names(root, directory)?;

@@ -353,6 +353,15 @@ impl Launcher {
             if container.depth() > 0 {
                 within::say_last_limitation(&isolated, &containerizer, &actor);
             }
+            if status != Some(0)
+                && let Some(limitation) = containerizer.last_limitation(&container).await
+            {
+                let container = container.clone();
+                actor.do_send(Tell(Input::Limited {
+                    container,
+                    limitation,
+                }));
+            }
             containerizer.destroy(&container, Some(pid)).await;
             containers.borrow_mut().remove(&container);
             if container.depth() == 0 {
@@ -449,9 +458,17 @@ fn prepare(
     for link in &launch.volumes {
         volumes::show(&directory, link)?;
     }
+    let output = match launch.looks_at() {
+        // Its own sandbox is removed soon. (In Mesos, too, the executor's output has it.)
+        Some(seen) => {
+            let outermost = Path::new(&seen.root_directory);
+            inner_sandbox::to_stderr_of(outermost).unwrap_or(output)
+        }
+        None => logger.attach(launch, owner, output)?,
+    };
     Ok(Prepared {
         owner,
-        output: logger.attach(launch, owner, output)?,
+        output,
         killed: fetching.killed.clone(),
     })
 }

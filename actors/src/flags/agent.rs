@@ -73,10 +73,7 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
         registration_backoff_factor: values.duration("registration_backoff_factor")?,
         max_completed_executors_per_framework: values
             .number("max_completed_executors_per_framework")?,
-        garbage: GarbageSettings {
-            delay: values.duration("gc_delay")?,
-            disk_headroom: headroom(&values)?,
-        },
+        garbage: garbage(&values)?,
         disk_watch_interval: values.duration("disk_watch_interval")?,
         flags,
     };
@@ -88,6 +85,14 @@ pub(super) fn config(mut values: Values) -> Result<(AgentConfig, Startup), FlagE
             log_level,
         },
     ))
+}
+
+fn garbage(values: &Values) -> Result<GarbageSettings, FlagError> {
+    Ok(GarbageSettings {
+        delay: values.duration("gc_delay")?,
+        disk_headroom: headroom(values)?,
+        containers: values.bool("gc_non_executor_container_sandboxes")?,
+    })
 }
 
 /// The flag `master`: an address, or where masters meet in ZooKeeper.

@@ -12,8 +12,8 @@ use super::kind::parse_list;
 use super::parse_bytes;
 use super::values::Values;
 use crate::agent::config::{
-    Backend, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc, ImageProvider,
-    ImagesConfig, LauncherKind,
+    Backend, ContainerDns, ContainerizerConfig, ContainerizerKind, DockerConfig, ImageGc,
+    ImageProvider, ImagesConfig, LauncherKind, Logins,
 };
 
 /// The settings of containers.
@@ -104,7 +104,34 @@ fn docker(values: &Values) -> Result<DockerConfig, FlagError> {
         docker_remove_delay: values.duration("docker_remove_delay")?,
         docker_kill_orphans: values.bool("docker_kill_orphans")?,
         sandbox_directory: sandbox_directory(values)?,
+        docker_config: read_json(
+            values,
+            "docker_config",
+            "logins as in Docker's config.json",
+            Logins::read,
+        )?,
+        default_container_dns: read_json(
+            values,
+            "default_container_dns",
+            "lists of networks and their DNS",
+            ContainerDns::read,
+        )?
+        .unwrap_or_default(),
     })
+}
+
+/// A flag that is JSON, and says itself what is wrong with it.
+fn read_json<T>(
+    values: &Values,
+    name: &'static str,
+    expected: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, FlagError> {
+    let Some(text) = values.text(name) else {
+        return Ok(None);
+    };
+    let wrong = |why| values.bad(name, &format!("{expected}, but {why}"));
+    read(text).map(Some).map_err(wrong)
 }
 
 fn sandbox_directory(values: &Values) -> Result<String, FlagError> {

@@ -208,7 +208,7 @@ impl Values {
                 .given
                 .get(name)
                 .map_or(Origin::Default, |given| given.origin.clone()),
-            value: without_password(self.text(name).unwrap_or_default()),
+            value: shown(name, self.text(name).unwrap_or_default()),
             expected: expected.to_owned(),
         }
     }
@@ -223,7 +223,7 @@ impl Values {
                 None => self.table.default_of(flag),
             };
             if let Some(value) = value {
-                all.insert(flag.name.to_owned(), without_password(value));
+                all.insert(flag.name.to_owned(), shown(flag.name, value));
             }
         }
         all
@@ -249,7 +249,7 @@ fn check(flag: &'static Flag, item: Written, notes: &mut Vec<String>) -> Result<
         return Err(FlagError::BadValue {
             name: flag.name,
             origin,
-            value,
+            value: shown(flag.name, &value),
             expected: flag.kind.expected().to_owned(),
         });
     };
@@ -386,6 +386,17 @@ fn distance(a: &str, b: &str) -> usize {
     }
     previous.last().copied().unwrap_or(0)
 }
+/// Flags of which nothing may be shown.
+const SECRETS: &[&str] = &["docker_config"];
+
+/// The value of a flag as it may be shown.
+fn shown(name: &str, value: &str) -> String {
+    match SECRETS.contains(&name) {
+        true => "***".to_owned(),
+        false => without_password(value),
+    }
+}
+
 /// A value as it may be shown: without the user and password of a ZooKeeper URL.
 pub(super) fn without_password(value: &str) -> String {
     match (value.strip_prefix("zk://"), value.rsplit_once('@')) {

@@ -34,9 +34,13 @@ impl Clock {
     pub fn now(&self) -> Now {
         Now {
             mono: self.start.elapsed(),
-            wall: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
+            wall: Clock::wall(),
         }
+    }
+
+    /// Time since the Unix epoch.
+    pub fn wall() -> Duration {
+        let now = SystemTime::now();
+        now.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }

@@ -133,6 +133,8 @@ pub enum Arguments {
 pub struct Asked {
     /// Whether a task runs as its `CommandInfo.user`.
     pub switch_user: bool,
+    /// Whether the agent launches each task of a group in a container.
+    pub launch_containers: bool,
     /// The container that the agent has made for the task in the Docker Engine.
     pub docker: Option<docker::Settings>,
     /// What the image says in whose root file system this is.
@@ -149,6 +151,8 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
   --docker_socket=PATH          where the Docker Engine listens (default: /var/run/docker.sock)
   --docker_stop_timeout=TIME    time between stop signal and SIGKILL (default: 0ns)
   --docker_executor=BOOL        the container is an executor itself (default: false)
+  --launch_containers=BOOL      have the agent launch a container for each task of a group, also
+                                for those that ask for nothing of it (default: false)
   --switch_user=BOOL   run a task as its CommandInfo.user (default: true)
   --task_command=JSON           what to run if the task does not say, as
                                 {"value": "/bin/a", "arguments": ["a", "b"]}
@@ -165,6 +169,7 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
 /// A sentence for the user when an argument is not known.
 pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut switch_user = true;
+    let mut launch_containers = false;
     let mut is_executor = false;
     let mut name = String::new();
     let mut image = Image::default();
@@ -181,6 +186,8 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
             ("--version", _) => return Ok(Arguments::Version),
             ("--switch_user", "true" | "1") => switch_user = true,
             ("--switch_user", "false" | "0") => switch_user = false,
+            ("--launch_containers", "true" | "1") => launch_containers = true,
+            ("--launch_containers", "false" | "0") => launch_containers = false,
             ("--docker_container", text) if !text.is_empty() => text.clone_into(&mut name),
             ("--docker_socket", path) if !path.is_empty() => docker.socket = path.into(),
             ("--docker_stop_timeout", text) => docker.stop_timeout = parse_duration(text)?,
@@ -201,6 +208,7 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
         Some(docker) if is_executor => Ok(Arguments::RunExecutor(docker)),
         docker => Ok(Arguments::Run(Asked {
             switch_user,
+            launch_containers,
             docker,
             image,
         })),
@@ -379,13 +387,19 @@ mod tests {
         let read = |given: &[&str]| arguments(given.iter().map(OsString::from));
         let plain = Asked {
             switch_user: true,
+            launch_containers: false,
             docker: None,
             image: Image::default(),
         };
         assert_eq!(read(&[]), Ok(Arguments::Run(plain.clone())));
-        let given = ["--launcher_dir=/opt", "--switch_user=false"];
+        let given = [
+            "--launcher_dir=/opt",
+            "--switch_user=false",
+            "--launch_containers=true",
+        ];
         let asked = Asked {
             switch_user: false,
+            launch_containers: true,
             ..plain.clone()
         };
         assert_eq!(read(&given), Ok(Arguments::Run(asked)));

@@ -3,7 +3,6 @@
 //! Decides nothing about tasks, and keeps asking an agent that is away until it is told to stop.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -14,20 +13,18 @@ use tepui_protocol::v1::agent::{Call, Response};
 use tepui_protocol::v1::{ContainerId, ContainerInfo, TaskInfo};
 
 use crate::connection::Connection;
-use crate::http::{self, Piece};
-use crate::machine::Input;
+use crate::exchange::{Agent, Exchange, is_busy};
+use crate::looks::Looks;
+use crate::machine::{Check, Input, Probe};
 
 /// Numbers of containers begin here; no process has such an id.
 const FIRST: i32 = 1 << 30;
 
 /// Time between two attempts to reach an agent that is away.
-const RETRY: Duration = Duration::from_millis(500);
-
-/// Most bytes of an answer.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+pub const RETRY: Duration = Duration::from_millis(500);
 
 /// Whether a task asks for what only a container can give.
-pub fn needs_container(task: &TaskInfo) -> bool {
+fn needs_container(task: &TaskInfo) -> bool {
     let command = task.command.as_deref();
     let fetches = command.is_some_and(|command| !command.uris.is_empty());
     let has_image = |container: &ContainerInfo| {
@@ -41,41 +38,6 @@ pub fn needs_container(task: &TaskInfo) -> bool {
             || !container.volumes.is_empty()
     });
     fetches || asks || !task.limits.is_empty()
-}
-
-/// One request and its answer.
-#[derive(Debug)]
-struct Exchange {
-    connection: Connection,
-    status: Option<u16>,
-    body: Vec<u8>,
-}
-
-impl Exchange {
-    /// Goes on as far as it can; the answer once it is complete.
-    fn progress(&mut self) -> Result<Option<(u16, Vec<u8>)>, String> {
-        let open = self
-            .connection
-            .progress()
-            .map_err(|error| error.to_string())?;
-        while let Some(piece) = self.connection.reader.next().map_err(|it| it.to_string())? {
-            match piece {
-                Piece::Head { status, .. } => self.status = Some(status),
-                Piece::Body(bytes) => self.body.extend_from_slice(&bytes),
-                Piece::End => {
-                    let status = self.status.take().unwrap_or_default();
-                    return Ok(Some((status, std::mem::take(&mut self.body))));
-                }
-            }
-            if self.body.len() > MAX_ANSWER_BYTES {
-                return Err("the answer is too long".to_owned());
-            }
-        }
-        match open {
-            true => Ok(None),
-            false => Err("it closed the connection".to_owned()),
-        }
-    }
 }
 
 /// Where a container is.
@@ -105,23 +67,29 @@ struct Container {
 /// The containers of all tasks, by number.
 #[derive(Debug)]
 pub struct Containers {
-    agent: SocketAddr,
-    host: String,
-    token: Option<String>,
+    agent: Agent,
+    /// Whether all tasks are in containers.
+    takes_all: bool,
     all: BTreeMap<i32, Container>,
     next: i32,
+    looks: Looks,
 }
 
 impl Containers {
     /// Without any container.
-    pub fn new(agent: SocketAddr, host: String, token: Option<String>) -> Self {
+    pub fn new(agent: Agent, takes_all: bool) -> Self {
         Containers {
             agent,
-            host,
-            token,
+            takes_all,
             all: BTreeMap::new(),
             next: FIRST,
+            looks: Looks::default(),
         }
+    }
+
+    /// Whether a task of a group is to be in a container.
+    pub fn take(&self, task: &TaskInfo) -> bool {
+        self.takes_all || needs_container(task)
     }
 
     /// Asks the agent to launch a container; `Started` follows, or `StartFailed`.
@@ -160,8 +128,29 @@ impl Containers {
         true
     }
 
+    /// Begins a look at a task by a command, if the task is in a container; false if it is not.
+    pub fn look(&mut self, now: Duration, check: &Check) -> bool {
+        let (Probe::Command(command), of) = (&check.probe, &check.of) else {
+            return false;
+        };
+        let container = of.container.clone().filter(|_| self.take(&of.task));
+        let Some(value) = container else {
+            return false;
+        };
+        let parent = of.parent.clone();
+        self.looks
+            .start(now, check, command, ContainerId { value, parent });
+        true
+    }
+
+    /// Ends such a look, if it is one.
+    pub fn stop_look(&mut self, now: Duration, run: u64) {
+        self.looks.stop(now, run);
+    }
+
     /// The agent is given up: what becomes of the containers is not heard of any more.
     pub fn abandon(&mut self) -> Vec<Input> {
+        self.looks.abandon();
         let all = std::mem::take(&mut self.all);
         let ended = all
             .into_iter()
@@ -182,17 +171,19 @@ impl Containers {
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
         let exchanges = self.all.values();
         let exchanges = exchanges.flat_map(|one| one.exchange.iter().chain(&one.signalling));
-        exchanges.map(|exchange| &exchange.connection)
+        let exchanges = exchanges.map(Exchange::connection);
+        exchanges.chain(self.looks.connections())
     }
 
     /// When something is to be tried again.
     pub fn next_deadline(&self) -> Option<Duration> {
-        self.all.values().filter_map(|one| one.retry_at).min()
+        let tasks = self.all.values().filter_map(|one| one.retry_at);
+        tasks.chain(self.looks.next_deadline()).min()
     }
 
     /// Goes on with all that can go on.
     pub fn progress(&mut self, now: Duration) -> Vec<Input> {
-        let mut inputs = Vec::new();
+        let mut inputs = self.looks.progress(now, &self.agent);
         let numbers: Vec<i32> = self.all.keys().copied().collect();
         for number in numbers {
             self.begin(now, number);
@@ -233,20 +224,7 @@ impl Containers {
 
     /// Makes the calls that are due.
     fn begin(&mut self, now: Duration, number: i32) {
-        let request = |call: &Call| {
-            let body = call.encode_to_vec();
-            http::request_to(http::AGENT_PATH, &self.host, self.token.as_deref(), &body)
-        };
-        let agent = self.agent;
-        let open = |call: &Call| {
-            let mut connection = Connection::open(agent).ok()?;
-            connection.send(&request(call)).ok()?;
-            Some(Exchange {
-                connection,
-                status: None,
-                body: Vec::new(),
-            })
-        };
+        let agent = &self.agent;
         let Some(container) = self.all.get_mut(&number) else {
             return;
         };
@@ -256,7 +234,7 @@ impl Containers {
         container.retry_at = None;
         let id = &container.launch.container_id;
         if container.exchange.is_none() {
-            container.exchange = open(&match container.phase {
+            container.exchange = agent.call(&match container.phase {
                 Phase::Launching => Call {
                     r#type: Some(Type::LaunchContainer as i32),
                     launch_container: Some(container.launch.clone()),
@@ -274,7 +252,7 @@ impl Containers {
         // What is not there yet is killed once it is.
         let waits = container.phase == Phase::Waiting && container.signalling.is_none();
         if let Some(signal) = container.signal.filter(|_| waits) {
-            container.signalling = open(&Call {
+            container.signalling = agent.call(&Call {
                 r#type: Some(Type::KillContainer as i32),
                 kill_container: Some(KillContainer {
                     container_id: id.clone(),
@@ -293,7 +271,7 @@ impl Containers {
     /// What an answer of the agent means.
     fn answered(&mut self, now: Duration, number: i32, status: u16, body: &[u8]) -> Option<Input> {
         let container = self.all.get_mut(&number)?;
-        if matches!(status, 408 | 429 | 503) {
+        if is_busy(status) {
             container.retry_at.get_or_insert(now + RETRY);
             return None;
         }
@@ -330,7 +308,7 @@ impl Containers {
 }
 
 /// The command of a task, which is told for which role it runs.
-fn with_role(
+pub fn with_role(
     task: &TaskInfo,
     command: &tepui_protocol::v1::CommandInfo,
 ) -> tepui_protocol::v1::CommandInfo {

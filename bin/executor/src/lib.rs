@@ -11,9 +11,11 @@ mod config;
 mod connection;
 mod containers;
 mod docker;
+mod exchange;
 mod http;
 mod ids;
 mod link;
+mod looks;
 mod machine;
 mod probe;
 mod process;
@@ -37,8 +39,9 @@ use tepui_protocol::v1::ContainerId;
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Asked, Config, USAGE};
-use crate::containers::{Containers, needs_container};
+use crate::containers::Containers;
 use crate::docker::Docker;
+use crate::exchange::Agent;
 use crate::link::Link;
 use crate::machine::{Action, Input, Machine, Start};
 use crate::process::{Processes, StartError};
@@ -116,7 +119,8 @@ fn run(environment: Environment, directory: PathBuf, asked: &Asked) -> Result<u8
     let mut actions = Vec::new();
     let machine = Machine::start(clock.now(), config.settings.clone(), seed, &mut actions);
     let link = Link::new(config.agent, config.host.clone(), config.token.clone());
-    let containers = Containers::new(config.agent, config.host.clone(), config.token.clone());
+    let agent = Agent::new(config.agent, config.host.clone(), config.token.clone());
+    let containers = Containers::new(agent, asked.launch_containers);
     let processes = Processes::default();
     let mut executor = Executor {
         config,
@@ -190,6 +194,7 @@ impl Executor {
                 }
                 Action::Terminate(pid) => self.signal(pid, Signal::SIGTERM),
                 Action::Kill(pid) => self.signal(pid, Signal::SIGKILL),
+                Action::Check(check) if self.containers.look(self.clock.now().mono, &check) => {}
                 Action::Check(check) => {
                     let (config, processes) = (&self.config, &mut self.processes);
                     let docker = self.docker.as_ref();
@@ -198,6 +203,7 @@ impl Executor {
                 }
                 Action::StopCheck(run) => {
                     self.checks.stop(&self.processes, run);
+                    self.containers.stop_look(self.clock.now().mono, run);
                     if let Some(docker) = &self.docker {
                         docker.stop_check(run);
                     }
@@ -217,7 +223,7 @@ impl Executor {
             return None;
         }
         if let Some(value) = start.container.clone()
-            && needs_container(&start.task)
+            && self.containers.take(&start.task)
         {
             if let Err(message) = Processes::prepare_container(&self.config, start) {
                 return Some(Input::StartFailed { task, message });

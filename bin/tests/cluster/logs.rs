@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::agent_restart::{PATIENT, careful, crash};
+use super::groups::launch_group;
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, task};
 
@@ -110,4 +111,50 @@ fn what_cannot_be_done_is_said() {
     let failed = framework.await_state("wrong", "TASK_FAILED");
     let message = failed["message"].as_str().expect("message");
     assert!(message.contains("'rotate COUNT'"), "{message}");
+}
+
+#[test]
+fn what_members_of_groups_write_is_rotated() {
+    let mut cluster = Cluster::with(1, &[], FLAGS);
+    let mut framework = Framework::subscribe(
+        cluster.master.address,
+        Encoding::Json,
+        careful("group-logs"),
+    );
+    let offer = framework.offer();
+    let command = counting(cluster.dir.path());
+    let mut small = task("small", &offer, "seq 2000");
+    small["command"]["environment"] = json!({"variables": [
+        {"name": "CONTAINER_LOGGER_MAX_STDOUT_SIZE", "value": "4KB"},
+        {"name": "CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS", "value": "rotate 1"},
+    ]});
+    let members = [task("counts", &offer, &command), small];
+    launch_group(&framework, &offer, &members);
+    framework.await_state("small", "TASK_FINISHED");
+    let own = |name: &str| {
+        sandbox(&cluster, &framework, "group")
+            .join("tasks")
+            .join(name)
+    };
+    let (counts, small) = (own("counts"), own("small"));
+    let half = cluster.dir.path().join("half");
+    until("half of it", || half.exists().then_some(()));
+    crash(&mut cluster);
+    let flags = [FLAGS, PATIENT].concat();
+    cluster.restart_agent(0, &flags);
+    std::fs::write(cluster.dir.path().join("go"), "").expect("file");
+    framework.await_state("counts", "TASK_FINISHED");
+    let written = until("all of it", || {
+        let written = files(&counts, "stdout");
+        (lines(&written).len() == 10_000).then_some(written)
+    });
+    assert_eq!(lines(&written), all());
+    assert!(written.len() > 5, "{} files", written.len());
+    assert!(written.iter().all(|file| file.len() <= 8192));
+    let kept = until("the other's output", || {
+        let kept = files(&small, "stdout");
+        (lines(&kept).last() == Some(&2000)).then_some(kept)
+    });
+    assert_eq!(kept.len(), 2);
+    assert!(kept.iter().all(|file| file.len() <= 4096));
 }

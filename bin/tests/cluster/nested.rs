@@ -75,7 +75,7 @@ pub(super) fn remove(cluster: &Cluster, id: &Value) -> http::Response {
 }
 
 /// Ids of all containers, as words.
-fn shown(cluster: &Cluster) -> Vec<String> {
+pub(super) fn shown(cluster: &Cluster) -> Vec<String> {
     fn word(id: &Value) -> String {
         let name = id["value"].as_str().expect("an id");
         match id["parent"].is_object() {
@@ -163,7 +163,7 @@ fn cgroup(pid: i32, tree: &str) -> String {
     path.to_owned()
 }
 
-fn pid_in(file: &Path) -> i32 {
+pub(super) fn pid_in(file: &Path) -> i32 {
     until("a pid", || {
         std::fs::read_to_string(file).ok()?.trim().parse().ok()
     })
@@ -363,6 +363,24 @@ fn one_that_stands_alone_has_a_sandbox_until_it_is_removed() {
 }
 
 #[test]
+fn sandboxes_go_after_their_time_if_the_operator_wants_that() {
+    let flags = ["--gc_delay=1secs", "--gc_non_executor_container_sandboxes"];
+    let cluster = Cluster::with(1, &[], &flags);
+    let (ends, stays) = (chain(&["ends"]), chain(&["stays"]));
+    launch(&cluster, &stays, "exec sleep 1000", &json!({}));
+    launch(&cluster, &ends, "echo hello", &json!({}));
+    assert_eq!(wait(&cluster, &ends)["exit_status"], 0);
+    let all = cluster.work_dir(0).join("containers");
+    assert!(all.join("ends").exists());
+    until("the end of its sandbox", || {
+        (!all.join("ends").exists()).then_some(())
+    });
+    assert!(all.join("stays/stdout").exists());
+    signal(&cluster, &stays, Signal::SIGKILL);
+    wait(&cluster, &stays);
+}
+
+#[test]
 fn bad_calls_are_refused() {
     let (cluster, _framework, root) = plain("bad");
     let deep: Vec<&str> = std::iter::once(root.as_str())
@@ -456,7 +474,7 @@ fn bad_calls_are_refused() {
 }
 
 /// A member of a group in a container with limits of its own, and with more in it.
-fn limited(id: &str, offer: &Value, script: &str, mem: f64) -> Value {
+pub(super) fn limited(id: &str, offer: &Value, script: &str, mem: f64) -> Value {
     let mut member = task(id, offer, script);
     member["resources"] = json!([scalar("cpus", 0.1), scalar("mem", mem)]);
     member["container"] = json!({"type": "MESOS", "linux_info": {"share_cgroups": false}});

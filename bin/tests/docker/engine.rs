@@ -47,13 +47,28 @@ pub fn ready() {
 pub struct Own {
     dir: tempfile::TempDir,
     dockerd: Child,
+    /// Whether it takes up containers that have outlived it; else it ends them.
+    restores: bool,
 }
 
 impl Own {
     pub fn start() -> Own {
+        Own::with(false)
+    }
+
+    /// One that takes up containers that have outlived it.
+    pub fn that_restores() -> Own {
+        Own::with(true)
+    }
+
+    fn with(restores: bool) -> Own {
         let dir = tempfile::tempdir().expect("a directory");
-        let dockerd = Own::run(&dir);
-        let own = Own { dir, dockerd };
+        let dockerd = Own::run(&dir, restores);
+        let own = Own {
+            dir,
+            dockerd,
+            restores,
+        };
         own.wait();
         make_image(&own.socket());
         own
@@ -63,7 +78,7 @@ impl Own {
         self.dir.path().join("docker.sock").display().to_string()
     }
 
-    fn run(dir: &tempfile::TempDir) -> Child {
+    fn run(dir: &tempfile::TempDir, restores: bool) -> Child {
         let path = |name: &str| dir.path().join(name).display().to_string();
         let log = std::fs::File::create(path("log")).expect("a log");
         // In a network of its own: one without a bridge takes the machine's bridge away.
@@ -73,6 +88,7 @@ impl Own {
             .arg(format!("--data-root={}", path("data")))
             .arg(format!("--exec-root={}", path("exec")))
             .arg(format!("--pidfile={}", path("pid")))
+            .arg(format!("--live-restore={restores}"))
             .args(["--bridge=none", "--iptables=false", "--ip-forward=false"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log"))
@@ -103,7 +119,7 @@ impl Own {
     }
 
     pub fn start_again(&mut self) {
-        self.dockerd = Own::run(&self.dir);
+        self.dockerd = Own::run(&self.dir, self.restores);
         self.wait();
     }
 }
@@ -112,7 +128,7 @@ impl Drop for Own {
     fn drop(&mut self) {
         if matches!(self.dockerd.try_wait(), Ok(Some(_))) {
             // Only dockerd ends what it has started.
-            self.dockerd = Own::run(&self.dir);
+            self.dockerd = Own::run(&self.dir, self.restores);
             let socket = self.socket();
             let answers = || try_ask(&socket, "GET", "/_ping", "", b"").is_ok();
             until("the test's own Docker Engine", || answers().then_some(()));

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::framework::task;
-use crate::{Dockered, engine};
+use crate::support::cluster::until;
+use crate::support::framework::{scalar, task};
+use crate::{Dockered, engine, sandbox};
 
 fn not_launched(own: &mut Dockered, id: &str) -> String {
     let failed = own.framework.await_state(id, "TASK_FAILED");
@@ -55,6 +56,32 @@ fn a_container_that_uses_too_much_memory_is_ended() {
 }
 
 #[test]
+fn an_executor_that_uses_too_much_memory_fails_its_tasks_for_that() {
+    let mut own = Dockered::start("docker-greedy");
+    let offer = own.framework.offer();
+    let resources = json!([scalar("cpus", 0.1), scalar("mem", 32.0)]);
+    let task = json!({
+        "name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"],
+        "resources": resources,
+        "executor": {
+            "type": "CUSTOM", "executor_id": {"value": "t"}, "name": "t",
+            "command": {"value": "tail -c 1000000000 /dev/zero"},
+            "resources": resources,
+            "container": {"type": "DOCKER", "docker": {"image": engine::IMAGE}},
+        },
+    });
+    own.framework.launch(&offer, &[task]);
+    let failed = own.framework.await_state("t", "TASK_FAILED");
+    assert_eq!(
+        failed["reason"], "REASON_CONTAINER_LIMITATION_MEMORY",
+        "{failed:#}"
+    );
+    let message = failed["message"].as_str().expect("a message");
+    assert!(message.contains("Memory limit exceeded"), "{message}");
+    own.wait_until_nothing_is_left();
+}
+
+#[test]
 fn without_an_engine_other_tasks_go_on() {
     let flags = [
         "--containerizers=docker,mesos",
@@ -97,6 +124,40 @@ fn an_engine_that_crashes_takes_no_task_with_it() {
     engine.start_again();
     own.launch("after", Some("true"), json!({}));
     own.framework.await_state("after", "TASK_FINISHED");
+}
+
+#[test]
+fn what_a_task_writes_while_the_engine_is_away_is_read_when_it_is_back() {
+    let mut engine = engine::Own::that_restores();
+    let socket = format!("--docker_socket={}", engine.socket());
+    let flags = [
+        "--containerizers=docker,mesos",
+        "--docker_remove_delay=0ns",
+        &socket,
+    ];
+    let mut own = Dockered::with("docker-away", &flags);
+    let script = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.02; done";
+    own.launch("t", Some(script), json!({}));
+    let running = own.framework.await_state("t", "TASK_RUNNING");
+    let stdout = sandbox(&own.work_dir, "t", &running).join("stdout");
+    let written = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&stdout).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    until("the first lines", || (written().len() > 20).then_some(()));
+    engine.crash();
+    let before = written().len();
+    // It goes on writing, and nobody reads.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    engine.start_again();
+    until("more lines", || {
+        (written().len() > before + 100).then_some(())
+    });
+    own.framework.kill("t");
+    own.framework.await_state("t", "TASK_KILLED");
+    let all = written();
+    let expected: Vec<u32> = (0..).take(all.len()).collect();
+    assert_eq!(all, expected);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod apps;
 mod engine;
 mod failures;
 mod life;
+mod registry;
 mod saved;
 
 use std::path::{Path, PathBuf};

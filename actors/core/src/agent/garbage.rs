@@ -20,6 +20,9 @@ pub struct GarbageSettings {
     pub delay: Duration,
     /// Share of the disk, from 0 to 1, that is to stay free: the fuller it is, the shorter the time.
     pub disk_headroom: f64,
+    /// Whether this holds for containers that were launched by calls, too; else their sandboxes stay
+    /// until a call removes them, or those around them go.
+    pub containers: bool,
 }
 
 /// A directory with sandboxes, named by whose it is.
@@ -82,8 +85,11 @@ pub(super) struct Garbage {
     /// None where there is no disk with sandboxes.
     settings: Option<GarbageSettings>,
     deadlines: Timers<Place>,
+    /// Of containers that were launched by calls.
+    containers: Timers<ContainerId>,
     /// What has ended just now.
     ended: Vec<Place>,
+    ended_containers: Vec<ContainerId>,
     /// How much earlier all goes, this once.
     early: Duration,
     allowed_age: Duration,
@@ -97,7 +103,9 @@ impl Garbage {
         Garbage {
             settings,
             deadlines: Timers::new(),
+            containers: Timers::new(),
             ended: Vec::new(),
+            ended_containers: Vec::new(),
             early: Duration::ZERO,
             allowed_age: Duration::ZERO,
             removing: 0,
@@ -109,6 +117,13 @@ impl Garbage {
     pub(super) fn ended(&mut self, place: Place) {
         if self.settings.is_some() {
             self.ended.push(place);
+        }
+    }
+
+    /// A container that was launched by a call has ended.
+    pub(super) fn container_ended(&mut self, id: &ContainerId) {
+        if self.settings.is_some_and(|settings| settings.containers) {
+            self.ended_containers.push(id.clone());
         }
     }
 
@@ -165,6 +180,17 @@ impl Garbage {
         due
     }
 
+    /// Takes all containers whose sandboxes are to be removed now; before [`Self::take_due`].
+    fn take_due_containers(&mut self, now: Now) -> Vec<ContainerId> {
+        if let Some(settings) = self.settings {
+            for id in std::mem::take(&mut self.ended_containers) {
+                self.containers.set(id, now.mono + settings.delay);
+            }
+        }
+        let limit = now.mono + self.early;
+        std::iter::from_fn(|| self.containers.pop_due(limit)).collect()
+    }
+
     fn removed(&mut self, removals: Removals) {
         let Removals {
             succeeded,
@@ -177,14 +203,15 @@ impl Garbage {
     }
 
     pub(super) fn next(&self) -> Option<Mono> {
-        self.deadlines.next()
+        let all = [self.deadlines.next(), self.containers.next()];
+        all.into_iter().flatten().min()
     }
 
     pub(super) fn figures(&self) -> GarbageFigures {
         GarbageFigures {
             succeeded: self.done.succeeded,
             failed: self.done.failed,
-            pending: self.deadlines.len() as u64 + self.removing,
+            pending: (self.deadlines.len() + self.containers.len()) as u64 + self.removing,
             allowed_age: self.allowed_age,
         }
     }
@@ -197,6 +224,11 @@ impl Agent {
             if !self.is_used(&place) {
                 self.garbage.found(now, place, age);
             }
+        }
+        // How long ago these have ended, nobody has written down.
+        let ended = self.nested.all().iter().filter(|(_, one)| one.has_ended());
+        for (id, _) in ended {
+            self.garbage.container_ended(id);
         }
     }
 
@@ -267,6 +299,9 @@ impl Agent {
 
     /// Has all removed that is to go now.
     pub(super) fn collect_garbage(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for id in self.garbage.take_due_containers(now) {
+            self.collect_nested(&id, out);
+        }
         let due = self.garbage.take_due(now);
         if !due.is_empty() {
             out.push(Effect::Remove(due));

@@ -242,6 +242,17 @@ pub struct Called {
     pub parent: Option<Parent>,
     /// The container whose limits it has: itself, or one that it is in.
     pub limits_of: ContainerId,
+    /// Whether it looks at the container it is in, of which it shares all it can (Mesos:
+    /// `ContainerClass::DEBUG`).
+    pub is_debug: bool,
+}
+
+impl Launch {
+    /// The container that this one looks at, if it was made for that.
+    pub fn looks_at(&self) -> Option<&Parent> {
+        let called = self.called.as_ref().filter(|called| called.is_debug)?;
+        called.parent.as_ref()
+    }
 }
 
 /// The container that another one is in.

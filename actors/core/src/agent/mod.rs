@@ -116,6 +116,8 @@ pub struct Isolation {
     pub host_paths: bool,
     /// Whether `ContainerInfo.volumes` with a source of type `SANDBOX_PATH` are mounted.
     pub sandbox_paths: bool,
+    /// Whether the output of containers is rotated: by the agent, for those it launches itself.
+    pub rotates_logs: bool,
     /// Whether `ContainerInfo.mesos.image` is made the root file system.
     pub images: bool,
     /// Whether `ContainerInfo.volumes` with an `image` are mounted.
@@ -134,6 +136,7 @@ impl Default for Isolation {
             ipc: false,
             host_paths: false,
             sandbox_paths: false,
+            rotates_logs: false,
             images: false,
             image_volumes: false,
         }

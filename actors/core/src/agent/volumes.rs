@@ -62,7 +62,7 @@ pub struct VolumesUpdate {
 ///
 /// # Errors
 /// When one of them has no path, or two have the same.
-pub(super) fn by_path(
+pub fn by_path(
     work_dir: &str,
     resources: &Resources,
 ) -> Result<BTreeMap<String, (Volume, Entry)>, String> {

@@ -2,6 +2,7 @@
 //! Knows what each needs, and nothing of what it does.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::unistd::Uid;
@@ -185,12 +186,13 @@ impl Choice {
     pub(super) fn isolators(
         &self,
         config: &ContainerizerConfig,
+        work_dir: &Path,
         cgroups: Option<&Arc<dyn Cgroups>>,
         provisioner: &Arc<Provisioner>,
     ) -> Result<Vec<Box<dyn Isolator>>, String> {
         let mut all = Vec::new();
         for isolator in KNOWN.iter().filter(|known| self.has(known.name)) {
-            if let Some(made) = make(isolator.name, config, cgroups, provisioner)? {
+            if let Some(made) = make(isolator.name, config, work_dir, cgroups, provisioner)? {
                 all.push(made);
             }
         }
@@ -212,6 +214,7 @@ fn find(name: &str) -> Result<&'static Known, String> {
 fn make(
     name: &str,
     config: &ContainerizerConfig,
+    work_dir: &Path,
     cgroups: Option<&Arc<dyn Cgroups>>,
     provisioner: &Arc<Provisioner>,
 ) -> Result<Option<Box<dyn Isolator>>, String> {
@@ -261,6 +264,7 @@ fn make(
         "disk/du" => Box::new(Du::new(
             config.container_disk_watch_interval,
             config.enforce_container_disk_quota,
+            work_dir,
         )),
         _ => return Ok(None),
     }))
@@ -361,7 +365,9 @@ mod tests {
         chosen.check(&config, true).unwrap();
         assert!(chosen.abilities().host_paths && chosen.abilities().sandbox_paths);
         assert!(!chosen.abilities().limits);
-        let made = chosen.isolators(&config, None, &provisioner()).unwrap();
+        let made = chosen
+            .isolators(&config, Path::new("/w"), None, &provisioner())
+            .unwrap();
         let names: Vec<&str> = made.iter().map(|isolator| isolator.name()).collect();
         assert_eq!(
             names,
@@ -387,7 +393,14 @@ mod tests {
         ];
         for known in KNOWN {
             let config = ContainerizerConfig::default();
-            let made = make(known.name, &config, Some(&cgroups), &provisioner()).unwrap();
+            let made = make(
+                known.name,
+                &config,
+                Path::new("/w"),
+                Some(&cgroups),
+                &provisioner(),
+            )
+            .unwrap();
             assert_eq!(
                 made.is_none(),
                 only_names.contains(&known.name),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, Uid, access};
 use tepui_protocol::v1::CapabilityInfo;
 
-pub use super::docker::DockerConfig;
+pub use super::docker::{ContainerDns, DockerConfig, Logins};
 pub use super::images::{ImageGc, ImageProvider, ImagesConfig};
 pub use super::provisioner::Backend;
 

@@ -68,6 +68,15 @@ pub(in super::super) trait Containerizer: Send + Sync {
     /// end.
     fn kill(&self, id: &ContainerId, leader: u32);
 
+    /// Whether a container has ended for what it used, where only its end shows that. None where
+    /// nobody need be asked.
+    fn last_limitation(
+        self: Arc<Self>,
+        _id: &ContainerId,
+    ) -> Option<BoxFuture<'static, Option<Limitation>>> {
+        None
+    }
+
     /// Ends what is left of a container whose first process, `leader`, has ended or is to end.
     fn destroy(self: Arc<Self>, id: ContainerId, leader: Option<u32>) -> BoxFuture<'static, ()>;
 
@@ -246,6 +255,11 @@ impl Containerizers {
         if let Some(owner) = self.owner(id) {
             owner.kill(id, leader);
         }
+    }
+
+    /// See [`Containerizer::last_limitation`].
+    pub(in super::super) async fn last_limitation(&self, id: &ContainerId) -> Option<Limitation> {
+        self.owner(id)?.last_limitation(id)?.await
     }
 
     /// See [`Containerizer::destroy`].

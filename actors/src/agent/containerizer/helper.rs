@@ -142,10 +142,12 @@ fn run(order: &Order) -> Result<Outcome, String> {
     let status = status.map_err(failed("make the file for its status"))?;
     let user = order.user.as_ref().map(identity).transpose()?;
     let user = isolate(&order.plan)?.or(user);
-    std::env::set_current_dir(&order.directory).map_err(|error| {
-        let directory = &order.directory;
-        format!("Failed to chdir into current working directory '{directory}': {error}")
-    })?;
+    if !order.plan.joins_directory {
+        std::env::set_current_dir(&order.directory).map_err(|error| {
+            let directory = &order.directory;
+            format!("Failed to chdir into current working directory '{directory}': {error}")
+        })?;
+    }
     rlimits::set(&order.plan.rlimits)?;
     match &order.plan.capabilities {
         Some(wanted) => become_with(user.as_ref(), *wanted)?,

@@ -37,6 +37,11 @@ impl Container {
         limits_of.filter(|id| **id != self.id)
     }
 
+    /// Whether it looks at the one it is in.
+    pub(super) fn is_debug(&self) -> bool {
+        self.called.as_ref().is_some_and(|called| called.is_debug)
+    }
+
     /// Whether it is in another one.
     pub(super) fn is_nested(&self) -> bool {
         self.id.depth() > 0
@@ -59,6 +64,9 @@ pub(in super::super) struct Plan {
     pub(in super::super) joins_pids: bool,
     /// Whether it sees the mounts of that process, and adds its own to them.
     pub(in super::super) joins_mounts: bool,
+    /// Whether it starts in the directory that this process is in, wherever the container's own
+    /// sandbox is.
+    pub(in super::super) joins_directory: bool,
     /// Whether it gets an IPC namespace of its own.
     pub(in super::super) ipc_namespace: bool,
     /// Whether it gets a mount namespace, in which nothing it mounts is seen by the host.

@@ -139,7 +139,7 @@ impl MesosContainerizer {
         let provisioner = Provisioner::open(images, backend, work_dir, fetcher_program)?;
         let provisioner = Arc::new(provisioner);
         let cgroups = linux.as_ref().map(|linux| &linux.cgroups);
-        let isolators = choice.isolators(config, cgroups, &provisioner)?;
+        let isolators = choice.isolators(config, work_dir, cgroups, &provisioner)?;
         let statuses = Statuses::open(work_dir)
             .map_err(|error| format!("cannot keep how containers end: {error}"))?;
         let needs_helper = config.launcher == LauncherKind::Linux || !isolators.is_empty();
@@ -193,6 +193,7 @@ impl MesosContainerizer {
             self.statuses.forget(id);
             plan.status = Some(self.statuses.path(id));
             plan.leader = called.parent.as_ref().map(|parent| parent.pid);
+            plan.joins_directory = called.is_debug;
         }
         let started = self
             .begin(id, &mut plan)

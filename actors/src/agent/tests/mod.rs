@@ -79,6 +79,7 @@ pub(super) fn config(master: String, work_dir: PathBuf) -> AgentConfig {
         garbage: GarbageSettings {
             delay: Duration::from_secs(7 * 24 * 3600),
             disk_headroom: 0.1,
+            containers: false,
         },
         disk_watch_interval: Duration::from_secs(60),
         flags: BTreeMap::from([("port".to_owned(), "0".to_owned())]),

@@ -24,8 +24,10 @@ flags! {
              gc_delay * max(0, 1 - gc_disk_headroom - share of the disk that is used).";
         gc_disk_headroom: Double, Some("0.1"), Yes,
             "Share of the disk that is to stay free, from 0 to 1; see gc_delay.";
-        gc_non_executor_container_sandboxes: Bool, Some("false"), Only(&["false"]),
-            "Also collect nested/standalone container sandboxes.";
+        gc_non_executor_container_sandboxes: Bool, Some("false"), Yes,
+            "Remove the sandboxes of containers that were launched by calls, also those of members of \
+             groups, gc_delay after their end; else they stay until they are removed by a call, or \
+             with the sandbox around them.";
         reconfiguration_policy: Text, Some("equal"), Yes,
             "How an agent that starts again may differ from what it was: 'equal' not at all, or \
              'additive', with more resources and attributes.";

@@ -37,7 +37,10 @@ flags! {
             "Who makes containers, with commas between: mesos, docker.";
         csi_plugin_config_dir: Text, None, No,
             "Directory of CSI plugin JSON configs for volume/csi.";
-        default_container_dns: Json, None, No, "DNS settings per network.";
+        default_container_dns: Json, None, Yes,
+            "Who tells containers of Docker the addresses of names, for each network, where tasks say \
+             nothing: {\"docker\": [{\"network_mode\": \"BRIDGE\", \"dns\": {\"nameservers\": [...], \
+             \"search\": [...], \"options\": [...]}}]}; or USER, with a network_name or for all.";
         default_container_info: Json, None, No, "ContainerInfo used when none given.";
         default_container_shm_size: Bytes, None, Yes, "Size of /dev/shm for containers that have one of their own.";
         disallow_sharing_agent_ipc_namespace: Bool, Some("false"), Yes,
@@ -45,7 +48,9 @@ flags! {
         disallow_sharing_agent_pid_namespace: Bool, Some("false"), Yes,
             "Refuse containers that ask for the pid namespace of the machine.";
         docker: Text, Some("docker"), No, "Docker binary.";
-        docker_config: Json, None, No, "Default registry credentials.";
+        docker_config: Json, None, Yes,
+            "Logins of registries for images of Docker, as in Docker's own config.json, best as the \
+             path of such a file; those that a task has fetched to its sandbox win.";
         docker_ignore_runtime: Bool, Some("false"), Yes,
             "Let nothing count that images say of their programs.";
         docker_kill_orphans: Bool, Some("true"), Yes, "End containers of this agent that it does not know when it starts.";

@@ -7,7 +7,9 @@ use std::time::Duration;
 use nix::unistd::Uid;
 
 use super::{agent_error, agent_with};
-use crate::agent::config::{ContainerLogger, ContainerizerConfig, LauncherKind, Rotation};
+use crate::agent::config::{
+    ContainerDns, ContainerLogger, ContainerizerConfig, LauncherKind, Logins, Rotation,
+};
 
 #[test]
 fn an_agent_without_flags_has_mesos_isolators() {
@@ -141,4 +143,42 @@ fn errors_say_what_would_be_right() {
             assert!(error.contains(part), "{flag}: {error}");
         }
     }
+}
+
+fn agent_error_with(flag: &str) -> String {
+    agent_error(&["--master=a:1", "--work_dir=/tmp/x", flag])
+}
+
+#[test]
+fn logins_of_registries_are_read_from_a_file_or_text_and_never_shown() {
+    let text = r#"{"auths": {"a.b": {"username": "u", "password": "secret"}}}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.json");
+    std::fs::write(&file, text).unwrap();
+    let expected = Logins::read(text).unwrap();
+    for given in [text.to_owned(), file.display().to_string()] {
+        let config = agent_with(&[&format!("--docker_config={given}")]);
+        let docker = config.containerizer.docker;
+        assert_eq!(docker.docker_config, Some(expected.clone()));
+        assert_eq!(config.flags["docker_config"], "***");
+    }
+    for text in [r#"{"auths": {"a.b": {"auth": "secret"}}}"#, "secret"] {
+        let error = agent_error_with(&format!("--docker_config={text}"));
+        assert!(error.contains("'docker_config'"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn dns_of_containers_is_read() {
+    let text = r#"{"docker": [{"network_mode": "BRIDGE", "dns": {"nameservers": ["1.1.1.1"]}}]}"#;
+    let config = agent_with(&[&format!("--default_container_dns={text}")]);
+    let dns = config.containerizer.docker.default_container_dns;
+    assert_eq!(dns, ContainerDns::read(text).unwrap());
+    let cni = r#"{"mesos": [{"network_mode": "CNI", "dns": {}}]}"#;
+    let error = agent_error_with(&format!("--default_container_dns={cni}"));
+    assert!(
+        error.contains("CNI networks, which are not supported"),
+        "{error}"
+    );
 }

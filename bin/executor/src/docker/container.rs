@@ -4,12 +4,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::poll::{PollTimeout, poll};
 use serde_json::{Value, json};
 
 use super::engine::{Engine, EngineError, Stream};
 use super::output::Frames;
+use crate::clock::Clock;
 
 /// Milliseconds between two attempts to reach an Engine that is gone.
 const AGAIN_MS: u16 = 500;
@@ -92,24 +94,56 @@ impl Container {
     /// away is waited for as long as the container runs without it.
     pub fn follow(&self, first: Stream, seen: &Seen) -> Option<End> {
         let mut output = Some(first);
+        // Until when its output was read, and whether there may be more since.
+        let mut read_until = Duration::ZERO;
+        let mut is_cut = false;
         loop {
             if let Some(output) = output.take() {
                 copy(output);
+                read_until = Clock::wall();
+                is_cut = false;
             }
             // The Engine keeps the end of a container that it does not watch any more.
             match self.wait() {
-                Ok(end) => return Some(end),
+                Ok(end) => {
+                    if is_cut {
+                        self.copy_since(read_until);
+                    }
+                    return Some(end);
+                }
                 Err(EngineError::Refused(_)) => return None,
                 Err(EngineError::Gone(_)) if !is_running(seen) => {}
                 Err(EngineError::Gone(_)) => {
+                    is_cut = true;
                     pause(AGAIN_MS);
-                    output = self.attach().ok();
+                    output = self.output_since(read_until).ok();
                     continue;
                 }
             }
             // It has ended; the Engine may come back and tell how.
             pause(AGAIN_MS);
-            return self.wait().ok();
+            let end = self.wait().ok()?;
+            self.copy_since(read_until);
+            return Some(end);
+        }
+    }
+
+    /// Copies what it has written since that time until its end; an Engine that is gone has nothing.
+    fn copy_since(&self, since: Duration) {
+        if let Ok(output) = self.output_since(since) {
+            copy(output);
+        }
+    }
+
+    /// What it has written since that time, and what it writes from now on. An Engine that keeps no
+    /// log of it has only the latter.
+    fn output_since(&self, since: Duration) -> Result<Stream, EngineError> {
+        let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
+        let query = format!("stdout=1&stderr=1&follow=1&since={seconds}.{nanos:09}");
+        let path = self.path(&format!("logs?{query}"));
+        match self.engine.open("GET", &path, None, true) {
+            Err(EngineError::Refused(_)) => self.attach(),
+            other => other,
         }
     }
 

@@ -467,6 +467,30 @@ fn an_executor_of_a_framework_runs_in_an_image() {
 }
 
 #[test]
+fn a_member_is_checked_in_its_image() {
+    let mut imaged = Imaged::start("member-check");
+    let offer = imaged.isolated.framework.offer();
+    let script = "echo mine > $MESOS_SANDBOX/mark; exec sleep 1000";
+    let mut member = imaged.task("m", &offer, "app", shell(script));
+    let look = "test -x /entry && test ! -e /usr && test $MESOS_SANDBOX = /mnt/mesos/sandbox && \
+                test -e $MESOS_SANDBOX/mark && exit 7";
+    member["check"] = json!({
+        "type": "COMMAND", "command": {"command": {"value": look}},
+        "delay_seconds": 0.5, "interval_seconds": 0.1, "timeout_seconds": 30.0,
+    });
+    launch_group(&imaged.isolated.framework, &offer, &[member]);
+    let found = until("a check that passes", || {
+        let status = imaged.isolated.framework.update("m");
+        assert_ne!(status["state"], "TASK_FAILED", "{status:#}");
+        status["check_status"]["command"]["exit_code"].as_i64()
+    });
+    assert_eq!(found, 7);
+    imaged.isolated.framework.kill("m");
+    imaged.isolated.framework.await_state("m", "TASK_KILLED");
+    imaged.wait_until_nothing_is_left();
+}
+
+#[test]
 fn a_container_stands_alone_in_an_image_and_others_join_it() {
     let mut imaged = Imaged::start("alone");
     let id = nested::chain(&["a"]);

@@ -18,6 +18,10 @@ use super::super::{Agent, Life, executor_info, paths};
 use super::{Container, MAX_CHAIN_BYTES, MAX_DEPTH, MAX_RUNNING, MAX_WAITERS, State, not_found};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId};
 
+/// How the name of a container begins that looks at the one it is in. Mesos's executors name theirs
+/// so too, and launch them with a session, which says the same.
+const CHECK_PREFIX: &str = "check-";
+
 /// The highest number of a signal.
 const LAST_SIGNAL: i32 = 64;
 
@@ -32,6 +36,12 @@ struct Outer {
     /// Whose it is, for logs.
     framework: FrameworkId,
     executor: ExecutorId,
+}
+
+/// Whether a container is there to look at the one it is in, which is a task's. An executor's own is
+/// not looked at so.
+fn looks_at_parent(id: &ContainerId) -> bool {
+    id.depth() > 1 && id.name().starts_with(CHECK_PREFIX)
 }
 
 fn bad(why: impl Into<String>) -> Answer {
@@ -130,7 +140,10 @@ impl Agent {
             || (FrameworkId::from(""), ExecutorId::from("")),
             |outer| (outer.framework.clone(), outer.executor.clone()),
         );
-        let environment = self.nested_environment(&command, &directory, image.is_some());
+        let is_debug = outer.is_some() && looks_at_parent(id);
+        let seen = outer.as_ref().filter(|_| is_debug);
+        let seen = seen.map_or(directory.as_str(), |outer| &outer.parent.directory);
+        let environment = self.nested_environment(&command, seen, image.is_some());
         let order = Launch {
             container: id.clone(),
             framework,
@@ -149,6 +162,7 @@ impl Agent {
             called: Some(Called {
                 parent: outer.map(|outer| outer.parent),
                 limits_of,
+                is_debug,
             }),
         };
         Ok((order, is_recorded))
@@ -363,9 +377,8 @@ impl Agent {
         reply: Token,
         out: &mut Vec<Effect>,
     ) -> Option<Answer> {
-        let root = id.root();
-        let known = self.nested.get(id).cloned();
-        if self.containers.contains_key(id) || known.as_ref().is_some_and(|it| !it.has_ended()) {
+        let known = self.nested.get(id);
+        if self.containers.contains_key(id) || known.is_some_and(|it| !it.has_ended()) {
             let kind = if id.depth() > 0 {
                 "Nested container"
             } else {
@@ -376,24 +389,29 @@ impl Agent {
                 format!("{kind} has not terminated yet"),
             ));
         }
-        let owner = self.containers.get(&root);
-        let executor = owner.and_then(|(framework, executor)| self.executor(framework, executor));
-        let root_directory = executor.map(|executor| executor.directory.clone());
-        let root_directory =
-            root_directory.or_else(|| Some(self.nested.get(&root)?.directory.clone()));
-        let Some(root_directory) = root_directory else {
+        if self.root_directory(id).is_none() {
             return Some(Answer::Refused(500, "Unknown root container".to_owned()));
-        };
-        let Some(container) = known else {
+        }
+        if known.is_none() {
             // It may be removed twice.
             return Some(Answer::Done);
+        }
+        let removals = self.nested.removals.entry(id.clone()).or_default();
+        removals.push(reply);
+        self.collect_nested(id, out);
+        None
+    }
+
+    /// Has the sandbox of a container that has ended removed, and forgets it.
+    pub(in super::super) fn collect_nested(&mut self, id: &ContainerId, out: &mut Vec<Effect>) {
+        let known = self.nested.get(id).filter(|known| known.has_ended());
+        let Some((container, root_directory)) = known.cloned().zip(self.root_directory(id)) else {
+            return;
         };
         for inner in self.nested.within(id) {
             self.nested.forget(&inner, out);
         }
         self.nested.containers.remove(id);
-        let removals = self.nested.removals.entry(id.clone()).or_default();
-        removals.push(reply);
         let sandbox = Sandbox {
             directory: container.directory.clone(),
             root_directory: match id.depth() {
@@ -402,6 +420,14 @@ impl Agent {
             },
         };
         out.push(Effect::RemoveContainer(id.clone(), Some(Box::new(sandbox))));
-        None
+    }
+
+    /// The sandbox of the outermost container around one, if that is known.
+    fn root_directory(&self, id: &ContainerId) -> Option<String> {
+        let root = id.root();
+        let owner = self.containers.get(&root);
+        let executor = owner.and_then(|(framework, executor)| self.executor(framework, executor));
+        let directory = executor.map(|executor| executor.directory.clone());
+        directory.or_else(|| Some(self.nested.get(&root)?.directory.clone()))
     }
 }

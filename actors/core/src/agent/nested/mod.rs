@@ -421,7 +421,10 @@ impl Agent {
         }
         match is_abandoned {
             true => self.nested.forget(id, out),
-            false => self.nested.forget_oldest(id, out),
+            false => {
+                self.garbage.container_ended(id);
+                self.nested.forget_oldest(id, out);
+            }
         }
     }
 

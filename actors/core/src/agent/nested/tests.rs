@@ -428,3 +428,75 @@ fn only_so_many_wait_and_only_so_many_ends_are_remembered() {
     }
     assert_eq!(agent.snapshot().containers.len(), MAX_ENDED + 1);
 }
+
+#[test]
+fn what_has_ended_goes_after_its_time_if_the_operator_wants_that() {
+    use super::super::garbage::GarbageSettings;
+    use std::time::Duration;
+    for wanted in [false, true] {
+        let delay = Duration::from_millis(500);
+        let mut agent = Fixture::registered_with(super::super::Settings {
+            garbage: Some(GarbageSettings {
+                delay,
+                disk_headroom: 0.1,
+                containers: wanted,
+            }),
+            ..settings()
+        });
+        let (ends, stays) = (ContainerId::from("ends"), ContainerId::from("stays"));
+        agent.run_in(&ends, 5);
+        agent.run_in(&stays, 6);
+        agent.has_exited(&ends, Some(0));
+        agent.pass(delay / 2);
+        agent.nothing();
+        agent.pass(delay);
+        if !wanted {
+            agent.nothing();
+            continue;
+        }
+        let Effect::RemoveContainer(removed, Some(sandbox)) = agent.effect() else {
+            panic!("nothing is removed")
+        };
+        assert_eq!(removed, ends);
+        assert!(sandbox.directory.ends_with("containers/ends"));
+        agent.input(Input::ContainerRemoved {
+            container: ends.clone(),
+            result: Ok(()),
+        });
+        agent.call_about(2, ContainerCall::Wait(ends.clone()));
+        assert!(matches!(agent.answer_to(2), Answer::Refused(404, _)));
+    }
+}
+
+#[test]
+fn what_looks_at_a_member_sees_what_that_sees() {
+    let (mut agent, root) = with_executor();
+    let member = within(&root, "m");
+    let order = agent.run_in(&member, 5);
+    assert_eq!(order.looks_at(), None);
+    let check = agent.run_in(&within(&member, "check-1"), 6);
+    let seen = check.looks_at().expect("its member");
+    assert_eq!((&seen.container, seen.pid), (&member, 5));
+    assert_eq!(check.environment["MESOS_SANDBOX"], order.directory);
+    assert_ne!(check.directory, order.directory);
+    // An executor is not looked at so.
+    let other = agent.run_in(&within(&root, "check-1"), 7);
+    assert_eq!(other.looks_at(), None);
+}
+
+#[test]
+fn nothing_is_launched_in_an_executor_that_is_ended_for_what_it_took() {
+    let (mut agent, root) = with_executor();
+    agent.input(Input::Limited {
+        container: root.clone(),
+        limitation: Limitation {
+            reason: Reason::ContainerLimitationMemory,
+            message: "Memory limit exceeded".into(),
+            resources: Vec::new(),
+        },
+    });
+    assert_eq!(agent.effect(), Effect::Kill(root.clone()));
+    let refused = agent.call_refused(ContainerCall::Launch(launch(&within(&root, "a"))));
+    let why = format!("Parent container {root} is in 'DESTROYING' state");
+    assert_eq!(refused, (400, why));
+}

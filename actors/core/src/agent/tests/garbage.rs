@@ -13,6 +13,7 @@ fn keeping(delay: Duration) -> Settings {
         garbage: Some(GarbageSettings {
             delay,
             disk_headroom: 0.1,
+            containers: true,
         }),
         ..settings()
     }

@@ -10,6 +10,7 @@ use tepui_core::resources::Resources;
 use tepui_protocol::v1;
 use tepui_protocol::v1::container_info::docker_info::{Network, PortMapping};
 
+use super::dns::ContainerDns;
 use super::parameters;
 
 /// The label that tells whose containers are: its value is the agent's work directory.
@@ -37,6 +38,8 @@ pub(super) struct Common {
     pub(super) sandbox_directory: String,
     /// Whether the CPUs that a container is given are also the most that it may use.
     pub(super) enable_cfs: bool,
+    /// Who tells containers the addresses of names.
+    pub(super) dns: ContainerDns,
 }
 
 /// The name of a container.
@@ -78,6 +81,7 @@ pub(super) fn order(launch: &Launch, common: &Common) -> Result<(String, Value),
     }
     let network = network(info, docker)?;
     set(&mut order, "/HostConfig/NetworkMode", json!(network));
+    common.dns.apply(&mut order, docker, &network);
     if let Some(hostname) = &info.hostname {
         if network == "host" {
             return Err("Unable to set hostname with host network mode".to_owned());

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
 /// Time the Engine has for an answer that should come at once.
@@ -72,6 +72,18 @@ impl Engine {
         body: Option<&Value>,
         timeout: Option<Duration>,
     ) -> Result<Response, EngineError> {
+        let request = self.request(method, path, query, body, timeout)?;
+        self.answer(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        timeout: Option<Duration>,
+    ) -> Result<RequestBuilder, EngineError> {
         let url = Url::parse_with_params(&format!("http://docker{path}"), query);
         let url = url.map_err(|error| {
             EngineError::Refused(StatusCode::BAD_REQUEST, format!("'{path}': {error}"))
@@ -85,6 +97,10 @@ impl Engine {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
+        Ok(request)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, EngineError> {
         let answer = request.send().await.map_err(|error| self.gone(&error))?;
         let status = answer.status();
         if status.as_u16() < 400 {
@@ -123,12 +139,15 @@ impl Engine {
         }
     }
 
-    /// Has it get an image from its registry, which may take as long as it takes.
-    pub(super) async fn pull(&self, image: &str) -> Result<(), EngineError> {
+    /// Has it get an image from its registry, which may take as long as it takes, with a login in
+    /// the form that it wants if there is one.
+    pub(super) async fn pull(&self, image: &str, login: Option<&str>) -> Result<(), EngineError> {
         let query = [("fromImage", image)];
-        let mut answer = self
-            .send(Method::POST, "/images/create", &query, None, None)
-            .await?;
+        let mut request = self.request(Method::POST, "/images/create", &query, None, None)?;
+        if let Some(login) = login {
+            request = request.header("X-Registry-Auth", login);
+        }
+        let mut answer = self.answer(request).await?;
         // The status is that of the beginning; what goes wrong later is said in one of the lines.
         let mut line = Vec::new();
         let refused = |line: &[u8]| {
@@ -183,6 +202,14 @@ impl Engine {
         self.ask(Method::POST, &path, &[], Some(order))
             .await
             .map(drop)
+    }
+
+    /// Whether a container was ended because it used more memory than it may.
+    pub(super) async fn was_out_of_memory(&self, name: &str) -> Result<bool, EngineError> {
+        let path = format!("/containers/{name}/json");
+        let said = self.ask(Method::GET, &path, &[], None).await?;
+        let killed = said.pointer("/State/OOMKilled").and_then(Value::as_bool);
+        Ok(killed.unwrap_or(false))
     }
 
     /// What a container uses at this moment.

@@ -7,7 +7,10 @@
 //! is gone is nobody's.
 
 mod create;
+mod dns;
 mod engine;
+mod host;
+mod logins;
 mod parameters;
 #[cfg(test)]
 mod tests;
@@ -16,7 +19,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,7 +35,9 @@ use tepui_protocol::v1;
 use tokio::process::Command;
 
 use self::create::{Common, LABEL, name};
+pub use self::dns::ContainerDns;
 use self::engine::Engine;
+pub use self::logins::Logins;
 use super::cgroups::Wait;
 use super::config::{ContainerizerConfig, ContainerizerKind};
 use super::containerizers::Containerizer;
@@ -47,8 +52,8 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 /// Time between two attempts to reach an Engine that is gone.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Time the Engine has to tell what a container uses.
-const STATS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time the Engine has to tell what a container uses or has used.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings of the Docker containerizer; each field's flag has the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,10 @@ pub struct DockerConfig {
     pub docker_kill_orphans: bool,
     /// Where the sandbox is seen in containers.
     pub sandbox_directory: String,
+    /// Logins of registries, for tasks that bring none.
+    pub docker_config: Option<Logins>,
+    /// Who tells containers the addresses of names.
+    pub default_container_dns: ContainerDns,
 }
 
 impl Default for DockerConfig {
@@ -74,6 +83,8 @@ impl Default for DockerConfig {
             docker_remove_delay: Duration::from_secs(6 * 60 * 60),
             docker_kill_orphans: true,
             sandbox_directory: "/mnt/mesos/sandbox".to_owned(),
+            docker_config: None,
+            default_container_dns: ContainerDns::default(),
         }
     }
 }
@@ -91,6 +102,14 @@ pub(super) struct DockerContainerizer {
     updates: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// How an image is pulled.
+struct Pull<'a> {
+    /// Whether it is pulled even if the Engine has it.
+    is_forced: bool,
+    /// Where the task may have logins of its own.
+    sandbox: &'a Path,
+}
+
 impl DockerContainerizer {
     /// Whether the Engine is there shows when it is needed: the agent's other containers do not
     /// depend on it.
@@ -106,6 +125,7 @@ impl DockerContainerizer {
                 work_dir: work_dir.to_string_lossy().into_owned(),
                 sandbox_directory: docker.sandbox_directory.clone(),
                 enable_cfs: config.cgroups_enable_cfs,
+                dns: docker.default_container_dns.clone(),
             },
             config: docker,
             prefixes: config.host_path_volume_prefixes.clone(),
@@ -136,49 +156,22 @@ impl DockerContainerizer {
         id: &ContainerId,
         image: &str,
         order: &Value,
-        pull: bool,
+        pull: Pull<'_>,
     ) -> Result<(), String> {
         let name = &name(id.as_str());
         let failed = |error: engine::EngineError| error.to_string();
-        if pull || !self.engine.has_image(image).await.map_err(failed)? {
+        if pull.is_forced || !self.engine.has_image(image).await.map_err(failed)? {
             tracing::info!(container = %id, image, "pulling an image");
-            let pulled = self.engine.pull(image).await;
+            let logins = Logins::of_sandbox(pull.sandbox)?;
+            let logins = logins.as_ref().or(self.config.docker_config.as_ref());
+            let login = logins.and_then(|logins| logins.header(image));
+            let pulled = self.engine.pull(image, login.as_deref()).await;
             pulled.map_err(|why| format!("Failed to pull image '{image}': {why}"))?;
         }
         // There is something to take back from here on.
         self.know(id);
         let made = self.engine.create(name, order).await;
         made.map_err(|why| format!("Failed to create the container: {why}"))
-    }
-
-    /// Sees to it that of the host only what may be shown is, and the container's own sandbox:
-    /// what counts is where a path leads to after all links.
-    fn check_volumes(&self, order: &Value, sandbox: &str) -> Result<(), String> {
-        let Some(prefixes) = &self.prefixes else {
-            return Ok(());
-        };
-        let prefixes = prefixes.iter().map(PathBuf::as_path);
-        let shown: Vec<PathBuf> = prefixes
-            .chain([Path::new(sandbox)])
-            .filter_map(|prefix| prefix.canonicalize().ok())
-            .collect();
-        let binds = order.pointer("/HostConfig/Binds").and_then(Value::as_array);
-        for bind in binds.into_iter().flatten().filter_map(Value::as_str) {
-            let (source, _) = bind.split_once(':').unwrap_or((bind, ""));
-            // Volumes of the Engine have names.
-            if !source.starts_with('/') {
-                continue;
-            }
-            let real = target(Path::new(source))
-                .map_err(|error| format!("cannot show '{source}' of the host: {error}"))?;
-            if !shown.iter().any(|prefix| real.starts_with(prefix)) {
-                return Err(format!(
-                    "'{source}' of the host may not be shown: it is in none of the directories of \
-                     --host_path_volume_prefixes"
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// The process that stays beside a container.
@@ -241,20 +234,6 @@ impl DockerContainerizer {
     }
 }
 
-/// Where a path leads to. The Engine makes what is not there, so that what is there of it counts; with
-/// steps back it would be another place by then.
-fn target(path: &Path) -> io::Result<PathBuf> {
-    if path.components().any(|part| part == Component::ParentDir) {
-        return path.canonicalize();
-    }
-    let mut there = path;
-    while there.symlink_metadata().is_err() {
-        there = there.parent().unwrap_or(Path::new("/"));
-    }
-    let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
-    Ok(there.canonicalize()?.join(missing))
-}
-
 impl Containerizer for DockerContainerizer {
     fn kind(&self) -> ContainerizerKind {
         ContainerizerKind::Docker
@@ -266,11 +245,13 @@ impl Containerizer for DockerContainerizer {
     ) -> Option<BoxFuture<'static, Result<(), String>>> {
         let order = create::order(launch, &self.common);
         let docker = launch.info.as_ref().and_then(|info| info.docker.as_ref());
-        let pull = docker.is_some_and(|docker| docker.force_pull_image());
+        let is_forced = docker.is_some_and(|docker| docker.force_pull_image());
         let (id, sandbox) = (launch.container.clone(), launch.directory.clone());
         Some(Box::pin(async move {
             let (image, order) = order?;
-            self.check_volumes(&order, &sandbox)?;
+            let sandbox = Path::new(&sandbox);
+            host::check(&order, sandbox, self.prefixes.as_deref())?;
+            let pull = Pull { is_forced, sandbox };
             self.make(&id, &image, &order, pull).await
         }))
     }
@@ -324,7 +305,7 @@ impl Containerizer for DockerContainerizer {
 
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
         let name = name(id.as_str());
-        let asked = tokio::time::timeout(STATS_TIMEOUT, self.engine.stats(&name));
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.engine.stats(&name));
         if let Ok(Ok(said)) = tokio::runtime::Handle::current().block_on(asked) {
             add_usage(&said, statistics);
         }
@@ -341,6 +322,24 @@ impl Containerizer for DockerContainerizer {
                 () = tokio::time::sleep(KILL_GRACE) => process_tree::kill(leader),
             }
         });
+    }
+
+    /// The process beside a container that is an executor ends as that does, and cannot say more.
+    fn last_limitation(
+        self: Arc<Self>,
+        id: &ContainerId,
+    ) -> Option<BoxFuture<'static, Option<Limitation>>> {
+        let name = name(id.as_str());
+        Some(Box::pin(async move {
+            let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.engine.was_out_of_memory(&name));
+            let was_too_much = matches!(asked.await, Ok(Ok(true)));
+            was_too_much.then(|| Limitation {
+                reason: v1::task_status::Reason::ContainerLimitationMemory,
+                message: "Memory limit exceeded: the container used more memory than it may"
+                    .to_owned(),
+                resources: Vec::new(),
+            })
+        }))
     }
 
     fn destroy(self: Arc<Self>, id: ContainerId, leader: Option<u32>) -> BoxFuture<'static, ()> {

@@ -12,9 +12,8 @@ use tepui_protocol::v1::container_info::docker_info::{Network, PortMapping};
 use tepui_protocol::v1::container_info::{DockerInfo, Type};
 use tepui_protocol::v1::{CommandInfo, ContainerInfo, Parameter, Volume};
 
-use super::super::config::ContainerizerConfig;
-use super::DockerContainerizer;
 use super::create::{self, Common};
+use super::{ContainerDns, host};
 
 fn docker(image: &str) -> DockerInfo {
     DockerInfo {
@@ -64,6 +63,7 @@ fn order(launch: &Launch) -> Result<Value, String> {
         work_dir: "/work".into(),
         sandbox_directory: "/mnt/mesos/sandbox".into(),
         enable_cfs: true,
+        dns: ContainerDns::default(),
     };
     create::order(launch, &common).map(|(_, order)| order)
 }
@@ -203,18 +203,13 @@ fn of_the_host_only_what_may_be_shown_is() {
         std::fs::create_dir_all(path(name)).unwrap();
     }
     std::os::unix::fs::symlink(path("hidden"), path("shown/link")).unwrap();
-    let config = ContainerizerConfig {
-        host_path_volume_prefixes: Some(vec![path("shown")]),
-        ..ContainerizerConfig::default()
-    };
-    let docker = DockerContainerizer::open(&config, &path("work")).unwrap();
     let check = |source: &str| {
         let order = json!({"HostConfig": {"Binds": [format!("{source}:/x:rw")]}});
-        docker.check_volumes(&order, path("work/sandbox").to_str().unwrap())
+        host::check(&order, &path("work/sandbox"), Some(&[path("shown")]))
     };
-    let host = |name: &str| path(name).display().to_string();
+    let at = |name: &str| path(name).display().to_string();
     for name in ["shown", "shown/new", "work/sandbox", "work/sandbox/own/new"] {
-        assert_eq!(check(&host(name)), Ok(()), "{name}");
+        assert_eq!(check(&at(name)), Ok(()), "{name}");
     }
     assert_eq!(check("a-volume-of-the-engine"), Ok(()));
     for name in [
@@ -226,6 +221,6 @@ fn of_the_host_only_what_may_be_shown_is() {
         "shown/link/new",
         "shown/new/../../hidden",
     ] {
-        assert!(check(&host(name)).is_err(), "{name}");
+        assert!(check(&at(name)).is_err(), "{name}");
     }
 }

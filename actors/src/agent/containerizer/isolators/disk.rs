@@ -1,17 +1,19 @@
-//! `disk/du`: how much disk a container's sandbox takes, and the end of those that take too much.
-//! Limits nothing before it happens, and counts no persistent volume. (Mesos:
+//! `disk/du`: how much disk a container's sandbox and its persistent volumes take, and the end of
+//! containers of which one of these takes too much. Limits nothing before it happens. (Mesos:
 //! `PosixDiskIsolatorProcess`.)
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::Limitation;
+use tepui_core::agent::volumes::{self, VolumeKind};
 use tepui_core::ids::ContainerId;
+use tepui_core::resources::{Entry, Format};
 use tepui_protocol::v1;
 
 use crate::agent::containerizer::cgroups::Wait;
@@ -23,12 +25,30 @@ const BYTES_PER_MEGABYTE: u64 = 1 << 20;
 /// Bytes of a block, as the kernel counts them whatever the file system does.
 const BLOCK_BYTES: u64 = 512;
 
-/// What is known of a container.
+/// How much one place may take, and takes.
 #[derive(Debug, Clone, Copy, Default)]
-struct Known {
+struct Share {
     quota: u64,
     /// None until it was looked at.
     used: Option<u64>,
+}
+
+/// A persistent volume of a container.
+#[derive(Debug, Clone)]
+struct Volume {
+    id: String,
+    share: Share,
+    /// Whether it is a disk of its own, which cannot take more than there is of it.
+    is_mount: bool,
+    resource: Entry,
+}
+
+/// What is known of a container.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    sandbox: Share,
+    /// Its persistent volumes, by their directories.
+    volumes: BTreeMap<PathBuf, Volume>,
 }
 
 /// Watches disks.
@@ -36,15 +56,92 @@ pub(in super::super) struct Du {
     interval: Duration,
     /// Whether containers that take too much are ended.
     enforces: bool,
+    /// Below which persistent volumes are.
+    work_dir: PathBuf,
     containers: Arc<Mutex<BTreeMap<ContainerId, Known>>>,
 }
 
 impl Du {
-    pub(in super::super) fn new(interval: Duration, enforces: bool) -> Self {
+    pub(in super::super) fn new(interval: Duration, enforces: bool, work_dir: &Path) -> Self {
         Du {
             interval,
             enforces,
+            work_dir: work_dir.to_owned(),
             containers: Arc::default(),
+        }
+    }
+
+    /// What a container with these resources may take; what it was seen to take stays known.
+    fn known(&self, resources: &ContainerResources, before: &Known) -> Known {
+        let work_dir = self.work_dir.to_string_lossy();
+        let found = volumes::by_path(&work_dir, &resources.requests);
+        let found = found.unwrap_or_else(|why| {
+            tracing::error!(why, "the disk that persistent volumes take is not watched");
+            BTreeMap::new()
+        });
+        let volumes = found.into_iter().map(|(path, (volume, resource))| {
+            let path = PathBuf::from(path);
+            let seen = before.volumes.get(&path);
+            let share = Share {
+                quota: bytes(resource.scalar_milli().unwrap_or_default()),
+                used: seen.and_then(|volume| volume.share.used),
+            };
+            let known = Volume {
+                id: volume.id,
+                share,
+                is_mount: volume.kind == VolumeKind::Mount,
+                resource,
+            };
+            (path, known)
+        });
+        Known {
+            sandbox: Share {
+                quota: quota(resources),
+                used: before.sandbox.used,
+            },
+            volumes: volumes.collect(),
+        }
+    }
+}
+
+impl Known {
+    /// Takes what was found; what takes too much, if anything does.
+    fn seen(&mut self, sandbox: u64, volumes: &[(PathBuf, u64)]) -> Option<Limitation> {
+        self.sandbox.used = Some(sandbox);
+        for (path, used) in volumes {
+            if let Some(volume) = self.volumes.get_mut(path) {
+                volume.share.used = Some(*used);
+            }
+        }
+        if sandbox > self.sandbox.quota {
+            return Some(limitation(sandbox, self.sandbox.quota));
+        }
+        self.volumes.values().find_map(Volume::limitation)
+    }
+}
+
+impl Volume {
+    fn limitation(&self) -> Option<Limitation> {
+        let used = self.share.used?;
+        if self.is_mount || used <= self.share.quota {
+            return None;
+        }
+        let told = limitation(used, self.share.quota);
+        Some(Limitation {
+            message: format!("{} of persistent volume '{}'", told.message, self.id),
+            resources: vec![self.resource.to_v1(Format::PostRefinement)],
+            ..told
+        })
+    }
+
+    fn statistics(&self) -> v1::DiskStatistics {
+        let resource = self.resource.to_v1(Format::PostRefinement);
+        let disk = resource.disk.unwrap_or_default();
+        v1::DiskStatistics {
+            source: disk.source,
+            persistence: disk.persistence,
+            limit_bytes: Some(self.share.quota),
+            used_bytes: self.share.used,
         }
     }
 }
@@ -55,15 +152,26 @@ fn lock(
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Looks at a sandbox and at the volumes with it.
+fn look(directory: &Path, volumes: Vec<PathBuf>) -> (u64, Vec<(PathBuf, u64)>) {
+    let of_one = |path: PathBuf| {
+        let taken = used(&path);
+        (path, taken)
+    };
+    (used(directory), volumes.into_iter().map(of_one).collect())
+}
+
 /// Bytes of disk that a container may take besides its persistent volumes.
 fn quota(resources: &ContainerResources) -> u64 {
     let all = &resources.requests;
     let milli = all.scalar_milli("disk") - all.persistent_volumes().scalar_milli("disk");
-    milli
-        .max(0)
-        .unsigned_abs()
-        .saturating_mul(BYTES_PER_MEGABYTE)
-        / 1000
+    bytes(milli)
+}
+
+/// Bytes of so many thousandths of a megabyte.
+fn bytes(milli: i64) -> u64 {
+    let milli = milli.max(0).unsigned_abs();
+    milli.saturating_mul(BYTES_PER_MEGABYTE) / 1000
 }
 
 /// Bytes of disk that all below a directory takes. Links are not followed, a file with several
@@ -125,10 +233,7 @@ impl Isolator for Du {
         if container.is_nested() {
             return;
         }
-        let known = Known {
-            quota: quota(&container.resources),
-            used: None,
-        };
+        let known = self.known(&container.resources, &Known::default());
         lock(&self.containers).insert(container.id.clone(), known);
     }
 
@@ -140,17 +245,19 @@ impl Isolator for Du {
             loop {
                 tokio::time::sleep(interval).await;
                 let directory = directory.clone();
-                let Ok(used) = tokio::task::spawn_blocking(move || used(&directory)).await else {
+                let known = lock(&containers).get(&id).cloned().unwrap_or_default();
+                let volumes: Vec<PathBuf> = known.volumes.into_keys().collect();
+                let looking = tokio::task::spawn_blocking(move || look(&directory, volumes));
+                let Ok((sandbox, volumes)) = looking.await else {
                     continue;
                 };
-                let known = {
-                    let mut containers = lock(&containers);
-                    let known = containers.entry(id.clone()).or_default();
-                    known.used = Some(used);
-                    *known
+                // It may have got other resources meanwhile.
+                let too_much = match lock(&containers).get_mut(&id) {
+                    Some(known) => known.seen(sandbox, &volumes),
+                    None => None,
                 };
-                if enforces && used > known.quota {
-                    return limitation(used, known.quota);
+                if let Some(limitation) = too_much.filter(|_| enforces) {
+                    return limitation;
                 }
             }
         }))
@@ -158,15 +265,24 @@ impl Isolator for Du {
 
     fn update(&self, id: &ContainerId, resources: &ContainerResources) -> Result<(), String> {
         if let Some(known) = lock(&self.containers).get_mut(id) {
-            known.quota = quota(resources);
+            *known = self.known(resources, known);
         }
         Ok(())
     }
 
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
         if let Some(known) = lock(&self.containers).get(id) {
-            statistics.disk_limit_bytes = Some(known.quota);
-            statistics.disk_used_bytes = known.used;
+            let Share { quota, used } = known.sandbox;
+            statistics.disk_limit_bytes = Some(quota);
+            statistics.disk_used_bytes = used;
+            let volumes = known.volumes.values().map(Volume::statistics);
+            statistics.disk_statistics = volumes.collect();
+            // The last one is the sandbox, as in Mesos.
+            statistics.disk_statistics.push(v1::DiskStatistics {
+                limit_bytes: Some(quota),
+                used_bytes: used,
+                ..v1::DiskStatistics::default()
+            });
         }
     }
 
@@ -217,7 +333,7 @@ mod tests {
             called: None,
             has_image: false,
         };
-        let isolator = Du::new(Duration::from_millis(1), true);
+        let isolator = Du::new(Duration::from_millis(1), true, dir.path());
         isolator.prepare(&container, &mut Plan::default()).unwrap();
         let told = isolator.watch(&container).unwrap().await;
         assert_eq!(
@@ -228,5 +344,78 @@ mod tests {
         isolator.usage(&container.id, &mut statistics);
         assert_eq!(statistics.disk_limit_bytes, Some(1 << 20));
         assert!(statistics.disk_used_bytes.unwrap() >= 2 << 20);
+    }
+
+    fn volume(id: &str, megabytes: f64, mount: Option<&Path>) -> v1::Resource {
+        use v1::resource::disk_info::{Persistence, Source, source};
+        let source = mount.map(|root| Source {
+            r#type: source::Type::Mount as i32,
+            mount: Some(source::Mount {
+                root: Some(root.to_string_lossy().into_owned()),
+            }),
+            ..Source::default()
+        });
+        v1::Resource {
+            name: "disk".to_owned(),
+            r#type: v1::value::Type::Scalar as i32,
+            scalar: Some(v1::value::Scalar { value: megabytes }),
+            reservations: vec![v1::resource::ReservationInfo {
+                r#type: Some(v1::resource::reservation_info::Type::Dynamic as i32),
+                role: Some("web".to_owned()),
+                ..v1::resource::ReservationInfo::default()
+            }],
+            disk: Some(Box::new(v1::resource::DiskInfo {
+                persistence: Some(Persistence {
+                    id: id.to_owned(),
+                    principal: None,
+                }),
+                source,
+                ..v1::resource::DiskInfo::default()
+            })),
+            ..v1::Resource::default()
+        }
+    }
+
+    #[test]
+    fn volumes_are_watched_apart_from_the_sandbox_and_mounts_are_not_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        let small = dir.path().join("volumes/roles/web/small");
+        let disk = dir.path().join("disk");
+        for path in [&small, &disk] {
+            fs::create_dir_all(path).unwrap();
+            fs::write(path.join("file"), vec![1; 2 << 20]).unwrap();
+        }
+        let mut all = vec![
+            volume("small", 4.0, None),
+            volume("large", 1.0, Some(&disk)),
+        ];
+        let given = |all: &[v1::Resource]| ContainerResources {
+            requests: tepui_core::resources::Resources::from_v1(all).unwrap(),
+            limits: BTreeMap::new(),
+        };
+        let isolator = Du::new(Duration::from_secs(1), true, dir.path());
+        let mut known = isolator.known(&given(&all), &Known::default());
+        assert_eq!(known.sandbox.quota, 0);
+        let paths: Vec<PathBuf> = known.volumes.keys().cloned().collect();
+        assert_eq!(paths.len(), 2);
+        let (_, found) = look(Path::new("/no/such"), paths);
+        assert!(known.seen(0, &found).is_none());
+        // A volume that has shrunk is too small for what is in it.
+        all[0] = volume("small", 1.0, None);
+        let known = isolator.known(&given(&all), &known);
+        let told = known.volumes.values().find_map(Volume::limitation).unwrap();
+        assert!(
+            told.message
+                .ends_with("exceeds quota (1MB) of persistent volume 'small'"),
+            "{}",
+            told.message
+        );
+        assert_eq!(told.resources[0].scalar.unwrap().value, 1.0);
+        let statistics: Vec<_> = known.volumes.values().map(Volume::statistics).collect();
+        let of_small = statistics.iter().find(|one| one.source.is_none()).unwrap();
+        assert_eq!(of_small.persistence.as_ref().unwrap().id, "small");
+        assert_eq!(of_small.limit_bytes, Some(1 << 20));
+        assert!(of_small.used_bytes.unwrap() >= 2 << 20);
+        assert!(statistics.iter().all(|one| one.used_bytes.is_some()));
     }
 }

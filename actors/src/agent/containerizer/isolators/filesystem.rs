@@ -21,6 +21,7 @@ impl Isolator for LinuxFilesystem {
     }
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        plan.joins_mounts = container.is_debug();
         plan.mount_namespace = true;
         if !container.has_image {
             return Ok(());

@@ -22,7 +22,8 @@ impl Isolator for PidNamespace {
     }
 
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
-        let shares = linux(container).is_some_and(LinuxInfo::share_pid_namespace);
+        let asks = linux(container).is_some_and(LinuxInfo::share_pid_namespace);
+        let shares = asks || container.is_debug();
         if shares && container.is_nested() {
             // What is at `/proc` there fits to it.
             plan.joins_pids = true;
@@ -57,6 +58,11 @@ impl Isolator for IpcNamespace {
 
     /// Where nothing is said, there is a namespace, though `/dev/shm` is the host's.
     fn prepare(&self, container: &Container, plan: &mut Plan) -> Result<(), String> {
+        if container.is_debug() {
+            plan.joins_ipc = true;
+            plan.joins_mounts = true;
+            return Ok(());
+        }
         let linux = linux(container);
         let mode = linux.and_then(|linux| linux.ipc_mode.map(|_| linux.ipc_mode()));
         let asked = linux.and_then(|linux| linux.shm_size);

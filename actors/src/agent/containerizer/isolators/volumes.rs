@@ -380,6 +380,7 @@ mod tests {
                 root_directory: dir.path().to_string_lossy().into_owned(),
             }),
             limits_of: ContainerId::from("p"),
+            is_debug: false,
         });
         let mut planned = Plan::default();
         SandboxPath.prepare(&inner, &mut planned).unwrap();

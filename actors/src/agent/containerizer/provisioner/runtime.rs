@@ -43,7 +43,7 @@ pub(in super::super) fn complete(
     if !image.is_task {
         environment.extend(said.env.iter().cloned());
     }
-    environment.extend(inner_environment(launch, &sandbox));
+    environment.extend(inner_environment(launch, &launch.directory, &sandbox));
     let path = || DEFAULT_PATH.to_owned();
     let (program, arguments) = match image.is_task {
         true => (
@@ -66,22 +66,26 @@ pub(in super::super) fn complete(
 
 /// What runs in the root file system of the container around, whose sandbox holds its own.
 pub(in super::super) fn within(launch: &Launch, parent: &Parent, sandboxes: &Path) -> InRoot {
-    let own = Path::new(&launch.directory).strip_prefix(&parent.directory);
-    let sandbox = sandboxes.join(own.unwrap_or(Path::new("")));
+    // What looks at the container around does so from that one's sandbox.
+    let looks_at = launch.looks_at().map(|seen| &seen.directory);
+    let seen = looks_at.unwrap_or(&launch.directory);
+    let own = Path::new(seen).strip_prefix(&parent.directory);
+    let mut sandbox = sandboxes.to_owned();
+    sandbox.extend(own.unwrap_or(Path::new("")));
     let sandbox = sandbox.to_string_lossy().into_owned();
     InRoot {
         program: launch.program.clone(),
         arguments: launch.arguments.clone(),
-        environment: inner_environment(launch, &sandbox),
+        environment: inner_environment(launch, seen, &sandbox),
         directory: sandbox,
         is_executor: false,
     }
 }
 
-/// The environment of a launch, which names the sandbox as it is seen inside.
-fn inner_environment(launch: &Launch, sandbox: &str) -> BTreeMap<String, String> {
+/// The environment of a launch, which names the sandbox `seen` of the host as it is seen inside.
+fn inner_environment(launch: &Launch, seen: &str, sandbox: &str) -> BTreeMap<String, String> {
     let mut environment = launch.environment.clone();
-    if environment.get("MESOS_SANDBOX") == Some(&launch.directory) {
+    if environment.get("MESOS_SANDBOX").map(String::as_str) == Some(seen) {
         environment.insert("MESOS_SANDBOX".to_owned(), sandbox.to_owned());
     }
     environment
