@@ -309,6 +309,11 @@ async fn refused_requests_change_nothing_and_a_manager_that_was_replaced_ends() 
     marathon
         .until("a subscription", |it| it.framework_id.clone())
         .await;
+    // What is answered is stored, and all that was before it: the framework's id, too.
+    let answer = marathon
+        .change("/stored", json!({"cmd": "run", "instances": 0}))
+        .await;
+    assert!(matches!(answer, Answer::Deployment { .. }), "{answer:?}");
     // Another one subscribes as the same framework.
     let other = Marathon::start(&master, &memory).await;
     let ended = tokio::time::timeout(PATIENCE, marathon.task).await;

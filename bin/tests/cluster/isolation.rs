@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::agent_restart::{PATIENT, careful, is_alive};
-use crate::support::cgroups::{Cgroups, Figure, shares};
+use crate::support::cgroups::{Cgroups, Figure, need_root, shares};
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
@@ -35,6 +35,7 @@ impl Isolated {
 
     /// With these flags, and cgroups of its own if it has any.
     fn started(name: &str, flags: &[&str]) -> Isolated {
+        need_root();
         let root = format!("tepui-test-{name}-{}", std::process::id());
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         flags.push(format!("--cgroups_root={root}"));

@@ -144,6 +144,10 @@ fn answers() -> bool {
 }
 
 fn start() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "no Docker Engine answers at {SOCKET}, and only root can start one: run this test as root"
+    );
     let log = std::fs::File::create("/var/log/tepui-dockerd.log").expect("a log of dockerd");
     // Several tests may start one at once: all but the first end by themselves. As the leader of a
     // group setsid ends at once.

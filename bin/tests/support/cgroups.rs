@@ -29,6 +29,14 @@ fn is_v2() -> bool {
     Path::new(HIERARCHY).join("cgroup.controllers").exists()
 }
 
+/// Fails where a test could only fail, and says what it needs.
+pub fn need_root() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test makes cgroups, namespaces and mounts: run it as root"
+    );
+}
+
 /// A share of the CPUs as this kernel shows it, given in version 1's unit.
 pub fn shares(shares: u64) -> String {
     // One CPU has a weight of 100, or 1024 shares.
