@@ -90,6 +90,8 @@ release: setup
 
 # The largest cluster that is measured: each agent needs an open file in the master (ulimit -Hn).
 MOST_AGENTS ?= 19000
+# What docs/performance.md says of the machine and the runs beside what they tell themselves.
+NOTE ?=
 # What docs/performance.md says was measured with. A failing scenario fails the target.
 ENVELOPE_DIR := target/envelope
 define measure
@@ -138,7 +140,8 @@ envelope: release ## Measure the tested envelope anew and write docs/performance
 	$(call measure,33,apps --part read --apps 1000)
 	$(call measure,34,apps --part scale --part upgrade)
 	$(if $(filter 0,$(shell id -u)),$(call measure,35,containers))
-	target/release/tepui-loadtest report --markdown docs/performance.md $(ENVELOPE_DIR)/*.json >/dev/null
+	target/release/tepui-loadtest report --markdown docs/performance.md --note "$(NOTE)" \
+	  $(ENVELOPE_DIR)/*.json >/dev/null
 
 fmt: setup ## Format the code
 	$(CARGO) fmt --all

@@ -2,10 +2,12 @@
 //! Looks into no answer but its status and length.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hdrhistogram::Histogram;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::framework::Error;
@@ -89,12 +91,15 @@ struct Shared {
     due: Vec<Duration>,
 }
 
-/// Readers of one answer; they end when dropped.
+/// Readers of one answer; they end when dropped. They have a thread of their own, so that what is
+/// measured beside them does not wait for them, nor they for it.
 pub struct Prober {
     clock: Clock,
     pace: Pace,
     shared: Arc<Mutex<Shared>>,
-    tasks: Vec<JoinHandle<()>>,
+    /// Ends the readers by being dropped.
+    goes_on: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Prober {
@@ -102,7 +107,7 @@ impl Prober {
     /// within the first.
     ///
     /// # Errors
-    /// When no client can be made.
+    /// When no client or no thread can be made.
     pub fn start(
         clock: Clock,
         question: &Question,
@@ -118,7 +123,7 @@ impl Prober {
             found: Found::none(),
             due: (0..readers).map(due).collect(),
         }));
-        let mut tasks = Vec::new();
+        let mut all = Vec::new();
         for index in 0..readers {
             let reader = Reader {
                 clock,
@@ -128,23 +133,42 @@ impl Prober {
                 index,
                 shared: shared.clone(),
             };
-            let first = due(index);
-            tasks.push(tokio::spawn(reader.read_on(first)));
+            all.push(reader.read_on(due(index)));
         }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (goes_on, ends) = oneshot::channel::<()>();
+        let work = async move {
+            tokio::select! {
+                _ = ends => {}
+                _ = join_all(all) => {}
+            }
+        };
+        let thread = std::thread::Builder::new().name("readers".into());
+        let thread = thread.spawn(move || runtime.block_on(work))?;
         Ok(Prober {
             clock,
             pace,
             shared,
-            tasks,
+            goes_on: Some(goes_on),
+            thread: Some(thread),
         })
+    }
+
+    /// Ends the readers, and waits for that.
+    fn end(&mut self) {
+        self.goes_on = None;
+        if let Some(thread) = self.thread.take() {
+            // One that has panicked has found nothing more.
+            let _ = thread.join();
+        }
     }
 
     /// Ends the readers and tells what they found. What an answer is still missing to counts with
     /// the time it has waited: a stall that lasts to the end would not be seen otherwise.
-    pub fn finish(self) -> Found {
-        for task in &self.tasks {
-            task.abort();
-        }
+    pub fn finish(mut self) -> Found {
+        self.end();
         let now = self.clock.now();
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = std::mem::replace(&mut shared.found, Found::none());
@@ -159,9 +183,7 @@ impl Prober {
 
 impl Drop for Prober {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.end();
     }
 }
 

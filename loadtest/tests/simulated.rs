@@ -296,7 +296,7 @@ fn what_cannot_be_played_is_told() {
         ("flap --agents=5 --leaving=5", "no agent would stay"),
         ("apps --agents=5 --marathon-flag=--none=1", "none"),
         (
-            "apps --part=create --agents=5 --apps=2 --instances=50 --launch-tokens=1",
+            "apps --part=create --agents=100 --apps=2 --instances=1000 --launch-tokens=1",
             "deployments of new apps: not done in 2s",
         ),
     ] {
