@@ -27,7 +27,7 @@ pub(super) fn settings() -> Value {
         "Env": ["PATH=/bin", "FROM_IMAGE=image", "BOTH=image"],
         "Entrypoint": ["/entry", "always"],
         "Cmd": ["by", "default"],
-        "WorkingDir": "/work/dir",
+        "WorkingDir": "/wd/dir",
     })
 }
 

@@ -130,7 +130,7 @@ fn a_task_sees_its_image_and_its_sandbox_only() {
     let sandbox = imaged.run("t", "app", command);
     let root = lines(sandbox.join("root"));
     let expected = [
-        "bin", "data", "dev", "entry", "etc", "mnt", "proc", "sys", "tmp", "work",
+        "bin", "data", "dev", "entry", "etc", "mnt", "proc", "sys", "tmp", "wd",
     ];
     assert_eq!(root, expected);
     assert_eq!(read(sandbox.join("data")), "abovebelow");
@@ -166,7 +166,7 @@ fn what_the_image_says_of_its_programs_is_honoured() {
     let sandbox = imaged.run("t", "user", json!({"shell": false}));
     let told = |name: &str| read(sandbox.join(name)).trim().to_owned();
     assert_eq!(told("entry"), "/entry always by default");
-    assert_eq!(told("pwd"), "/work/dir");
+    assert_eq!(told("pwd"), "/wd/dir");
     assert_eq!(told("uid"), "1234");
     assert_eq!(told("groups"), "1235 33");
     let environment = told("env");
