@@ -6,7 +6,7 @@ import { ApiError, appPath, refusal, root } from '../src/lib/api';
 import { blank, member, pairs, sendable, unpaired, withMember } from '../src/lib/definition';
 import { diff, sorted } from '../src/lib/diff';
 import { action, ago, bytes, decimals, duration, mebibytes, plural, shortTask } from '../src/lib/format';
-import { idOf, link, parse } from '../src/lib/router.svelte';
+import { idOf, link, parse, router } from '../src/lib/router.svelte';
 import { masterUrl, sandboxLink } from '../src/lib/sandbox';
 import { touched } from '../src/lib/touched';
 import type { Info } from '../src/lib/types';
@@ -31,6 +31,15 @@ describe('addresses', () => {
     const to = link('apps', '/shop/a b', { tab: 'x=y', none: '' });
     expect(to).toBe('#/apps/shop/a%20b?tab=x%3Dy');
     expect(parse(to).path).toEqual(['apps', 'shop', 'a b']);
+  });
+  it('takes nobody away who has gone elsewhere, though the page is not told of it yet', () => {
+    const here = parse('#/apps/shop/web?tab=debug');
+    location.hash = '#/apps?q=web';
+    router.goOn(here, '#/apps');
+    expect(location.hash).toBe('#/apps?q=web');
+    location.hash = '#/apps/shop/web';
+    router.goOn(here, '#/apps');
+    expect(location.hash).toBe('#/apps');
   });
   it('encodes ids segment by segment', () => {
     expect(appPath('/shop/a?b')).toBe('v2/apps/shop/a%3Fb');

@@ -134,6 +134,23 @@ describe('the store', () => {
     expect(live.apps).toHaveLength(3);
     stop();
   });
+  it('reads again what changed while the list was on its way', async () => {
+    let send: () => void = () => {};
+    const after = new Promise<void>((resolve) => (send = resolve));
+    serve({
+      'GET /v2/apps?id': { body: { apps: [] } },
+      'GET /v2/apps': { body: { apps: [app('/a'), app('/b')] }, after },
+      ...rest,
+    });
+    const stop = live.start();
+    await vi.advanceTimersByTimeAsync(100);
+    live.touch(['/a']);
+    await vi.advanceTimersByTimeAsync(3000);
+    send();
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(live.apps.map((it) => it.id)).toEqual(['/b']);
+    stop();
+  });
   it('reads the whole list at once when many apps changed', async () => {
     const asked = serve({ 'GET /v2/apps': { body: { apps: [app('/a')] } }, ...rest });
     const stop = live.start();

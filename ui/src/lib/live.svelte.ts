@@ -49,6 +49,8 @@ class Live {
   readonly info = new Read<Info>((signal) => ask('v2/info', { signal }));
   #known = new Map<string, AppRow>();
   #dirty = new Set<string>();
+  /** Apps that changed while the list is being read, which may tell of them as they were. */
+  #meanwhile: Set<string> | undefined;
   #flush: ReturnType<typeof setTimeout> | undefined;
   #events: Numbered[] = [];
   #shown: ReturnType<typeof setTimeout> | undefined;
@@ -100,7 +102,10 @@ class Live {
   /** Notes that apps may have changed. */
   touch(apps: string[]): void {
     if (apps.length === 0) return;
-    for (const id of apps) this.#dirty.add(id);
+    for (const id of apps) {
+      this.#dirty.add(id);
+      this.#meanwhile?.add(id);
+    }
     this.#flush ??= setTimeout(() => void this.#readDirty(), GATHER_MS);
   }
 
@@ -112,11 +117,14 @@ class Live {
 
   async #readList(signal: AbortSignal): Promise<AppRow[]> {
     const began = performance.now();
+    const meanwhile = (this.#meanwhile = new Set());
     const { apps } = await ask<{ apps: ListedApp[] }>('v2/apps', { signal });
     this.#known = new Map(apps.map((app) => [app.id, rowOf(app)]));
     this.#listMs = performance.now() - began;
     this.#listAt = performance.now();
     this.isLoaded = true;
+    this.#meanwhile = undefined;
+    this.touch([...meanwhile]);
     return this.#publish();
   }
 

@@ -50,8 +50,12 @@ class Router {
     });
   }
 
-  go(to: string): void {
-    location.hash = to;
+  /**
+   * Goes on from a place, unless the user has gone elsewhere meanwhile. The address itself is asked:
+   * it is another one some time before the page is told so.
+   */
+  goOn(from: Place, to: string): void {
+    if (idOf(parse(location.hash).path) === idOf(from.path)) location.hash = to;
   }
 
   /** Changes the query without a step in the history. */
