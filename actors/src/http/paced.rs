@@ -89,13 +89,13 @@ impl<S> Paced<S> {
         }
     }
 
-    /// The connection itself.
-    pub fn inner(&self) -> &S {
-        &self.io
+    /// The connection itself, and what was read of it and not handed on.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.io, self.ahead)
     }
 
     /// From now on everything passes, beginning with what was read.
-    pub fn open(&mut self) {
+    fn open(&mut self) {
         self.state = State::Open;
     }
 }

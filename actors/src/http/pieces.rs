@@ -2,6 +2,7 @@
 //! Knows nothing of what it says.
 
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -143,8 +144,10 @@ impl MessageBody for PiecesBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
         if std::mem::take(&mut self.is_resting) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            // Waking the task itself would have the thread go on with it before it looks for what
+            // has come in from the network, which it does after some sixty steps only.
+            let rest = std::pin::pin!(tokio::task::yield_now());
+            std::task::ready!(rest.poll(context));
         }
         loop {
             let Some(piece) = self.pieces.0.get(self.next).cloned() else {

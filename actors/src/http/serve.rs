@@ -14,8 +14,9 @@ use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, Error};
+use bytes::BytesMut;
 use nix::sys::socket::sockopt::{
-    KeepAlive as KeepAliveOn, TcpKeepIdle, TcpKeepInterval, TcpUserTimeout,
+    KeepAlive as KeepAliveOn, TcpKeepIdle, TcpKeepInterval, TcpNoDelay, TcpUserTimeout,
 };
 use nix::sys::socket::{Backlog, listen, setsockopt};
 use tokio::io::AsyncWriteExt;
@@ -74,8 +75,8 @@ pub trait Admission: Clone + Send + 'static {
     /// Whether a connection is not for the HTTP server, as far as the beginning of its first
     /// request tells; none while that is not enough to tell.
     fn wants(&self, beginning: &[u8]) -> Option<bool>;
-    /// Takes a connection that it wants.
-    fn take(&self, connection: Connection);
+    /// Takes a connection that it wants, and what has been read of it.
+    fn take(&self, connection: TcpStream, peer: Option<SocketAddr>, read: BytesMut);
 }
 
 /// Gives every connection to the HTTP server.
@@ -87,7 +88,7 @@ impl Admission for OnlyHttp {
         Some(false)
     }
 
-    fn take(&self, _: Connection) {}
+    fn take(&self, _: TcpStream, _: Option<SocketAddr>, _: BytesMut) {}
 }
 
 /// Takes an address; port 0 takes a free one. Peers that come before anybody serves wait.
@@ -113,6 +114,7 @@ pub fn start(
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
     let address = listener.local_addr()?;
+    prepare(&listener);
     let builder = Server::build()
         .workers(limits.workers)
         .worker_max_blocking_threads(limits.blocking_threads)
@@ -158,7 +160,6 @@ async fn admit(
     admission: impl Admission,
     limit: Duration,
 ) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
-    prepare(&stream);
     let peer = stream.peer_addr().ok();
     let mut connection = Paced::new(stream, limit);
     match connection
@@ -167,7 +168,8 @@ async fn admit(
     {
         Ok(false) => Ok((connection, peer)),
         Ok(true) => {
-            admission.take(connection);
+            let (stream, read) = connection.into_parts();
+            admission.take(stream, peer, read);
             Err(DispatchError::Upgrade)
         }
         Err(error) if error.kind() != io::ErrorKind::TimedOut => Err(DispatchError::Io(error)),
@@ -179,31 +181,50 @@ async fn admit(
     }
 }
 
-fn prepare(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::warn!(%error, "small answers of a connection may be late");
+/// Sets what is to hold for every connection: on Linux they have it from their listener.
+fn prepare(listener: &TcpListener) {
+    if let Err(error) = setsockopt(listener, TcpNoDelay, &true) {
+        tracing::warn!(%error, "small answers may be late");
     }
-    if let Err(error) = keep_alive(stream) {
-        tracing::warn!(%error, "connection has no limit on how long its peer may be gone");
+    if let Err(error) = keep_alive(listener) {
+        tracing::warn!(%error, "connections have no limit on how long their peers may be gone");
     }
     let millis = u32::try_from(UNREAD_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = setsockopt(stream, TcpUserTimeout, &millis) {
-        tracing::warn!(%error, "connection has no limit on what its peer leaves unread");
+    if let Err(error) = setsockopt(listener, TcpUserTimeout, &millis) {
+        tracing::warn!(%error, "connections have no limit on what their peers leave unread");
     }
 }
 
-/// Has the kernel ask an idle peer now and then whether it is still there.
-fn keep_alive(stream: &TcpStream) -> nix::Result<()> {
-    setsockopt(stream, KeepAliveOn, &true)?;
-    setsockopt(stream, TcpKeepIdle, &PEER_ASKED_AFTER_SECS)?;
-    setsockopt(stream, TcpKeepInterval, &PEER_ASKED_AGAIN_SECS)
+/// Has the kernel ask idle peers now and then whether they are still there.
+fn keep_alive(listener: &TcpListener) -> nix::Result<()> {
+    setsockopt(listener, KeepAliveOn, &true)?;
+    setsockopt(listener, TcpKeepIdle, &PEER_ASKED_AFTER_SECS)?;
+    setsockopt(listener, TcpKeepInterval, &PEER_ASKED_AGAIN_SECS)
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
+    use nix::sys::socket::getsockopt;
+
     use super::*;
+
+    #[test]
+    fn connections_have_the_settings_of_their_listener() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        prepare(&listener);
+        let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        assert!(connection.nodelay().unwrap());
+        assert!(getsockopt(&connection, KeepAliveOn).unwrap());
+        let seconds = [
+            getsockopt(&connection, TcpKeepIdle).unwrap(),
+            getsockopt(&connection, TcpKeepInterval).unwrap(),
+            getsockopt(&connection, TcpUserTimeout).unwrap() / 1000,
+        ];
+        assert_eq!(seconds, [60, 15, 60]);
+    }
 
     #[test]
     fn many_peers_may_wait_until_they_are_served() {

@@ -1,27 +1,34 @@
 //! The link of an agent that speaks Tepui's own protocol: a WebSocket on the ordinary port.
 //! Decides nothing about agents; it decodes, encodes, pings and bounds what is in flight.
 
+mod outbox;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::{SplitSink, SplitStream};
 use tepui_core::master::messages::{Input, LinkId};
-use tepui_protocol::link::{MAX_FRAME_BYTES, MasterToAgent};
+use tepui_protocol::link::{self, Frame, MAX_FRAME_BYTES, MasterToAgent};
 use tepui_protocol::v1;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, Semaphore};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, accept_async_with_config, tungstenite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tokio_tungstenite::tungstenite::handshake::server::{self, Request};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as WebSocketFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::{WebSocketStream, tungstenite};
 
-use super::load::{Limits, Load};
 use super::{MasterMailbox, ToMaster};
 use crate::directory::AgentLink;
+use outbox::{Order, Outbox};
 use reader::Reader;
 use writer::Writer;
 
@@ -32,12 +39,6 @@ const BUFFER_BYTES: usize = 1024;
 /// Messages of one agent that may wait for the master; beyond that its link is not read.
 pub const INBOUND_PERMITS: usize = 64;
 
-/// What may wait for one agent.
-pub const LINK_LIMITS: Limits = Limits {
-    messages: 100_000,
-    bytes: 2 * MAX_FRAME_BYTES,
-};
-
 /// How a link finds out whether the agent at its other end is alive.
 #[derive(Debug, Clone, Copy)]
 pub struct Pinging {
@@ -47,87 +48,115 @@ pub struct Pinging {
     pub max_unanswered: u32,
 }
 
-enum Order {
-    Send(Box<MasterToAgent>),
-    Ping,
-    Close,
-}
-
 /// The master's end of a link.
-pub struct WebSocketLink {
-    orders: UnboundedSender<Order>,
-    load: Arc<Load>,
-    overflow: Arc<Notify>,
-}
+pub struct WebSocketLink(Arc<Outbox>);
 
 impl AgentLink for WebSocketLink {
     fn send(&self, message: Box<MasterToAgent>) {
-        // Beyond the limit the message is dropped and the link ends: the agent registers anew,
-        // and is told what it missed.
-        if self.load.add_message() {
-            // Fails only when the link has ended, of which the master is told anyway.
-            let _ = self.orders.send(Order::Send(message));
-        } else {
-            self.overflow.notify_one();
-        }
+        self.0.send(message);
     }
 
     fn close(&self) {
-        let _ = self.orders.send(Order::Close);
+        self.0.order(Order::Close);
     }
 }
 
-/// Turns a connection whose first request asks for it into a WebSocket.
+/// Why a link could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The request asks for no WebSocket, or for one of another version.
+    #[error(transparent)]
+    Request(#[from] tungstenite::Error),
+    /// The greeting cannot be sent.
+    #[error(transparent)]
+    Greeting(#[from] link::FrameError),
+    /// The connection broke.
+    #[error(transparent)]
+    Connection(#[from] io::Error),
+}
+
+/// What is sent, and what comes. The socket they share is kept apart from the task that serves it,
+/// which would have a place for it wherever it is handed on.
+pub type Halves<S> = (
+    SplitSink<WebSocketStream<S>, Message>,
+    SplitStream<WebSocketStream<S>>,
+);
+
+/// Turns a connection into the WebSocket that its first request asks for, and says hello on it.
+/// The request is in `read`, with whatever followed it.
 ///
 /// # Errors
-/// When the request is no WebSocket's.
+/// When the request is no WebSocket's, which the peer is told, or the connection breaks.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-    connection: S,
-) -> Result<WebSocketStream<S>, tungstenite::Error> {
+    mut connection: S,
+    read: &[u8],
+    id: LinkId,
+    master: v1::MasterInfo,
+) -> Result<Halves<S>, OpenError> {
+    let (length, answer) = match answer(read) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let text = format!("This is no request for a WebSocket: {error}");
+            let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close";
+            let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+            connection.write_all(answer.as_bytes()).await?;
+            return Err(error.into());
+        }
+    };
+    // What opens the WebSocket and the first message on it go out together: when all agents come
+    // at once, each packet counts.
+    let mut opening = answer;
+    let hello = MasterToAgent::Hello {
+        epoch: id.0,
+        master: master.into(),
+    };
+    let hello = link::encode(&Frame {
+        epoch: id.0,
+        body: hello,
+    })?;
+    WebSocketFrame::message(hello, OpCode::Data(Data::Binary), true).format(&mut opening)?;
+    connection.write_all(&opening).await?;
+    connection.flush().await?;
+    let rest = read.get(length..).unwrap_or_default().to_vec();
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_message_size(Some(MAX_FRAME_BYTES))
         .max_frame_size(Some(MAX_FRAME_BYTES));
-    accept_async_with_config(connection, Some(config)).await
+    let socket = WebSocketStream::from_partially_read(connection, rest, Role::Server, Some(config));
+    Ok(socket.await.split())
 }
 
-/// Serves one link until it ends: says hello, tells the master of it, then reads and writes.
+/// The length of a request, and what is answered to it before its connection is a WebSocket.
+fn answer(read: &[u8]) -> Result<(usize, Vec<u8>), tungstenite::Error> {
+    let incomplete = tungstenite::error::ProtocolError::HandshakeIncomplete;
+    let (length, request) = Request::try_parse(read)?.ok_or(incomplete)?;
+    let mut answer = Vec::with_capacity(BUFFER_BYTES);
+    server::write_response(&mut answer, &server::create_response(&request)?)?;
+    Ok((length, answer))
+}
+
+/// Serves one link until it ends: tells the master of it, then reads and writes.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     id: LinkId,
     peer_ip: String,
-    socket: WebSocketStream<S>,
-    master_info: v1::MasterInfo,
+    (sink, mut messages): Halves<S>,
     pinging: Pinging,
     master: MasterMailbox,
 ) {
-    let load = Arc::new(Load::new(LINK_LIMITS));
-    let overflow = Arc::new(Notify::new());
-    let (orders, order_receiver) = unbounded_channel();
-    let link = WebSocketLink {
-        orders: orders.clone(),
-        load: load.clone(),
-        overflow: overflow.clone(),
-    };
-    link.send(Box::new(MasterToAgent::Hello {
-        epoch: id.0,
-        master: master_info.into(),
-    }));
     tracing::debug!(link = id.0, peer = peer_ip, "agent link opened");
+    let outbox = Arc::new(Outbox::default());
     master.send(ToMaster::OpenLink {
         link: id,
         peer_ip,
-        address: Arc::new(link),
+        address: Arc::new(WebSocketLink(outbox.clone())),
     });
-
     let agent = Arc::new(OnceLock::new());
-    let (sink, messages) = socket.split();
-    let writer = Writer {
+    let mut writer = Writer {
         epoch: id.0,
         agent: agent.clone(),
         sink,
-        load,
-        overflow,
+        outbox: outbox.clone(),
     };
     let reader = Reader {
         link: id,
@@ -135,12 +164,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         master: master.clone(),
         permits: Arc::new(Semaphore::new(INBOUND_PERMITS)),
         pinging,
-        orders,
+        outbox,
     };
     // Both in one task, since there are as many as agents.
     tokio::select! {
-        () = writer.run(order_receiver) => {}
-        () = reader.run(messages) => {}
+        () = writer.run() => {}
+        () = reader.run(&mut messages) => {}
     }
     tracing::info!(link = id.0, agent = agent.get(), "agent link closed");
     master.input(Input::LinkClosed { link: id });

@@ -6,7 +6,7 @@ use tepui_protocol::link::{AgentToMaster, Frame, MAX_FRAME_BYTES, PATH};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::agent::Agent;
-use super::client::{Master, new_framework};
+use super::client::{Master, new_framework, request};
 
 #[test]
 fn agents_register_and_get_ids_in_order() {
@@ -84,4 +84,27 @@ fn a_plain_request_opens_no_link() {
     let master = Master::start();
     let status = master.get(PATH).status;
     assert!((400..500).contains(&status), "{status}");
+}
+
+#[test]
+fn a_request_for_a_websocket_of_another_version_is_told_so() {
+    let master = Master::start();
+    let key = ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==");
+    let upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade"), key];
+    let mut connection = master.connect();
+    let other = [&upgrade[..], &[("Sec-WebSocket-Version", "8")]].concat();
+    connection.send(&request("GET", PATH, &other, b""));
+    let answer = connection.response();
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.text().contains("Sec-WebSocket-Version"),
+        "{}",
+        answer.text()
+    );
+    assert!(connection.until_closed().is_empty());
+
+    let mut connection = master.connect();
+    let right = [&upgrade[..], &[("Sec-WebSocket-Version", "13")]].concat();
+    connection.send(&request("GET", PATH, &right, b""));
+    assert_eq!(connection.head().status, 101);
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use tepui_protocol::media::{self, MediaType};
 use tepui_protocol::v1::master::{Call, call::Type};
 
-use super::{Common, Stage, agents, tell_probe};
+use super::{Common, Stage, agents, positive, tell_probe};
 use crate::clock::Clock;
 use crate::framework::{Error, framework_info};
 use crate::ledger::{Latencies, Plan};
@@ -16,7 +16,7 @@ use crate::report::Run;
 use crate::sampler::Sampler;
 use crate::subscribers::Subscribers;
 
-/// Readers read what is large while tasks run and others are launched one by one.
+/// Readers read what is large while tasks run and others are launched.
 #[derive(Debug, Clone, Args)]
 pub struct State {
     /// Simulated agents.
@@ -38,6 +38,9 @@ pub struct State {
     /// Streams of the operator API's events that are open meanwhile, and read.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub subscribers: u64,
+    /// Short tasks that are launched per second meanwhile.
+    #[arg(long, default_value_t = 50.0, value_parser = positive)]
+    pub rate: f64,
     /// Launch nothing meanwhile, so that nothing changes: what reading alone costs.
     #[arg(long)]
     pub idle: bool,
@@ -47,6 +50,9 @@ pub struct State {
     #[command(flatten)]
     pub common: Common,
 }
+
+/// Most tasks that are launched meanwhile.
+const MAX_TASKS: f64 = 1e7;
 
 /// A call of the operator API that needs nothing but its name.
 fn call(master: &str, media: MediaType, name: &str) -> Result<Question, Error> {
@@ -72,29 +78,29 @@ pub async fn run(clock: Clock, arguments: &State) -> Result<Run, Error> {
     stage.play(async |stage| play(stage, arguments).await).await
 }
 
-/// Runs one task after the other for as long as wanted: what a user who launches something feels.
-async fn launch(stage: &mut Stage, length: Duration) -> Result<Option<Latencies>, Error> {
-    let deadline = stage.clock.now() + length;
-    let mut outcome = None;
-    while stage.clock.now() < deadline {
-        let plan = Plan {
-            tasks: 20,
-            prefix: format!("probe-{}", stage.clock.now().as_micros()),
-            ..Plan::default()
-        };
-        let done = stage.run_plans("probe", vec![plan]).await?;
-        let latencies = done.latencies.clone();
-        done.tear_down().await?;
-        outcome.get_or_insert_with(Latencies::new).add(&latencies);
-    }
-    Ok(outcome)
+/// Launches tasks at a fixed rate for as long as wanted: what a user who launches something feels.
+/// Each counts from when it was due, so that what holds one up is not hidden by those behind it.
+async fn launch(stage: &Stage, arguments: &State) -> Result<Latencies, Error> {
+    let tasks = arguments.rate * arguments.seconds as f64;
+    let plan = Plan {
+        tasks: tasks.clamp(1.0, MAX_TASKS) as usize,
+        concurrency: usize::MAX,
+        rate: Some(arguments.rate),
+        prefix: "probe".into(),
+        ..Plan::default()
+    };
+    let done = stage.run_plans("probe", vec![plan]).await?;
+    let latencies = done.latencies.clone();
+    done.tear_down().await?;
+    Ok(latencies)
 }
 
 async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
     let mut run = Run::new("state");
-    if arguments.idle {
-        run.parameter("idle", "yes");
-    }
+    match arguments.idle {
+        true => run.parameter("idle", "yes"),
+        false => run.parameter("launches per second", arguments.rate),
+    };
     run.parameter("agents", arguments.agents)
         .parameter("tasks", arguments.tasks)
         .parameter("readers", arguments.readers)
@@ -129,7 +135,7 @@ async fn play(stage: &mut Stage, arguments: &State) -> Result<Run, Error> {
             tokio::time::sleep(length).await;
             None
         }
-        false => launch(stage, length).await?,
+        false => Some(launch(stage, arguments).await?),
     };
     let found = readers.finish();
     subscribers.tell(&mut run)?;

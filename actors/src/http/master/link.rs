@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
+use bytes::BytesMut;
 use tepui_core::master::messages::LinkId;
 use tepui_protocol::link::PATH;
 use tepui_protocol::v1;
 
 use super::Face;
-use crate::http::serve::{Admission, Connection};
+use crate::http::serve::Admission;
 use crate::http::text;
 use crate::master::link::{self, Pinging};
 
@@ -38,9 +40,9 @@ impl Admission for Links {
         wants(beginning)
     }
 
-    fn take(&self, connection: Connection) {
+    fn take(&self, connection: TcpStream, peer: Option<SocketAddr>, read: BytesMut) {
         // A task of its own, of which the HTTP server's memory for connections is no part.
-        actix_web::rt::spawn(open(connection, self.face.clone()));
+        actix_web::rt::spawn(open(connection, peer, read, self.face.clone()));
     }
 }
 
@@ -78,26 +80,24 @@ fn wants(beginning: &[u8]) -> Option<bool> {
     }
 }
 
-async fn open(mut connection: Connection, face: Data<Face>) {
-    connection.open();
-    let peer = connection.inner().peer_addr().ok();
-    let opening = link::accept(connection);
+async fn open(connection: TcpStream, peer: Option<SocketAddr>, read: BytesMut, face: Data<Face>) {
+    let id = LinkId(face.next_link.fetch_add(1, Ordering::Relaxed));
+    let info = v1::MasterInfo::clone(&face.info);
+    let opening = link::accept(connection, &read, id, info);
     let socket = match tokio::time::timeout(OPENING_LIMIT, opening).await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return tracing::warn!(?peer, %error, "agent link could not be opened"),
         Err(_) => return tracing::warn!(?peer, "agent link was not opened in time"),
     };
-    let id = LinkId(face.next_link.fetch_add(1, Ordering::Relaxed));
-    let peer_ip = peer.map_or_else(String::new, |peer: SocketAddr| peer.ip().to_string());
+    let peer_ip = peer.map_or_else(String::new, |peer| peer.ip().to_string());
     let pinging = Pinging {
         interval: face.config.agent_ping_timeout,
         max_unanswered: face.config.max_agent_ping_timeouts,
     };
-    let info = v1::MasterInfo::clone(&face.info);
     let master = face.master.clone();
     // What only opening needed is not kept for as long as the link lives.
-    drop(face);
-    link::serve(id, peer_ip, socket, info, pinging, master).await;
+    drop((face, read));
+    link::serve(id, peer_ip, socket, pinging, master).await;
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tepui_core::master::messages::{Input, LinkId};
 use tepui_protocol::link::{self, AgentToMaster, Frame};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{Order, Pinging};
+use super::Pinging;
+use super::outbox::{Order, Outbox};
 use crate::master::{MasterMailbox, ToMaster};
 
 /// What comes out of the socket.
@@ -29,12 +29,12 @@ pub(super) struct Reader {
     pub(super) master: MasterMailbox,
     pub(super) permits: Arc<Semaphore>,
     pub(super) pinging: Pinging,
-    pub(super) orders: UnboundedSender<Order>,
+    pub(super) outbox: Arc<Outbox>,
 }
 
 impl Reader {
     /// Reads until the socket ends or the agent breaks the protocol.
-    pub(super) async fn run(self, mut messages: impl Stream<Item = Received> + Unpin) {
+    pub(super) async fn run(&self, messages: &mut (impl Stream<Item = Received> + Unpin)) {
         let mut pings = interval(self.pinging.interval);
         // The first ping is due one interval after the link was opened.
         pings.reset();
@@ -54,7 +54,7 @@ impl Reader {
                         is_given_up |= self.missed(unanswered);
                         unanswered += 1;
                     }
-                    let _ = self.orders.send(Order::Ping);
+                    self.outbox.order(Order::Ping);
                     held_up = 0;
                 }
                 acquired = self.permits.clone().acquire_owned(), if permit.is_none() => {

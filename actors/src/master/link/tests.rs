@@ -13,8 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::Pinging;
+use super::outbox::{Order, Outbox};
 use super::reader::Reader;
-use super::{Order, Pinging};
+
 use crate::clock::Clock;
 use crate::master::ToMaster;
 use crate::master::testing::mailbox;
@@ -26,7 +28,7 @@ const PINGING: Pinging = Pinging {
 
 struct Fixture {
     to_link: UnboundedSender<Result<Message, tungstenite::Error>>,
-    orders: UnboundedReceiver<Order>,
+    outbox: Arc<Outbox>,
     inputs: UnboundedReceiver<ToMaster>,
     reading: actix_web::rt::task::JoinHandle<()>,
 }
@@ -34,26 +36,26 @@ struct Fixture {
 fn start(permits: usize) -> Fixture {
     let (master, inputs) = mailbox();
     let (to_link, from_agent) = unbounded_channel();
-    let (order_sender, orders) = unbounded_channel();
+    let outbox = Arc::new(Outbox::default());
     let reader = Reader {
         link: LinkId(7),
         agent: Arc::new(OnceLock::new()),
         master,
         permits: Arc::new(Semaphore::new(permits)),
         pinging: PINGING,
-        orders: order_sender,
+        outbox: outbox.clone(),
     };
     let messages = stream::unfold(from_agent, async |mut from_agent| {
         let message = from_agent.recv().await?;
         Some((message, from_agent))
     });
     let reading = actix_web::rt::spawn(async move {
-        let messages = std::pin::pin!(messages);
-        reader.run(messages).await;
+        let mut messages = std::pin::pin!(messages);
+        reader.run(&mut messages).await;
     });
     Fixture {
         to_link,
-        orders,
+        outbox,
         inputs,
         reading,
     }
@@ -79,7 +81,8 @@ impl Fixture {
     }
 
     async fn ping(&mut self) {
-        assert!(matches!(self.orders.recv().await, Some(Order::Ping)));
+        let mut orders = self.outbox.next().await;
+        assert!(matches!(orders.make_contiguous(), [Order::Ping]));
     }
 }
 

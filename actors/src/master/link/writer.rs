@@ -1,18 +1,16 @@
 //! The sending half of an agent link: encodes frames and writes them in order.
 //! Reads nothing.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt};
 use tepui_protocol::link::{self, Frame, MasterToAgent};
-use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::Order;
-use crate::master::load::Load;
+use super::outbox::{Order, Outbox};
 
 /// Messages that are written before they are sent off together.
 const MAX_BATCH: usize = 64;
@@ -25,56 +23,60 @@ pub(super) struct Writer<W> {
     /// The agent's id, once it is known.
     pub(super) agent: Arc<OnceLock<String>>,
     pub(super) sink: W,
-    pub(super) load: Arc<Load>,
-    /// Told when more waits than may.
-    pub(super) overflow: Arc<Notify>,
+    pub(super) outbox: Arc<Outbox>,
 }
 
 impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
     /// Writes until told to close, the agent is too slow, or the socket is gone.
-    pub(super) async fn run(mut self, orders: UnboundedReceiver<Order>) {
-        let overflow = self.overflow.clone();
+    pub(super) async fn run(&mut self) {
+        let outbox = self.outbox.clone();
         tokio::select! {
             biased;
-            () = overflow.notified() => {
+            () = outbox.overflow() => {
                 let (link, agent) = (self.epoch, self.agent.get());
                 tracing::warn!(link, agent, "agent is too slow; its link is closed");
             }
-            () = self.write_all(orders) => {}
+            () = self.write_all() => {}
         }
         // The agent may not read, or be gone; neither may hold up the end of its link.
         let _ = tokio::time::timeout(CLOSE_LIMIT, self.sink.close()).await;
     }
 
-    async fn write_all(&mut self, mut orders: UnboundedReceiver<Order>) {
+    async fn write_all(&mut self) {
         // Until the agent is registered on this link, the master does not count it as connected.
         let mut registered = false;
-        while let Some(order) = orders.recv().await {
-            let mut next = Some(order);
-            let mut bytes = 0;
-            let mut messages = 0;
-            while let Some(order) = next {
-                let Some(message) = self.message(order, &mut registered) else {
-                    return;
-                };
-                let Some(frame) = self.frame(message) else {
-                    return;
-                };
-                bytes += frame.len();
-                messages += 1;
-                if self.sink.feed(Message::Binary(frame)).await.is_err() {
+        loop {
+            let mut orders = self.outbox.next().await;
+            while !orders.is_empty() {
+                if !self.write_some(&mut orders, &mut registered).await {
                     return;
                 }
-                next = match messages < MAX_BATCH {
-                    true => orders.try_recv().ok(),
-                    false => None,
-                };
             }
-            if self.sink.flush().await.is_err() {
-                return;
-            }
-            self.load.sent_all(messages, bytes);
         }
+    }
+
+    /// Writes the first of these orders and sends them off together; false when the link is to be
+    /// closed or cannot go on.
+    async fn write_some(&mut self, orders: &mut VecDeque<Order>, registered: &mut bool) -> bool {
+        let count = orders.len().min(MAX_BATCH);
+        let mut bytes = 0;
+        for order in orders.drain(..count) {
+            let Some(message) = self.message(order, registered) else {
+                return false;
+            };
+            let Some(frame) = self.frame(message) else {
+                return false;
+            };
+            bytes += frame.len();
+            if self.sink.feed(Message::Binary(frame)).await.is_err() {
+                return false;
+            }
+        }
+        if self.sink.flush().await.is_err() {
+            return false;
+        }
+        self.outbox.load.sent_all(count, bytes);
+        true
     }
 
     /// The message of an order; none when the link is to be closed.
@@ -90,7 +92,7 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
                 Some(*message)
             }
             Order::Ping => {
-                self.load.add_message();
+                self.outbox.load.add_message();
                 Some(MasterToAgent::Ping {
                     connected: *registered,
                 })
@@ -104,7 +106,7 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
         let epoch = self.epoch;
         match link::encode(&Frame { epoch, body }) {
             Ok(frame) => {
-                self.load.add_bytes(frame.len());
+                self.outbox.load.add_bytes(frame.len());
                 Some(Bytes::from(frame))
             }
             Err(error) => {
@@ -114,5 +116,11 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
                 None
             }
         }
+    }
+}
+
+impl<W> Drop for Writer<W> {
+    fn drop(&mut self) {
+        self.outbox.end();
     }
 }

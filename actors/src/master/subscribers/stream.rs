@@ -2,6 +2,7 @@
 //! Does not know what the events tell.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -55,8 +56,8 @@ impl Stream for EventBody {
         }
         // Others of this thread have their turn between two pieces.
         if std::mem::take(&mut self.is_resting) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            let rest = std::pin::pin!(tokio::task::yield_now());
+            ready!(rest.poll(cx));
         }
         if let Some(piece) = self.first.pop_front() {
             self.is_resting = !self.first.is_empty();
