@@ -20,6 +20,10 @@ use crate::clock::Clock;
 use crate::master::MasterMailbox;
 use crate::metrics::AllocatorMetrics;
 
+/// Proposals that the master is given at a time. While it makes offers of those, the ones before
+/// are on their way to their frameworks.
+const MAX_PROPOSED: usize = 1_000;
+
 /// Time from the first change to the run that takes it into account. Changes that arrive
 /// together, such as the ends of many tasks, share one run.
 pub const DEBOUNCE: Duration = Duration::from_millis(2);
@@ -149,8 +153,10 @@ impl AllocatorActor {
         if let Some(changed) = changed {
             self.metrics.latency.record(end, now.mono.since(changed));
         }
-        if !proposals.offers.is_empty() {
-            self.master.input(Input::Proposed(proposals.offers));
+        let mut offers = proposals.offers.into_iter();
+        while offers.len() > 0 {
+            let some = offers.by_ref().take(MAX_PROPOSED).collect();
+            self.master.input(Input::Proposed(some));
         }
         if !proposals.inverse_offers.is_empty() {
             self.master

@@ -14,7 +14,9 @@ use tepui_core::resources::Resources;
 use tepui_core::time::{Mono, Now};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{AllocatorActor, AllocatorCore, Commands, DEBOUNCE, FILTER_SLACK, rest_after};
+use super::{
+    AllocatorActor, AllocatorCore, Commands, DEBOUNCE, FILTER_SLACK, MAX_PROPOSED, rest_after,
+};
 use crate::clock::Clock;
 use crate::master::ToMaster;
 use crate::master::testing::mailbox;
@@ -27,9 +29,11 @@ struct Script {
     runs: Vec<Mono>,
     wants_run: bool,
     deadline: Option<Mono>,
+    /// Proposed in a run beside the usual one.
+    more: usize,
 }
 
-/// Proposes one thing in every run.
+/// Proposes one thing in every run, or more.
 struct Scripted(Arc<Mutex<Script>>);
 
 impl AllocatorCore for Scripted {
@@ -45,14 +49,15 @@ impl AllocatorCore for Scripted {
         script.runs.push(now.mono);
         script.wants_run = false;
         script.deadline = None;
-        let offers = vec![Proposal {
+        let one = |place: usize| Proposal {
             framework: "F".into(),
             framework_generation: 1,
             role: "*".into(),
-            agent: "S".into(),
+            agent: format!("S{place}").as_str().into(),
             agent_generation: 1,
             resources: Resources::new(),
-        }];
+        };
+        let offers = (0..=script.more).map(one).collect();
         Proposals {
             offers,
             ..Proposals::default()
@@ -120,6 +125,27 @@ impl Fixture {
     fn runs(&self) -> Vec<Mono> {
         self.script.lock().unwrap().runs.clone()
     }
+}
+
+#[actix::test]
+async fn many_proposals_come_in_parts_and_in_order() {
+    let mut fixture = start();
+    fixture.script.lock().unwrap().more = 2 * MAX_PROPOSED;
+    fixture.tell(vec![Command::ActivateAgent("S1".into())]);
+    let mut agents = Vec::new();
+    for count in [MAX_PROPOSED, MAX_PROPOSED, 1] {
+        match fixture.inputs.recv().await {
+            Some(ToMaster::Input(Input::Proposed(proposals))) => {
+                assert_eq!(proposals.len(), count);
+                agents.extend(proposals.into_iter().map(|one| one.agent.to_string()));
+            }
+            _ => panic!("proposals must come"),
+        }
+    }
+    let all: Vec<String> = (0..=2 * MAX_PROPOSED)
+        .map(|place| format!("S{place}"))
+        .collect();
+    assert_eq!(agents, all);
 }
 
 #[actix::test]

@@ -23,7 +23,7 @@ pub struct AgentFacts {
     /// Host name, attributes, domain.
     pub info: Arc<v1::AgentInfo>,
     /// Announced capabilities, e.g. `MULTI_ROLE`.
-    pub capabilities: Vec<String>,
+    pub capabilities: Arc<[String]>,
 }
 
 /// What the allocator must know of a framework.

@@ -241,7 +241,7 @@ impl Master {
         let capabilities = self
             .agents
             .get(&accepted.agent)
-            .map_or_else(Vec::new, |agent| agent.capabilities.clone());
+            .map_or_else(Default::default, |agent| agent.capabilities.clone());
         let id = &accepted.framework;
         let mut checked = Vec::with_capacity(operations.len());
         for mut operation in operations {

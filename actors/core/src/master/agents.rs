@@ -282,11 +282,13 @@ impl Master {
         Agent {
             id: id.clone(),
             machine: machine_of(&arrival.pid, &register.info),
-            total: total_of(&register).unwrap_or_default(),
+            total: self
+                .shapes
+                .resources(total_of(&register).unwrap_or_default()),
             info: Arc::new(register.info.0),
             pid: arrival.pid.clone(),
             version: register.version,
-            capabilities: register.capabilities,
+            capabilities: self.shapes.capabilities(register.capabilities),
             generation: self.new_generation(),
             state: AgentState::Connected(arrival.link),
             used: OrdMap::new(),

@@ -233,6 +233,7 @@ impl Master {
         resources: Resources,
         out: &mut Vec<Effect>,
     ) {
+        let resources = self.shapes.resources(resources);
         use_up(accepted, &resources, out);
         let key = (accepted.framework.clone(), TaskId::from(&info.task_id));
         let task = Task::new(key, accepted.agent.clone(), describe(info), resources);

@@ -37,6 +37,7 @@ mod removals;
 mod reregister;
 mod sanity;
 pub mod settings;
+mod shapes;
 mod subscribe;
 mod task_record;
 mod tasks;
@@ -63,6 +64,7 @@ use self::operations::Orphans;
 use self::operator::Change;
 use self::registrations::{Link, Pending, Transition};
 use self::removals::Removals;
+use self::shapes::Shapes;
 use crate::allocator::messages::{Command, Generation};
 use crate::ids::{AgentId, FrameworkId, IdSource, OfferId, Role, TaskId};
 use crate::maintenance::{MachineKey, Maintenance};
@@ -85,6 +87,7 @@ pub struct Master {
 
     agents: OrdMap<AgentId, Arc<Memo<Agent>>>,
     agent_sums: AgentSums,
+    shapes: Shapes,
     recovered_agents: OrdMap<AgentId, Arc<AgentInfo>>,
     /// How many there were at start.
     agents_at_start: usize,
@@ -164,6 +167,7 @@ impl Master {
             phase: Phase::Recovering,
             agents: OrdMap::new(),
             agent_sums: AgentSums::default(),
+            shapes: Shapes::default(),
             recovered_agents: OrdMap::new(),
             agents_at_start: 0,
             unreachable_agents: OrdMap::new(),

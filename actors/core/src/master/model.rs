@@ -84,7 +84,7 @@ pub struct Agent {
     /// Version of Mesos's interfaces it speaks.
     pub version: String,
     /// Names of its capabilities.
-    pub capabilities: Vec<String>,
+    pub capabilities: Arc<[String]>,
     /// Of this admission.
     pub generation: Generation,
     /// Whether its link is up.

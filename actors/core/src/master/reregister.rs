@@ -17,6 +17,7 @@ use super::model::{AgentState, Executor, Operation as KnownOperation, Task};
 use super::operation_counts::counted_as;
 use super::registrations::{Arrival, Pending, Transition};
 use super::removals::Word;
+use super::shapes::Shapes;
 use super::tasks::{is_over, is_terminal, state_of};
 use super::{Deadline, Master, events, launch, to_agent, to_allocator};
 use crate::allocator::messages::Command;
@@ -140,7 +141,7 @@ impl Master {
         if !self.links.contains_key(&arrival.link) {
             return self.gone_again(now, id);
         }
-        let (register, report) = read(id, reregister);
+        let (register, report) = read(id, reregister, &mut self.shapes);
         let was_connected = self.agents.get(id).and_then(|agent| agent.link());
         if let Some(old) = was_connected.filter(|old| *old != arrival.link) {
             self.detach_link(old, out);
@@ -201,6 +202,10 @@ impl Master {
         if let Some(opened) = self.links.get_mut(&arrival.link) {
             opened.agent = Some(id.clone());
         }
+        let total = self
+            .shapes
+            .resources(total_of(&register).unwrap_or_default());
+        let capabilities = self.shapes.capabilities(register.capabilities);
         let Some(agent) = self.agent_mut(id) else {
             return;
         };
@@ -209,13 +214,13 @@ impl Master {
         agent.state = AgentState::Connected(arrival.link);
         let mut lost = agent.total.clone();
         if is_first {
-            agent.total = total_of(&register).unwrap_or_default();
+            agent.total = total;
             agent.arrived = now.mono;
         }
         lost.subtract(&agent.total);
         agent.info = Arc::new(register.info.0);
         agent.version = register.version;
-        agent.capabilities = register.capabilities;
+        agent.capabilities = capabilities;
         agent.reregistered_time = Some(now.wall);
         let (facts, total) = (facts_of(agent), agent.total.clone());
         let now_sums = AgentSums::of(agent);
@@ -388,7 +393,7 @@ impl Master {
         reregister: Reregister,
         out: &mut Vec<Effect>,
     ) {
-        let (register, report) = read(id, reregister);
+        let (register, report) = read(id, reregister, &mut self.shapes);
         let link = arrival.link;
         let was_recovered = self.recovered_agents.remove(id).is_some();
         let was_unreachable = self.unreachable_agents.remove(id).is_some();
@@ -533,14 +538,14 @@ fn host_of(pid: &str) -> &str {
 }
 
 /// Puts a report, which was validated, into the master's own terms.
-fn read(agent: &AgentId, report: Reregister) -> (Register, Report) {
+fn read(agent: &AgentId, report: Reregister, shapes: &mut Shapes) -> (Register, Report) {
     let frameworks: Vec<FrameworkInfo> = report.frameworks.into_iter().map(|f| f.0).collect();
     let ids = frameworks.iter().filter_map(|info| info.id.as_ref());
     let known: BTreeSet<FrameworkId> = ids.map(FrameworkId::from).collect();
     let tasks = report.tasks.into_iter().filter_map(|Pb(task)| {
         let framework = known.get(task.framework_id.value.as_str())?;
         let key = (framework.clone(), TaskId::from(&task.task_id));
-        let task = read_task(key.clone(), agent.clone(), task);
+        let task = read_task(key.clone(), agent.clone(), task, shapes);
         Some((key, Arc::new(task.into())))
     });
     let executors = report.executors.into_iter().filter_map(|Pb(executor)| {
@@ -561,8 +566,14 @@ fn read(agent: &AgentId, report: Reregister) -> (Register, Report) {
     (report.register, read)
 }
 
-fn read_task(key: (FrameworkId, TaskId), agent: AgentId, info: v1::Task) -> Task {
+fn read_task(
+    key: (FrameworkId, TaskId),
+    agent: AgentId,
+    info: v1::Task,
+    shapes: &mut Shapes,
+) -> Task {
     let resources = Resources::from_v1(&info.resources).unwrap_or_default();
+    let resources = shapes.resources(resources);
     let recovered = is_over(state_of(info.state).unwrap_or(TaskState::TaskRunning));
     let mut task = Task::new(key, agent, info, resources);
     task.recovered = recovered;

@@ -93,6 +93,20 @@ impl Resources {
         self.entries.is_same(&other.entries)
     }
 
+    /// Whether both have the same plain entries in the same order, so that nobody can tell one from
+    /// the other. What is reserved, shared or on a disk of its own is never told to be alike.
+    pub fn is_written_like(&self, other: &Resources) -> bool {
+        let is_alike = |(a, b): (&Entry, &Entry)| {
+            a.amount == b.amount
+                && a.name == b.name
+                && a.allocation == b.allocation
+                && a.copies == b.copies
+                && a.extra.is_none()
+                && b.extra.is_none()
+        };
+        self.entries.len() == other.entries.len() && self.iter().zip(other).all(is_alike)
+    }
+
     /// The entries, in the order they were added.
     pub fn iter(&self) -> std::slice::Iter<'_, Entry> {
         self.entries.iter()

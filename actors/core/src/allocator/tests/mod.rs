@@ -116,7 +116,9 @@ pub(super) fn agent_facts(attributes: &str) -> AgentFacts {
             attributes: crate::resources::attributes::parse_attributes(attributes).unwrap(),
             ..Default::default()
         }),
-        capabilities: vec!["MULTI_ROLE".to_owned(), "HIERARCHICAL_ROLE".to_owned()],
+        capabilities: ["MULTI_ROLE", "HIERARCHICAL_ROLE"]
+            .map(str::to_owned)
+            .into(),
     }
 }
 

@@ -62,10 +62,10 @@ fn agents_out_of_the_order_are_named_as_such() {
     c.apply(Command::DeactivateAgent(AgentId::from("A")));
     assert_eq!(c.reason("F", "a/b"), Reason::AgentInactive);
     let mut facts = agent_facts("");
-    facts.capabilities = vec!["MULTI_ROLE".to_owned()];
+    facts.capabilities = ["MULTI_ROLE".to_owned()].into();
     c.add_agent_with("A", "cpus:4", facts.clone(), &[]);
     assert_eq!(c.reason("F", "a/b"), Reason::AgentLacksHierarchicalRole);
-    facts.capabilities = vec!["HIERARCHICAL_ROLE".to_owned()];
+    facts.capabilities = ["HIERARCHICAL_ROLE".to_owned()].into();
     c.add_agent_with("A", "cpus:4", facts, &[]);
     assert_eq!(c.reason("F", "a/b"), Reason::AgentLacksMultiRole);
     c.add_agent("A", "cpus:4;gpus:1");

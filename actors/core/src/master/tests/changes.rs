@@ -167,9 +167,9 @@ fn an_agent_that_cannot_tell_the_outcome_gets_no_named_operation() {
     let agent = test.agent(5051);
     let framework = test.web(json!({}));
     let known = std::sync::Arc::make_mut(test.master.agents.get_mut(&agent.id).unwrap());
-    known
-        .capabilities
-        .retain(|name| name != "AGENT_OPERATION_FEEDBACK");
+    let mut capabilities = known.capabilities.to_vec();
+    capabilities.retain(|name| name != "AGENT_OPERATION_FEEDBACK");
+    known.capabilities = capabilities.into();
     let offer = test.offer_of(&framework, &agent, json!([plain("cpus", 1.0)]));
     let operations = json!([named("r", reserve(json!([reserved("cpus", 1.0)])))]);
     test.accepted(&framework, accept_call(&[&offer], &operations));
