@@ -45,6 +45,8 @@ pub struct Plan {
     pub per_accept: usize,
     /// Tasks that become due per second; `None` starts one as soon as another ends.
     pub rate: Option<f64>,
+    /// Time until the first of them does; the framework is offered the agents meanwhile.
+    pub begin_after: Duration,
     /// CPUs of each task.
     pub cpus: f64,
     /// Memory of each task, in MB.
@@ -66,6 +68,7 @@ impl Default for Plan {
             concurrency: 1,
             per_accept: usize::MAX,
             rate: None,
+            begin_after: Duration::ZERO,
             cpus: 0.01,
             mem_mb: 1.0,
             prefix: "task".into(),
@@ -145,8 +148,8 @@ impl Ledger {
     /// A run that begins now.
     pub fn new(plan: Plan, now: Duration) -> Self {
         Ledger {
+            begun: now + plan.begin_after,
             plan,
-            begun: now,
             held: HashMap::new(),
             offers: HashMap::new(),
             ready: VecDeque::new(),

@@ -145,3 +145,18 @@ fn updates_without_uuid_are_not_acknowledged() {
     update.uuid = None;
     assert!(ledger.updated(ms(0), &update).is_none());
 }
+
+#[test]
+fn an_open_loop_may_begin_later() {
+    let begin_after = ms(500);
+    let plan = Plan {
+        begin_after,
+        ..plan(3, 10, Some(10.0))
+    };
+    let mut ledger = Ledger::new(plan, ms(1000));
+    ledger.offered(vec![offer("o", "a", 1.0, 100.0)]);
+    assert!(ledger.next_call(ms(1499)).is_none());
+    assert_eq!(ledger.next_due(), Some(ms(1500)));
+    let (_, tasks) = launched(ledger.next_call(ms(1600)));
+    assert_eq!(tasks, ["t-0", "t-1"]);
+}

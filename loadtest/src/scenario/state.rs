@@ -51,6 +51,10 @@ pub struct State {
     pub common: Common,
 }
 
+/// Time in which the framework that launches them is offered all agents: a first launch that waits
+/// for offers tells nothing of the readers.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Most tasks that are launched meanwhile.
 const MAX_TASKS: f64 = 1e7;
 
@@ -86,6 +90,7 @@ async fn launch(stage: &Stage, arguments: &State) -> Result<Latencies, Error> {
         tasks: tasks.clamp(1.0, MAX_TASKS) as usize,
         concurrency: usize::MAX,
         rate: Some(arguments.rate),
+        begin_after: SETTLING,
         prefix: "probe".into(),
         ..Plan::default()
     };
