@@ -250,6 +250,11 @@ fn start_agent_by(
     if !flags.iter().any(is_told) {
         command.arg("--launcher=posix");
     }
+    // An agent that a test kills for good leaves its executors behind for so long.
+    let recovery = "--recovery_timeout=";
+    if !flags.iter().any(|flag| flag.starts_with(recovery)) {
+        command.arg(format!("{recovery}2mins"));
+    }
     start(command, port, work_dir, "agent")
 }
 
