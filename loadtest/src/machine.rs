@@ -1,7 +1,8 @@
 //! The machine a load test runs on: what it is, and how many files a process may open.
 //! Measures no load.
 
-use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::{fs, io};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -14,6 +15,12 @@ const WANTED_FILES: u64 = 262_144;
 
 /// Files that are open beside the connections of agents.
 const OTHER_FILES: u64 = 256;
+
+/// Tells how many connections the kernel tracks.
+const TRACKED: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
+
+/// Connections that are opened to see whether they are tracked.
+const PROBES: usize = 32;
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -72,10 +79,31 @@ pub fn describe(clock: Clock) -> Machine {
         cores: u32::try_from(cores).unwrap_or(0),
         memory_mib: kib / 1024,
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        connection_tracking: connection_tracking().unwrap_or_default(),
         tepui: env!("CARGO_PKG_VERSION").to_owned(),
         date: date(clock.wall().as_secs()),
         note: String::new(),
     }
+}
+
+/// Whether connections on this machine are tracked, `on` or `off`; none when that cannot be told.
+fn connection_tracking() -> Option<String> {
+    let tracked = || match fs::read_to_string(TRACKED) {
+        Ok(count) => count.trim().parse::<usize>().ok(),
+        // A kernel without the module tracks none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
+        Err(_) => None,
+    };
+    let before = tracked()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    let address = listener.local_addr().ok()?;
+    let connections = (0..PROBES).map(|_| TcpStream::connect(address));
+    let connections: Vec<TcpStream> = connections.collect::<io::Result<_>>().ok()?;
+    let more = tracked()?.saturating_sub(before);
+    drop(connections);
+    // Others may have come or gone meanwhile, but not so many.
+    let is_on = more > PROBES / 2;
+    Some(if is_on { "on" } else { "off" }.to_owned())
 }
 
 /// The day of a time since the Unix epoch, as YYYY-MM-DD.
@@ -126,6 +154,7 @@ mod tests {
         let machine = describe(Clock::start());
         assert!(machine.cores > 0 && machine.memory_mib > 0);
         assert!(!machine.kernel.is_empty());
+        assert!(["on", "off"].contains(&machine.connection_tracking.as_str()));
         assert_eq!(machine.date.len(), 10);
     }
 }

@@ -38,6 +38,9 @@ pub struct Machine {
     pub memory_mib: u64,
     /// Release of the kernel.
     pub kernel: String,
+    /// Whether the kernel tracks connections for a firewall, `on` or `off`: it then looks up each
+    /// packet, and everything takes longer.
+    pub connection_tracking: String,
     /// Version of Tepui.
     pub tepui: String,
     /// Day of the runs, YYYY-MM-DD.
@@ -294,6 +297,7 @@ impl Machine {
             ("cores", count(self.cores.into())),
             ("memory", memory),
             ("kernel", self.kernel.clone()),
+            ("connection tracking", self.connection_tracking.clone()),
             ("Tepui", self.tepui.clone()),
             ("date", self.date.clone()),
             ("note", self.note.clone()),

@@ -48,6 +48,7 @@ fn report() -> Report {
         cores: 8,
         memory_mib: 32_000,
         kernel: "6.1.0".into(),
+        connection_tracking: "off".into(),
         tepui: "0.9.0".into(),
         date: "2026-07-01".into(),
         note: "<script>".into(),
