@@ -107,6 +107,13 @@ impl io::Write for PieceWriter {
     }
 }
 
+/// Lets others of the thread go first, those among them that the network has something for: pending,
+/// and woken once the thread has looked there. It looks only every sixty steps or so when a task
+/// wakes itself.
+pub fn poll_others(context: &mut Context<'_>) -> Poll<()> {
+    std::pin::pin!(tokio::task::yield_now()).poll(context)
+}
+
 /// A body that sends pieces one after the other: no more than one is waiting to be sent.
 ///
 /// After each piece others of the same thread have their turn. A reader on the same machine takes
@@ -144,10 +151,7 @@ impl MessageBody for PiecesBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
         if std::mem::take(&mut self.is_resting) {
-            // Waking the task itself would have the thread go on with it before it looks for what
-            // has come in from the network, which it does after some sixty steps only.
-            let rest = std::pin::pin!(tokio::task::yield_now());
-            std::task::ready!(rest.poll(context));
+            std::task::ready!(poll_others(context));
         }
         loop {
             let Some(piece) = self.pieces.0.get(self.next).cloned() else {
@@ -203,6 +207,39 @@ mod tests {
         let all: Vec<u8> = writer.finish().iter().flatten().copied().collect();
         let expected = [b"<short><", &long[..], b"><><end>"].concat();
         assert_eq!(all, expected);
+    }
+
+    #[actix_web::test]
+    async fn what_comes_from_the_network_is_seen_between_two_pieces() {
+        let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = tokio::net::UnixStream::from_std(near).unwrap();
+        let seen = std::rc::Rc::new(std::cell::Cell::new(false));
+        let reader = actix_web::rt::spawn({
+            let seen = seen.clone();
+            async move {
+                near.readable().await.unwrap();
+                seen.set(true);
+            }
+        });
+        tokio::task::yield_now().await;
+        assert!(!seen.get());
+        far.write_all(b"x").unwrap();
+        // As a connection does it: in a task of the thread.
+        let sending = actix_web::rt::spawn(async move {
+            let mut body = std::pin::pin!(PiecesBody::from(written(&[&vec![7; 20 * PIECE_BYTES]])));
+            for sent in 0..20 {
+                let piece = std::future::poll_fn(|context| body.as_mut().poll_next(context)).await;
+                assert!(piece.is_some());
+                if seen.get() {
+                    return sent;
+                }
+            }
+            20
+        });
+        let sent = sending.await.unwrap();
+        assert!(sent <= 3, "seen only after {sent} pieces");
+        reader.await.unwrap();
     }
 
     #[actix_web::test]

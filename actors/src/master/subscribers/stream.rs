@@ -2,7 +2,6 @@
 //! Does not know what the events tell.
 
 use std::collections::VecDeque;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Seat;
 use super::fan_out::{Announcement, Opened};
 use crate::http::media::MediaType;
-use crate::http::pieces::Pieces;
+use crate::http::pieces::{Pieces, poll_others};
 use crate::master::load::{Limits, Load};
 
 /// Time between two HEARTBEAT events, also told in SUBSCRIBED.
@@ -56,8 +55,7 @@ impl Stream for EventBody {
         }
         // Others of this thread have their turn between two pieces.
         if std::mem::take(&mut self.is_resting) {
-            let rest = std::pin::pin!(tokio::task::yield_now());
-            ready!(rest.poll(cx));
+            ready!(poll_others(cx));
         }
         if let Some(piece) = self.first.pop_front() {
             self.is_resting = !self.first.is_empty();
