@@ -76,7 +76,7 @@ impl Master {
                 executor_id,
                 status,
             } => {
-                let framework = FrameworkId::new(framework_id);
+                let framework = self.framework_id(&framework_id);
                 let executor = ExecutorId::new(executor_id);
                 self.executor_exited(agent, &framework, &executor, status, out);
             }
@@ -85,7 +85,7 @@ impl Master {
                 executor_id,
                 data,
             } => {
-                let framework = FrameworkId::new(framework_id);
+                let framework = self.framework_id(&framework_id);
                 let executor = ExecutorId::new(executor_id);
                 self.executor_message(agent, &framework, &executor, data, out);
             }

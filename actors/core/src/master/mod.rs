@@ -34,6 +34,7 @@ pub mod operator;
 mod reconcile;
 mod registrations;
 mod removals;
+mod report;
 mod reregister;
 mod sanity;
 pub mod settings;
@@ -295,6 +296,13 @@ impl Master {
                 Deadline::RegistryGc => self.collect_registry_garbage(now, out),
             }
         }
+    }
+
+    /// The id of a framework that was named. It shares the memory of the one that is known, if one
+    /// is: then comparing it is quick, and keeping it takes nothing.
+    fn framework_id(&self, name: &str) -> FrameworkId {
+        let known = self.frameworks.get_key_value(name);
+        known.map_or_else(|| FrameworkId::from(name), |(id, _)| id.clone())
     }
 
     fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {

@@ -1,24 +1,21 @@
 //! Agents that come back, and the merging of what they run with what the master knows.
 //! New agents are admitted in `agents`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tepui_protocol::link::{MasterToAgent, Register, Reregister, TaskRef};
-use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::task_status::Reason;
-use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, OperationState, TaskState};
-use uuid::Uuid;
+use tepui_protocol::v1::{FrameworkInfo, OperationState};
 
 use super::agent_sums::AgentSums;
 use super::agents::{Unwelcome, facts_of, pid_of, plain, total_of};
 use super::messages::{Effect, LinkId};
-use super::model::{AgentState, Executor, Operation as KnownOperation, Task};
+use super::model::{AgentState, Executor, Task};
 use super::operation_counts::counted_as;
 use super::registrations::{Arrival, Pending, Transition};
 use super::removals::Word;
-use super::shapes::Shapes;
-use super::tasks::{is_over, is_terminal, state_of};
+use super::report::Report;
+use super::tasks::{is_terminal, state_of};
 use super::{Deadline, Master, events, launch, to_agent, to_allocator};
 use crate::allocator::messages::Command;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
@@ -27,14 +24,6 @@ use crate::registry::Operation;
 use crate::resources::Resources;
 use crate::time::Now;
 use crate::validation::agent::{Reregistration, validate_reregistration};
-
-/// What an agent says it runs, in the master's own terms.
-struct Report {
-    frameworks: Vec<FrameworkInfo>,
-    tasks: BTreeMap<(FrameworkId, TaskId), Arc<Memo<Task>>>,
-    executors: BTreeMap<(FrameworkId, ExecutorId), Executor>,
-    operations: BTreeMap<Uuid, KnownOperation>,
-}
 
 impl Master {
     pub(super) fn reregister(
@@ -143,7 +132,7 @@ impl Master {
         if !self.links.contains_key(&arrival.link) {
             return self.gone_again(now, id);
         }
-        let (register, report) = read(id, reregister, &mut self.shapes);
+        let (register, report) = self.read_report(id, reregister);
         let was_connected = self.agents.get(id).and_then(|agent| agent.link());
         if let Some(old) = was_connected.filter(|old| *old != arrival.link) {
             self.detach_link(old, out);
@@ -396,7 +385,7 @@ impl Master {
         reregister: Reregister,
         out: &mut Vec<Effect>,
     ) {
-        let (register, report) = read(id, reregister, &mut self.shapes);
+        let (register, report) = self.read_report(id, reregister);
         let link = arrival.link;
         let was_recovered = self.recovered_agents.remove(id).is_some();
         let was_unreachable = self.unreachable_agents.remove(id).is_some();
@@ -538,63 +527,4 @@ fn kill(link: LinkId, (framework, task): &(FrameworkId, TaskId)) -> Effect {
 /// The address part of a pid without its port.
 fn host_of(pid: &str) -> &str {
     pid.rsplit_once(':').map_or(pid, |(host, _)| host)
-}
-
-/// Puts a report, which was validated, into the master's own terms.
-fn read(agent: &AgentId, report: Reregister, shapes: &mut Shapes) -> (Register, Report) {
-    let frameworks: Vec<FrameworkInfo> = report.frameworks.into_iter().map(|f| f.0).collect();
-    let ids = frameworks.iter().filter_map(|info| info.id.as_ref());
-    let known: BTreeSet<FrameworkId> = ids.map(FrameworkId::from).collect();
-    let tasks = report.tasks.into_iter().filter_map(|Pb(task)| {
-        let framework = known.get(task.framework_id.value.as_str())?;
-        let key = (framework.clone(), TaskId::from(&task.task_id));
-        let task = read_task(key.clone(), agent.clone(), task, shapes);
-        Some((key, Arc::new(task.into())))
-    });
-    let executors = report.executors.into_iter().filter_map(|Pb(executor)| {
-        let framework = known.get(executor.framework_id.as_ref()?.value.as_str())?;
-        let key = (framework.clone(), ExecutorId::from(&executor.executor_id));
-        Some((key, read_executor(executor)))
-    });
-    let operations = report.operations.into_iter();
-    let read = Report {
-        tasks: tasks.collect(),
-        executors: executors.collect(),
-        operations: operations
-            .filter_map(|Pb(operation)| read_operation(operation))
-            .map(|operation| (operation.uuid, operation))
-            .collect(),
-        frameworks,
-    };
-    (report.register, read)
-}
-
-fn read_task(
-    key: (FrameworkId, TaskId),
-    agent: AgentId,
-    info: v1::Task,
-    shapes: &mut Shapes,
-) -> Task {
-    let resources = Resources::from_v1(&info.resources).unwrap_or_default();
-    let resources = shapes.resources(resources);
-    let recovered = is_over(state_of(info.state).unwrap_or(TaskState::TaskRunning));
-    let mut task = Task::new(key, agent, info, resources);
-    task.recovered = recovered;
-    task
-}
-
-/// An operation as an agent reports it; none if it has no name to speak of it by.
-fn read_operation(operation: v1::Operation) -> Option<KnownOperation> {
-    Some(KnownOperation {
-        uuid: Uuid::from_slice(&operation.uuid.value).ok()?,
-        framework: operation.framework_id.as_ref().map(FrameworkId::from),
-        info: operation,
-    })
-}
-
-fn read_executor(executor: ExecutorInfo) -> Executor {
-    Executor {
-        resources: Resources::from_v1(&executor.resources).unwrap_or_default(),
-        info: Arc::new(executor),
-    }
 }

@@ -37,7 +37,7 @@ impl Master {
             return;
         }
         status.agent_id.get_or_insert_with(|| agent.to_v1());
-        let id = FrameworkId::new(update.framework_id);
+        let id = self.framework_id(&update.framework_id);
         let task_id = TaskId::from(&status.task_id);
         let listens = self
             .frameworks

@@ -89,7 +89,7 @@ impl<'a, S: AsyncRead + Unpin> Messages<'a, S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, SocketError>> {
         loop {
-            if let Some(message) = self.from_rest()? {
+            if let Some(message) = self.take_from_rest()? {
                 return Poll::Ready(Ok(message));
             }
             let message = READ.with_borrow_mut(|buffer| {
@@ -98,7 +98,7 @@ impl<'a, S: AsyncRead + Unpin> Messages<'a, S> {
                 ready!(Pin::new(&mut *connection).poll_read(cx, &mut buffer))?;
                 match buffer.filled() {
                     [] => Poll::Ready(Err(SocketError::Ended)),
-                    read => Poll::Ready(self.from_read(read)),
+                    read => Poll::Ready(self.take_from_read(read)),
                 }
             });
             if let Some(message) = ready!(message)? {
@@ -108,7 +108,7 @@ impl<'a, S: AsyncRead + Unpin> Messages<'a, S> {
     }
 
     /// The next message of what was read before.
-    fn from_rest(&mut self) -> Result<Option<Message>, SocketError> {
+    fn take_from_rest(&mut self) -> Result<Option<Message>, SocketError> {
         while self.begin < self.rest.len() {
             let rest = self.rest.get(self.begin..).unwrap_or_default();
             let Some((length, message)) = next(rest, &mut self.part)? else {
@@ -125,7 +125,7 @@ impl<'a, S: AsyncRead + Unpin> Messages<'a, S> {
     }
 
     /// The next message of what was just read, the rest of which is kept.
-    fn from_read(&mut self, mut read: &[u8]) -> Result<Option<Message>, SocketError> {
+    fn take_from_read(&mut self, mut read: &[u8]) -> Result<Option<Message>, SocketError> {
         let mut message = None;
         while self.rest.is_empty() && !read.is_empty() && message.is_none() {
             let Some((length, whole)) = next(read, &mut self.part)? else {
