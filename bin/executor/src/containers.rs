@@ -1,5 +1,5 @@
-//! Tasks of groups that ask for more than a process: the agent launches a container in the
-//! executor's own for each, and is asked about it by calls of its API.
+//! Tasks of groups: the agent launches a container in the executor's own for each, and is asked
+//! about it by calls of its API.
 //! Decides nothing about tasks, and keeps asking an agent that is away until it is told to stop.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use tepui_protocol::prost::Message;
 use tepui_protocol::v1::agent::call::{KillContainer, LaunchContainer, Type, WaitContainer};
 use tepui_protocol::v1::agent::response;
 use tepui_protocol::v1::agent::{Call, Response};
-use tepui_protocol::v1::{ContainerId, ContainerInfo, TaskInfo};
+use tepui_protocol::v1::{ContainerId, TaskInfo};
 
 use crate::connection::Connection;
 use crate::exchange::{Agent, Exchange, is_busy};
@@ -22,23 +22,6 @@ const FIRST: i32 = 1 << 30;
 
 /// Time between two attempts to reach an agent that is away.
 pub const RETRY: Duration = Duration::from_millis(500);
-
-/// Whether a task asks for what only a container can give.
-fn needs_container(task: &TaskInfo) -> bool {
-    let command = task.command.as_deref();
-    let fetches = command.is_some_and(|command| !command.uris.is_empty());
-    let has_image = |container: &ContainerInfo| {
-        let mesos = container.mesos.as_ref();
-        mesos.is_some_and(|mesos| mesos.image.is_some())
-    };
-    let asks = task.container.as_deref().is_some_and(|container| {
-        has_image(container)
-            || container.linux_info.is_some()
-            || container.rlimit_info.is_some()
-            || !container.volumes.is_empty()
-    });
-    fetches || asks || !task.limits.is_empty()
-}
 
 /// Where a container is.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,8 +51,6 @@ struct Container {
 #[derive(Debug)]
 pub struct Containers {
     agent: Agent,
-    /// Whether all tasks are in containers.
-    takes_all: bool,
     all: BTreeMap<i32, Container>,
     next: i32,
     looks: Looks,
@@ -77,19 +58,13 @@ pub struct Containers {
 
 impl Containers {
     /// Without any container.
-    pub fn new(agent: Agent, takes_all: bool) -> Self {
+    pub fn new(agent: Agent) -> Self {
         Containers {
             agent,
-            takes_all,
             all: BTreeMap::new(),
             next: FIRST,
             looks: Looks::default(),
         }
-    }
-
-    /// Whether a task of a group is to be in a container.
-    pub fn take(&self, task: &TaskInfo) -> bool {
-        self.takes_all || needs_container(task)
     }
 
     /// Asks the agent to launch a container; `Started` follows, or `StartFailed`.
@@ -133,8 +108,7 @@ impl Containers {
         let (Probe::Command(command), of) = (&check.probe, &check.of) else {
             return false;
         };
-        let container = of.container.clone().filter(|_| self.take(&of.task));
-        let Some(value) = container else {
+        let Some(value) = of.container.clone() else {
             return false;
         };
         let parent = of.parent.clone();

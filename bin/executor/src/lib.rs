@@ -120,7 +120,7 @@ fn run(environment: Environment, directory: PathBuf, asked: &Asked) -> Result<u8
     let machine = Machine::start(clock.now(), config.settings.clone(), seed, &mut actions);
     let link = Link::new(config.agent, config.host.clone(), config.token.clone());
     let agent = Agent::new(config.agent, config.host.clone(), config.token.clone());
-    let containers = Containers::new(agent, asked.launch_containers);
+    let containers = Containers::new(agent);
     let processes = Processes::default();
     let mut executor = Executor {
         config,
@@ -222,10 +222,9 @@ impl Executor {
             docker.start(task);
             return None;
         }
-        if let Some(value) = start.container.clone()
-            && self.containers.take(&start.task)
-        {
-            if let Err(message) = Processes::prepare_container(&self.config, start) {
+        if let Some(value) = start.container.clone() {
+            let sandbox = &self.config.sandbox;
+            if let Err(message) = Processes::prepare_container(sandbox, &task, &value) {
                 return Some(Input::StartFailed { task, message });
             }
             let parent = start.parent.clone();
