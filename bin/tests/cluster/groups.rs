@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::agent_restart::is_alive;
 use super::nested::{call, pid_in, sandbox, shown};
+use super::operations;
 use crate::support::cgroups::Cgroups;
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, info, scalar, task};
@@ -279,4 +280,88 @@ fn a_member_that_cannot_start_takes_its_group_along() {
         "{message}"
     );
     framework.await_state("other", "TASK_KILLED");
+}
+
+/// The volume of `task_on_volume`, to be seen at another place.
+pub(super) fn seen_at(mut task: Value, path: &str) -> Value {
+    let resources = task["resources"].as_array_mut().expect("resources");
+    for resource in resources.iter_mut().filter(|it| it["disk"].is_object()) {
+        resource["disk"]["volume"]["container_path"] = json!(path);
+    }
+    task
+}
+
+/// Makes the volume, and gives an offer with it.
+pub(super) fn with_volume(framework: &mut Framework) -> Value {
+    let offer = framework.offer();
+    framework.accept(&offer, json!([operations::reserve("reserve")]), 0.0);
+    operations::finished(framework, "reserve");
+    let offer = framework.offer();
+    framework.accept(&offer, json!([operations::create("create")]), 0.0);
+    operations::finished(framework, "create");
+    operations::offer_with_volume(framework)
+}
+
+#[test]
+fn a_member_sees_its_volume_where_it_asks_for_it() {
+    let cluster = Cluster::start(1);
+    let master = cluster.master.address;
+    let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
+    let offer = with_volume(&mut framework);
+    let script = "echo kept > deep/er/data/file; test -L deep/er/data";
+    let write = seen_at(
+        operations::task_on_volume("write", &offer, script),
+        "deep/er/data",
+    );
+    let other = task("other", &offer, "test ! -e deep");
+    launch_group(&framework, &offer, &[write, other]);
+    for id in ["write", "other"] {
+        framework.await_state(id, "TASK_FINISHED");
+    }
+    framework.expect("FAILURE");
+    framework.accepted(json!({"type": "REVIVE"}));
+    let offer = operations::offer_with_volume(&mut framework);
+    let look = "test \"$(cat data/db/file)\" = kept";
+    let read = seen_at(operations::task_on_volume("read", &offer, look), "data/db");
+    framework.launch(&offer, &[read]);
+    framework.await_state("read", "TASK_FINISHED");
+}
+
+#[test]
+fn a_container_is_not_shown_the_volume_of_another_executor() {
+    let cluster = Cluster::start(1);
+    let master = cluster.master.address;
+    let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
+    let offer = with_volume(&mut framework);
+    let mut thief = Framework::simple(master, "thief", &[]);
+    let owner = operations::task_on_volume("owner", &offer, "exec sleep 1000");
+    let volume = owner["resources"]
+        .as_array()
+        .expect("resources")
+        .last()
+        .cloned();
+    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [owner]}}]);
+    framework.accept(&offer, launch, 0.0);
+    framework.await_state("owner", "TASK_RUNNING");
+    let decline = json!({"filters": {"refuse_seconds": 1000.0},
+        "offer_ids": [framework.offer()["id"]]});
+    framework.accepted(json!({"type": "DECLINE", "decline": decline}));
+    let offer = thief.offer();
+    thief.launch(&offer, &[task("t", &offer, "exec sleep 1000")]);
+    let running = thief.await_state("t", "TASK_RUNNING");
+    let root = container_of(&running);
+    let id = json!({"value": "inner", "parent": root});
+    let launch = json!({"container_id": id, "command": {"value": "true"}, "resources": [volume]});
+    let refused = call(
+        &cluster,
+        &json!({"type": "LAUNCH_CONTAINER", "launch_container": launch}),
+    );
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(
+        refused.text().contains("'kept' is none of the executor's"),
+        "{}",
+        refused.text()
+    );
+    framework.kill("owner");
+    framework.await_state("owner", "TASK_KILLED");
 }
