@@ -20,13 +20,13 @@ const MIRROR: &str = "import socket\n\
         own.sendto(data[::-1], sender)\n";
 
 /// An app manager with an agent of its own.
-struct Apps {
+pub(super) struct Apps {
     own: Dockered,
-    marathon: Marathon,
+    pub(super) marathon: Marathon,
 }
 
 impl Apps {
-    fn start(name: &str) -> Apps {
+    pub(super) fn start(name: &str) -> Apps {
         let mut own = Dockered::start(name);
         // Everything is for the app manager.
         let offer = own.framework.offer();
@@ -44,7 +44,7 @@ impl Apps {
     }
 
     /// Starts an app of one instance; gives it, with its task.
-    fn run(&self, mut app: Value) -> Value {
+    pub(super) fn run(&self, mut app: Value) -> Value {
         for (member, value) in [
             ("cpus", json!(0.1)),
             ("mem", json!(32)),
@@ -60,7 +60,7 @@ impl Apps {
         app
     }
 
-    fn end(self, ids: &[&str]) {
+    pub(super) fn end(self, ids: &[&str]) {
         for id in ids {
             let path = format!("/v2/apps{id}");
             self.marathon.change("DELETE", &path, &Value::Null);
