@@ -186,10 +186,8 @@ fn a_daemon_of_a_member_ends_with_the_member() {
             )
         };
         let offer = framework.offer();
-        let mut stays = task("stays", &offer, "exec sleep 1000");
-        stays["command"]["user"] = json!("root");
         let tasks = [
-            stays,
+            task("stays", &offer, "exec sleep 1000"),
             task("ends", &offer, &daemon("ends", "exit 0")),
             task("killed", &offer, &daemon("killed", "exec sleep 1000")),
         ];
