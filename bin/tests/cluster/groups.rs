@@ -249,6 +249,7 @@ fn groups_of_one_executor_live_and_die_apart() {
     let offer = framework.offer();
     launch_group(&framework, &offer, &[task("a", &offer, "exec sleep 1000")]);
     framework.await_state("a", "TASK_RUNNING");
+    framework.accepted(json!({"type": "REVIVE"}));
     let offer = framework.offer();
     launch_group(&framework, &offer, &[task("b", &offer, "exit 1")]);
     framework.await_state("b", "TASK_FAILED");
@@ -329,25 +330,17 @@ fn a_member_sees_its_volume_where_it_asks_for_it() {
 fn a_container_is_not_shown_the_volume_of_another_executor() {
     let cluster = Cluster::start(1);
     let master = cluster.master.address;
-    let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
-    let offer = with_volume(&mut framework);
     let mut thief = Framework::simple(master, "thief", &[]);
-    let owner = operations::task_on_volume("owner", &offer, "exec sleep 1000");
-    let volume = owner["resources"]
-        .as_array()
-        .expect("resources")
-        .last()
-        .cloned();
-    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [owner]}}]);
-    framework.accept(&offer, launch, 0.0);
-    framework.await_state("owner", "TASK_RUNNING");
-    let decline = json!({"filters": {"refuse_seconds": 1000.0},
-        "offer_ids": [framework.offer()["id"]]});
-    framework.accepted(json!({"type": "DECLINE", "decline": decline}));
     let offer = thief.offer();
     thief.launch(&offer, &[task("t", &offer, "exec sleep 1000")]);
-    let running = thief.await_state("t", "TASK_RUNNING");
-    let root = container_of(&running);
+    let root = container_of(&thief.await_state("t", "TASK_RUNNING"));
+    let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
+    let offer = with_volume(&mut framework);
+    let owner = operations::task_on_volume("owner", &offer, "exec sleep 1000");
+    let resources = owner["resources"].as_array().expect("resources");
+    let volume = resources.last().expect("a volume").clone();
+    framework.launch(&offer, &[owner]);
+    framework.await_state("owner", "TASK_RUNNING");
     let id = json!({"value": "inner", "parent": root});
     let launch = json!({"container_id": id, "command": {"value": "true"}, "resources": [volume]});
     let refused = call(

@@ -456,22 +456,26 @@ fn an_app_that_fetches_runs() {
 
 #[test]
 fn what_finds_no_room_says_so_and_names_its_uri() {
-    let (unmount, cluster) = on_small_disk();
-    let mut framework = Framework::simple(cluster.master.address, "full", &[]);
     let server = Server::start([("/large", Serve::Content(vec![b'x'; 24 << 20]))]);
-    let local = cluster.dir.path().join("large");
-    std::fs::write(&local, vec![b'x'; 24 << 20]).expect("a file");
-    for value in [server.url("/large"), local.display().to_string()] {
+    for is_local in [false, true] {
+        let (unmount, cluster) = on_small_disk();
+        let local = cluster.dir.path().join("large");
+        std::fs::write(&local, vec![b'x'; 24 << 20]).expect("a file");
+        let value = match is_local {
+            true => local.display().to_string(),
+            false => server.url("/large"),
+        };
+        let mut framework = Framework::simple(cluster.master.address, "full", &[]);
         let offer = framework.offer();
         let mut fetching = task("t", &offer, "true");
         fetching["command"]["uris"] = json!([uri(&value)]);
-        let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [fetching]}}]);
-        framework.accept(&offer, launch, 0.0);
+        framework.launch(&offer, &[fetching]);
         let failed = framework.await_state("t", "TASK_FAILED");
+        assert_eq!(failed["reason"], "REASON_CONTAINER_LAUNCH_FAILED");
         let message = failed["message"].as_str().expect("a message");
         assert!(message.contains(&format!("'{value}'")), "{message}");
         assert!(message.contains("No space left on device"), "{message}");
+        drop(cluster);
+        drop(unmount);
     }
-    drop(cluster);
-    drop(unmount);
 }
