@@ -213,7 +213,7 @@ fn a_datagram_reaches_an_app_at_its_mapped_port() {
                 {"containerPort": 9000, "hostPort": 0, "protocol": "udp", "name": "mirror"},
             ],
             // Nothing in the image speaks UDP; the host's Python does.
-            "volumes": ["/usr", "/lib", "/lib64"].map(shown),
+            "volumes": [shown("/usr"), shown("/lib"), shown("/lib64")],
         },
     }));
     let own = UdpSocket::bind("127.0.0.1:0").expect("a socket");
