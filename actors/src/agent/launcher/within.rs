@@ -26,27 +26,34 @@ pub(super) async fn end(
 ) {
     loop {
         let next = gone.notified();
-        let mut is_empty = true;
-        let mut all = containers.borrow_mut();
-        let from_there = all.range_mut::<ContainerId, _>(container..);
-        let near = from_there.take_while(|(id, _)| id.as_str().starts_with(container.as_str()));
-        for (id, inner) in near.filter(|(id, _)| id.is_within(container)) {
-            is_empty = false;
-            match inner {
-                Container::Starting { killed, fetching } => {
-                    killed.store(true, Ordering::Relaxed);
-                    fetching.take();
-                }
-                Container::Running { pid, .. } => containerizer.kill(id, *pid),
-                Container::Ending => {}
-            }
-        }
-        drop(all);
-        if is_empty {
+        if kill(container, &mut containers.borrow_mut(), containerizer) {
             return;
         }
         next.await;
     }
+}
+
+/// Kills all that is in a container; tells whether nothing is.
+fn kill(
+    container: &ContainerId,
+    containers: &mut BTreeMap<ContainerId, Container>,
+    containerizer: &Containerizers,
+) -> bool {
+    let mut is_empty = true;
+    let from_there = containers.range_mut::<ContainerId, _>(container..);
+    let near = from_there.take_while(|(id, _)| id.as_str().starts_with(container.as_str()));
+    for (id, inner) in near.filter(|(id, _)| id.is_within(container)) {
+        is_empty = false;
+        match inner {
+            Container::Starting { killed, fetching } => {
+                killed.store(true, Ordering::Relaxed);
+                fetching.take();
+            }
+            Container::Running { pid, .. } => containerizer.kill(id, *pid),
+            Container::Ending => {}
+        }
+    }
+    is_empty
 }
 
 /// A container may end by the very limit that it meets, before anybody has told of that.
