@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
-use nix::fcntl::{OFlag, open, openat};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, symlinkat, unlinkat};
 
 use super::sandbox::{Output, Owner};
 
@@ -26,21 +27,9 @@ const FILE_MODE: u32 = 0o644;
 /// already is used again. What is between belongs to whom what is above belongs to.
 pub(super) fn make(root: &Path, directory: &Path, owner: Option<Owner>) -> io::Result<Output> {
     let names = names(root, directory)?;
-    let mut above = top(root)?;
-    for (at, name) in names.iter().enumerate() {
-        let is_sandbox = at + 1 == names.len();
-        let mode = if is_sandbox {
-            SANDBOX_MODE
-        } else {
-            BETWEEN_MODE
-        };
-        let (inner, is_new) = enter_or_make(&above, name, mode)?;
-        if is_new && !is_sandbox {
-            let like = File::from(above.try_clone()?).metadata()?;
-            give(&inner, Some((like.uid(), like.gid())))?;
-        }
-        above = inner;
-    }
+    let (last, between) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+    let above = make_between(root, between)?;
+    let (above, _) = enter_or_make(&above, last, SANDBOX_MODE)?;
     let owner = owner.map(|Owner { uid, gid }| (uid, gid));
     give(&above, owner)?;
     Ok(Output {
@@ -56,6 +45,49 @@ pub(super) fn to_stderr_of(sandbox: &Path) -> io::Result<Output> {
         stdout: stderr.try_clone()?,
         stderr,
     })
+}
+
+/// Makes a link to `target` at `at`, which is below `root`, with the directories between.
+pub(super) fn link(root: &Path, at: &Path, target: &Path) -> io::Result<()> {
+    let names = names(root, at)?;
+    let (last, between) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+    let above = make_between(root, between)?;
+    Ok(symlinkat(target, &above, *last)?)
+}
+
+/// Removes a link to `target` at `at`, which is below `root`, if it is there.
+pub(super) fn unlink(root: &Path, at: &Path, target: &Path) -> io::Result<()> {
+    let names = names(root, at)?;
+    let (last, between) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut above = top(root)?;
+    for name in between {
+        above = match enter(&above, name) {
+            // Whoever owns the sandbox has put something else in its place.
+            Err(_) => return Ok(()),
+            Ok(inner) => inner,
+        };
+    }
+    if readlinkat(&above, *last).is_ok_and(|found| Path::new(&found) == target) {
+        match unlinkat(&above, *last, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Makes directories one in the other, and gives the innermost one.
+fn make_between(root: &Path, names: &[&str]) -> io::Result<OwnedFd> {
+    let mut above = top(root)?;
+    for name in names {
+        let (inner, is_new) = enter_or_make(&above, name, BETWEEN_MODE)?;
+        if is_new {
+            let like = File::from(above.try_clone()?).metadata()?;
+            give(&inner, Some((like.uid(), like.gid())))?;
+        }
+        above = inner;
+    }
+    Ok(above)
 }
 
 /// Removes `directory`, which is below `root`, with all in it; one that is not there is removed.
@@ -191,5 +223,29 @@ mod tests {
         assert!(make(dir.path(), elsewhere.path(), None).is_err());
         assert!(make(dir.path(), &dir.path().join("../x"), None).is_err());
         assert!(make(dir.path(), dir.path(), None).is_err());
+    }
+
+    #[test]
+    fn a_link_is_made_below_a_sandbox_and_only_that_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (at, target) = (dir.path().join("a/b"), elsewhere.path());
+        link(dir.path(), &at, target).unwrap();
+        assert_eq!(fs::read_link(&at).unwrap(), target);
+        let again = link(dir.path(), &at, target).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        unlink(dir.path(), &at, Path::new("/other")).unwrap();
+        assert!(at.is_symlink());
+        unlink(dir.path(), &at, target).unwrap();
+        unlink(dir.path(), &at, target).unwrap();
+        assert!(!at.is_symlink() && dir.path().join("a").is_dir());
+
+        // What is between is no way out.
+        symlink(target, dir.path().join("out")).unwrap();
+        assert!(link(dir.path(), &dir.path().join("out/x"), target).is_err());
+        symlink(target, target.join("x")).unwrap();
+        unlink(dir.path(), &dir.path().join("out/x"), target).unwrap();
+        assert!(target.join("x").is_symlink());
+        assert!(link(dir.path(), &dir.path().join("../x"), target).is_err());
     }
 }

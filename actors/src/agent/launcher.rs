@@ -4,7 +4,7 @@
 mod within;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -102,7 +102,7 @@ enum Container {
 pub(super) struct Launcher {
     jobs: mpsc::Sender<Job>,
     containerizer: Arc<Containerizers>,
-    containers: Rc<RefCell<HashMap<ContainerId, Container>>>,
+    containers: Rc<RefCell<BTreeMap<ContainerId, Container>>>,
     /// Told when nothing is left of a container.
     gone: Rc<Notify>,
 }
@@ -441,22 +441,21 @@ fn prepare(
 ) -> Result<Prepared, String> {
     let owner = launch.user.as_deref().map(switch_to).transpose()?.flatten();
     let directory = PathBuf::from(&launch.directory);
-    let output = match &launch.called {
-        Some(called) => {
-            let root = called
-                .parent
-                .as_ref()
-                .map(|it| Path::new(&it.root_directory));
-            // One that stands alone has a directory of its own below the work directory.
-            let root = root.or_else(|| directory.parent()?.parent());
-            inner_sandbox::make(root.unwrap_or(&directory), &directory, owner)
-        }
+    let called = launch.called.as_ref().map(|called| {
+        let parent = called.parent.as_ref();
+        let root = parent.map(|it| Path::new(&it.root_directory));
+        // One that stands alone has a directory of its own below the work directory.
+        root.or_else(|| directory.parent()?.parent())
+            .unwrap_or(&directory)
+    });
+    let output = match called {
+        Some(root) => inner_sandbox::make(root, &directory, owner),
         None => sandbox::make(&directory, owner),
     };
     let output = output
         .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
     for link in &launch.volumes {
-        volumes::show(&directory, link)?;
+        volumes::show(called.unwrap_or(&directory), &directory, link)?;
     }
     let output = match launch.looks_at() {
         // Its own sandbox is removed soon. (In Mesos, too, the executor's output has it.)

@@ -55,7 +55,7 @@ use crate::http::serve;
 use crate::http::version::MESOS_VERSION;
 use actor::{AgentActor, Survived, Tell};
 pub use checkpoint::RecoverError;
-use config::{AgentConfig, ContainerLogger, Recover};
+use config::{AgentConfig, Recover};
 use containerizer::Containerizers;
 pub use containerizer::ExecutorMain;
 use containerizer::config::ImageGc;
@@ -230,7 +230,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     let containerizer = Containerizers::open(&config.containerizer, &work_dir, &fetching.program);
     let containerizer = Arc::new(containerizer.map_err(RunError::Isolation)?);
     let mut settings = settings(&config, &work_dir, told)?;
-    settings.isolation = isolation(&config, &containerizer);
+    settings.isolation = containerizer.abilities();
     let recovered = checkpoint::recover(&work_dir, &settings.info.resources)?;
     let (restored, left) = take_over(&config, &settings, restored, &work_dir, &containerizer)?;
     say_what_is_left(&restored, &left);
@@ -284,14 +284,6 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         ended: has_ended,
         _lock: lock,
     })
-}
-
-/// What containers can be asked for.
-fn isolation(config: &AgentConfig, containerizer: &Containerizers) -> Isolation {
-    Isolation {
-        rotates_logs: config.container_logger != ContainerLogger::Sandbox,
-        ..containerizer.abilities()
-    }
 }
 
 /// Has the agent told what it must hear of by itself, and its disk looked after.

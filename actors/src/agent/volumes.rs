@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use tepui_core::agent::volumes::{Volume, VolumeKind, VolumeLink, VolumesUpdate};
+
+use super::inner_sandbox;
 
 /// Access to a volume before its first task owns it, and to the directories above.
 const VOLUME_MODE: u32 = 0o755;
@@ -131,16 +133,17 @@ fn directories(parent: &Path) -> Vec<PathBuf> {
 pub(super) fn update(order: &VolumesUpdate) -> Result<(), String> {
     let directory = Path::new(&order.directory);
     for (name, target) in &order.remove {
-        unlink(&directory.join(name), Path::new(target));
+        unlink(directory, &directory.join(name), Path::new(target));
     }
-    order.add.iter().try_for_each(|link| show(directory, link))
+    let mut add = order.add.iter();
+    add.try_for_each(|link| show(directory, directory, link))
 }
 
-/// Shows a volume in a sandbox and hands it to the sandbox's owner.
+/// Shows a volume in a sandbox, which is `root` or below it, and hands it to the sandbox's owner.
 ///
 /// # Errors
 /// When the volume is not there, cannot change hands, or something else has its name.
-pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
+pub(super) fn show(root: &Path, sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
     let target = Path::new(&link.volume.path);
     let real = target.canonicalize().map_err(|error| {
         format!(
@@ -152,7 +155,7 @@ pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
         hand_over(sandbox, &link.volume)?;
     }
     let at = sandbox.join(&link.name);
-    match symlink(target, &at) {
+    match inner_sandbox::link(root, &at, target) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = at.canonicalize().map_err(|error| {
@@ -181,10 +184,8 @@ pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
 
 /// Removes a link, if it still leads where it did; a sandbox's owner may have put something else
 /// in its place, which is theirs.
-fn unlink(at: &Path, target: &Path) {
-    if fs::read_link(at).is_ok_and(|found| found == target)
-        && let Err(error) = fs::remove_file(at)
-    {
+fn unlink(sandbox: &Path, at: &Path, target: &Path) {
+    if let Err(error) = inner_sandbox::unlink(sandbox, at, target) {
         tracing::warn!(path = %at.display(), %error, "the link to a volume is left over");
     }
 }

@@ -1,11 +1,10 @@
 //! What to execute for a task: program, arguments, environment and user.
 //! Starts nothing.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use tepui_protocol::v1::environment::variable;
-use tepui_protocol::v1::{CommandInfo, ContainerInfo, TaskInfo, container_info};
+use tepui_protocol::v1::{CommandInfo, TaskInfo};
 
 use crate::config::{Environment, Image};
 
@@ -25,16 +24,14 @@ pub struct Command {
     pub user: Option<String>,
 }
 
-/// Where a task runs.
+/// Where a single command runs; its container is the executor's own.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// The task's sandbox.
     pub sandbox: &'a Path,
-    /// Environment of the executor for a command task; a task of a group has its own.
+    /// Environment of the executor.
     pub inherited: &'a Environment,
-    /// `MESOS_CONTAINER_IP` of a task of a group.
-    pub group_ip: Option<&'a str>,
-    /// What the image says in whose root file system a command task runs.
+    /// What the image says in whose root file system it runs.
     pub image: &'a Image,
 }
 
@@ -44,17 +41,6 @@ pub struct Place<'a> {
 /// What is missing or not supported, for the message of TASK_FAILED.
 pub fn for_task(task: &TaskInfo, place: Place<'_>) -> Result<Command, String> {
     let command = task.command.as_deref().ok_or("the task has no command")?;
-    // The container of a single command is the executor's own, which the agent has made as asked.
-    let nested = task
-        .container
-        .as_deref()
-        .filter(|_| place.group_ip.is_some());
-    if let Some(what) = nested.and_then(unsupported) {
-        return Err(format!("'ContainerInfo.{what}' is not supported yet"));
-    }
-    if place.group_ip.is_some() && !command.uris.is_empty() {
-        return Err("fetching of 'CommandInfo.uris' is not supported yet for task groups".into());
-    }
     let (program, arguments) = match &place.image.command {
         Some(said) if names_nothing(command) => said.clone(),
         _ => program(command)?,
@@ -120,19 +106,7 @@ fn environment(
     commands: &[&CommandInfo],
     place: Place<'_>,
 ) -> Result<Environment, String> {
-    let mut all = match place.group_ip {
-        None => place.inherited.clone(),
-        Some(ip) => {
-            // A nested container does not see its executor's variables in Mesos either.
-            let path = place.inherited.get_key_value(&OsString::from("PATH"));
-            let mut own: Environment = path
-                .into_iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect();
-            own.insert("MESOS_CONTAINER_IP".into(), ip.into());
-            own
-        }
-    };
+    let mut all = place.inherited.clone();
     all.extend(place.image.environment.clone());
     all.insert("MESOS_SANDBOX".into(), place.sandbox.into());
     all.entry("PATH".into())
@@ -167,30 +141,10 @@ fn environment(
     Ok(all)
 }
 
-/// The first part of a container's description that would be ignored here.
-fn unsupported(container: &ContainerInfo) -> Option<&'static str> {
-    let docker = container.r#type() == container_info::Type::Docker;
-    let image = container
-        .mesos
-        .as_ref()
-        .is_some_and(|mesos| mesos.image.is_some());
-    let parts = [
-        (docker, "docker"),
-        (image, "mesos.image"),
-        (!container.volumes.is_empty(), "volumes"),
-        (!container.network_infos.is_empty(), "network_infos"),
-        (container.hostname.is_some(), "hostname"),
-        (container.linux_info.is_some(), "linux_info"),
-        (container.rlimit_info.is_some(), "rlimit_info"),
-        (container.tty_info.is_some(), "tty_info"),
-    ];
-    parts
-        .into_iter()
-        .find_map(|(present, name)| present.then_some(name))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
     use tepui_protocol::v1::{self, Resource, resource};
 
@@ -217,14 +171,13 @@ mod tests {
         ])
     }
 
-    fn plan(task: &TaskInfo, group_ip: Option<&str>) -> Result<Command, String> {
+    fn plan(task: &TaskInfo) -> Result<Command, String> {
         let inherited = inherited();
         for_task(
             task,
             Place {
                 sandbox: Path::new("/box"),
                 inherited: &inherited,
-                group_ip,
                 image: &Image::default(),
             },
         )
@@ -236,7 +189,7 @@ mod tests {
             value: Some("exit 3".into()),
             ..Default::default()
         };
-        let planned = plan(&task(shell), None).unwrap();
+        let planned = plan(&task(shell)).unwrap();
         assert_eq!(planned.program, "/bin/sh");
         assert_eq!(planned.arguments, ["sh", "-c", "exit 3"]);
 
@@ -246,12 +199,12 @@ mod tests {
             arguments: vec!["other-name".into(), "a b".into()],
             ..Default::default()
         };
-        let planned = plan(&task(plain.clone()), None).unwrap();
+        let planned = plan(&task(plain.clone())).unwrap();
         assert_eq!(planned.program, "/bin/echo");
         assert_eq!(planned.arguments, ["other-name", "a b"]);
 
         plain.arguments.clear();
-        assert_eq!(plan(&task(plain), None).unwrap().arguments, ["/bin/echo"]);
+        assert_eq!(plan(&task(plain)).unwrap().arguments, ["/bin/echo"]);
     }
 
     #[test]
@@ -274,18 +227,12 @@ mod tests {
             }),
             ..Default::default()
         }];
-        let environment = plan(&task, None).unwrap().environment;
+        let environment = plan(&task).unwrap().environment;
         let value = |name: &str| environment.get(&OsString::from(name)).cloned();
         assert_eq!(value("A"), Some("task".into()));
         assert_eq!(value("MESOS_EXECUTOR_ID"), Some("e1".into()));
         assert_eq!(value("MESOS_SANDBOX"), Some("elsewhere".into()));
         assert_eq!(value("MESOS_ALLOCATION_ROLE"), Some("web".into()));
-        assert_eq!(value("MESOS_CONTAINER_IP"), None);
-
-        let environment = plan(&task, Some("10.0.0.1")).unwrap().environment;
-        let value = |name: &str| environment.get(&OsString::from(name)).cloned();
-        assert_eq!(value("MESOS_EXECUTOR_ID"), None);
-        assert_eq!(value("MESOS_CONTAINER_IP"), Some("10.0.0.1".into()));
         assert_eq!(value("PATH"), Some("/bin".into()));
     }
 
@@ -304,7 +251,6 @@ mod tests {
         let place = Place {
             sandbox: Path::new("/box"),
             inherited: &inherited,
-            group_ip: None,
             image: &image,
         };
         let mut command = CommandInfo {
@@ -346,7 +292,6 @@ mod tests {
         let place = Place {
             sandbox: Path::new("/box"),
             inherited: &inherited,
-            group_ip: None,
             image: &Image::default(),
         };
         let planned = for_check(&task, &check, place).unwrap();
@@ -365,9 +310,9 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_do() {
-        let fails = |command: CommandInfo| plan(&task(command), Some("::1")).unwrap_err();
+        let fails = |command: CommandInfo| plan(&task(command)).unwrap_err();
         assert_eq!(
-            plan(&TaskInfo::default(), None).unwrap_err(),
+            plan(&TaskInfo::default()).unwrap_err(),
             "the task has no command"
         );
         assert_eq!(
@@ -386,29 +331,12 @@ mod tests {
             value: Some("true".into()),
             ..Default::default()
         };
-        let with_uri = CommandInfo {
-            uris: vec![Default::default()],
-            ..valued.clone()
-        };
-        assert!(fails(with_uri).contains("'CommandInfo.uris'"));
         let named = CommandInfo {
             environment: Some(v1::Environment {
                 variables: vec![variable("A=B", "")],
             }),
-            ..valued.clone()
+            ..valued
         };
         assert_eq!(fails(named), "'A=B' cannot name an environment variable");
-        let mut hosted = task(valued);
-        hosted.container = Some(Box::new(ContainerInfo {
-            r#type: container_info::Type::Mesos as i32,
-            hostname: Some("h".into()),
-            ..Default::default()
-        }));
-        assert!(
-            plan(&hosted, None).is_ok(),
-            "the agent has made its container"
-        );
-        let error = plan(&hosted, Some("10.0.0.1")).unwrap_err();
-        assert_eq!(error, "'ContainerInfo.hostname' is not supported yet");
     }
 }

@@ -43,8 +43,6 @@ pub struct Config {
     pub token: Option<String>,
     /// The executor's sandbox.
     pub sandbox: PathBuf,
-    /// Address that tasks of a group are told as their own (`MESOS_CONTAINER_IP`).
-    pub container_ip: String,
     /// Whether a task runs as its `CommandInfo.user`.
     pub switch_user: bool,
     /// What the image of a single command's container says.
@@ -97,8 +95,6 @@ pub fn from_environment(mut environment: Environment, cwd: PathBuf) -> Result<Co
         )?,
         docker: None,
     };
-    let container_ip =
-        text(&environment, "LIBPROCESS_IP")?.unwrap_or_else(|| agent.ip().to_string());
     let sandbox = environment
         .get(OsStr::new("MESOS_SANDBOX"))
         .map_or(cwd, PathBuf::from);
@@ -108,7 +104,6 @@ pub fn from_environment(mut environment: Environment, cwd: PathBuf) -> Result<Co
         host,
         token,
         sandbox,
-        container_ip,
         switch_user: true,
         image: Image::default(),
         inherited: environment,
@@ -133,8 +128,6 @@ pub enum Arguments {
 pub struct Asked {
     /// Whether a task runs as its `CommandInfo.user`.
     pub switch_user: bool,
-    /// Whether the agent launches each task of a group in a container.
-    pub launch_containers: bool,
     /// The container that the agent has made for the task in the Docker Engine.
     pub docker: Option<docker::Settings>,
     /// What the image says in whose root file system this is.
@@ -151,8 +144,6 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
   --docker_socket=PATH          where the Docker Engine listens (default: /var/run/docker.sock)
   --docker_stop_timeout=TIME    time between stop signal and SIGKILL (default: 0ns)
   --docker_executor=BOOL        the container is an executor itself (default: false)
-  --launch_containers=BOOL      have the agent launch a container for each task of a group, also
-                                for those that ask for nothing of it (default: false)
   --switch_user=BOOL   run a task as its CommandInfo.user (default: true)
   --task_command=JSON           what to run if the task does not say, as
                                 {"value": "/bin/a", "arguments": ["a", "b"]}
@@ -169,7 +160,6 @@ Usage: tepui-executor [--switch_user=BOOL] [--launcher_dir=DIR]
 /// A sentence for the user when an argument is not known.
 pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
     let mut switch_user = true;
-    let mut launch_containers = false;
     let mut is_executor = false;
     let mut name = String::new();
     let mut image = Image::default();
@@ -186,8 +176,6 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
             ("--version", _) => return Ok(Arguments::Version),
             ("--switch_user", "true" | "1") => switch_user = true,
             ("--switch_user", "false" | "0") => switch_user = false,
-            ("--launch_containers", "true" | "1") => launch_containers = true,
-            ("--launch_containers", "false" | "0") => launch_containers = false,
             ("--docker_container", text) if !text.is_empty() => text.clone_into(&mut name),
             ("--docker_socket", path) if !path.is_empty() => docker.socket = path.into(),
             ("--docker_stop_timeout", text) => docker.stop_timeout = parse_duration(text)?,
@@ -208,7 +196,6 @@ pub fn arguments(given: impl Iterator<Item = OsString>) -> Result<Arguments, Str
         Some(docker) if is_executor => Ok(Arguments::RunExecutor(docker)),
         docker => Ok(Arguments::Run(Asked {
             switch_user,
-            launch_containers,
             docker,
             image,
         })),
@@ -331,7 +318,6 @@ mod tests {
         assert_eq!(config.settings.recovery_timeout, DEFAULT_RECOVERY_TIMEOUT);
         assert_eq!(config.token.as_deref(), Some("secret"));
         assert!(!config.inherited.contains_key(OsStr::new(TOKEN)));
-        assert_eq!(config.container_ip, "127.0.0.1");
         assert_eq!(config.sandbox, PathBuf::from("/tmp"));
     }
 
@@ -387,19 +373,13 @@ mod tests {
         let read = |given: &[&str]| arguments(given.iter().map(OsString::from));
         let plain = Asked {
             switch_user: true,
-            launch_containers: false,
             docker: None,
             image: Image::default(),
         };
         assert_eq!(read(&[]), Ok(Arguments::Run(plain.clone())));
-        let given = [
-            "--launcher_dir=/opt",
-            "--switch_user=false",
-            "--launch_containers=true",
-        ];
+        let given = ["--launcher_dir=/opt", "--switch_user=false"];
         let asked = Asked {
             switch_user: false,
-            launch_containers: true,
             ..plain.clone()
         };
         assert_eq!(read(&given), Ok(Arguments::Run(asked)));

@@ -1,5 +1,5 @@
-//! Tasks of groups that ask for more than a process: the agent launches a container in the
-//! executor's own for each, and is asked about it by calls of its API.
+//! Tasks of groups: the agent launches a container in the executor's own for each, and is asked
+//! about it by calls of its API.
 //! Decides nothing about tasks, and keeps asking an agent that is away until it is told to stop.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use tepui_protocol::prost::Message;
 use tepui_protocol::v1::agent::call::{KillContainer, LaunchContainer, Type, WaitContainer};
 use tepui_protocol::v1::agent::response;
 use tepui_protocol::v1::agent::{Call, Response};
-use tepui_protocol::v1::{ContainerId, ContainerInfo, TaskInfo};
+use tepui_protocol::v1::{ContainerId, TaskInfo};
 
 use crate::connection::Connection;
 use crate::exchange::{Agent, Exchange, is_busy};
@@ -23,21 +23,15 @@ const FIRST: i32 = 1 << 30;
 /// Time between two attempts to reach an agent that is away.
 pub const RETRY: Duration = Duration::from_millis(500);
 
-/// Whether a task asks for what only a container can give.
-fn needs_container(task: &TaskInfo) -> bool {
-    let command = task.command.as_deref();
-    let fetches = command.is_some_and(|command| !command.uris.is_empty());
-    let has_image = |container: &ContainerInfo| {
-        let mesos = container.mesos.as_ref();
-        mesos.is_some_and(|mesos| mesos.image.is_some())
-    };
-    let asks = task.container.as_deref().is_some_and(|container| {
-        has_image(container)
-            || container.linux_info.is_some()
-            || container.rlimit_info.is_some()
-            || !container.volumes.is_empty()
-    });
-    fetches || asks || !task.limits.is_empty()
+/// A connection by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Line {
+    /// The launch or the end of the container of this number.
+    Life(i32),
+    /// A signal to it.
+    Signal(i32),
+    /// The look of this number.
+    Look(u64),
 }
 
 /// Where a container is.
@@ -68,8 +62,6 @@ struct Container {
 #[derive(Debug)]
 pub struct Containers {
     agent: Agent,
-    /// Whether all tasks are in containers.
-    takes_all: bool,
     all: BTreeMap<i32, Container>,
     next: i32,
     looks: Looks,
@@ -77,19 +69,13 @@ pub struct Containers {
 
 impl Containers {
     /// Without any container.
-    pub fn new(agent: Agent, takes_all: bool) -> Self {
+    pub fn new(agent: Agent) -> Self {
         Containers {
             agent,
-            takes_all,
             all: BTreeMap::new(),
             next: FIRST,
             looks: Looks::default(),
         }
-    }
-
-    /// Whether a task of a group is to be in a container.
-    pub fn take(&self, task: &TaskInfo) -> bool {
-        self.takes_all || needs_container(task)
     }
 
     /// Asks the agent to launch a container; `Started` follows, or `StartFailed`.
@@ -133,8 +119,7 @@ impl Containers {
         let (Probe::Command(command), of) = (&check.probe, &check.of) else {
             return false;
         };
-        let container = of.container.clone().filter(|_| self.take(&of.task));
-        let Some(value) = container else {
+        let Some(value) = of.container.clone() else {
             return false;
         };
         let parent = of.parent.clone();
@@ -168,11 +153,15 @@ impl Containers {
     }
 
     /// The open connections.
-    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
-        let exchanges = self.all.values();
-        let exchanges = exchanges.flat_map(|one| one.exchange.iter().chain(&one.signalling));
-        let exchanges = exchanges.map(Exchange::connection);
-        exchanges.chain(self.looks.connections())
+    pub fn connections(&self) -> impl Iterator<Item = (Line, &Connection)> {
+        let exchanges = self.all.iter().flat_map(|(number, one)| {
+            let life = one.exchange.iter().map(|it| (Line::Life(*number), it));
+            let signal = one.signalling.iter();
+            life.chain(signal.map(|it| (Line::Signal(*number), it)))
+        });
+        let exchanges = exchanges.map(|(line, exchange)| (line, exchange.connection()));
+        let looks = self.looks.connections();
+        exchanges.chain(looks.map(|(run, connection)| (Line::Look(run), connection)))
     }
 
     /// When something is to be tried again.
@@ -181,45 +170,59 @@ impl Containers {
         tasks.chain(self.looks.next_deadline()).min()
     }
 
-    /// Goes on with all that can go on.
-    pub fn progress(&mut self, now: Duration) -> Vec<Input> {
-        let mut inputs = self.looks.progress(now, &self.agent);
-        let numbers: Vec<i32> = self.all.keys().copied().collect();
-        for number in numbers {
-            self.begin(now, number);
-            let Some(container) = self.all.get_mut(&number) else {
-                continue;
-            };
-            if let Some(exchange) = &mut container.signalling {
-                match exchange.progress() {
-                    Ok(None) => {}
-                    // One that cannot be found has ended, which is heard otherwise.
-                    Ok(Some(_)) => {
-                        container.signal = None;
-                        container.signalling = None;
-                    }
-                    Err(_) => {
-                        container.signalling = None;
-                        container.retry_at.get_or_insert(now + RETRY);
-                    }
+    /// Goes on with all that can go on: with these connections, and with what is due.
+    pub fn progress(&mut self, now: Duration, ready: &[Line]) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for line in ready {
+            inputs.extend(match line {
+                Line::Life(number) => self.hear(now, *number),
+                Line::Signal(number) => {
+                    self.hear_of_signal(now, *number);
+                    None
                 }
+                Line::Look(run) => self.looks.hear(now, *run),
+            });
+        }
+        self.looks.begin(now, &self.agent);
+        let is_due = |one: &Container| one.retry_at.is_some_and(|at| at <= now);
+        let due = self.all.iter().filter(|(_, one)| is_due(one));
+        let due: Vec<i32> = due.map(|(number, _)| *number).collect();
+        due.into_iter().for_each(|number| self.begin(now, number));
+        inputs
+    }
+
+    fn hear(&mut self, now: Duration, number: i32) -> Option<Input> {
+        let container = self.all.get_mut(&number)?;
+        match container.exchange.as_mut()?.progress() {
+            Ok(None) => None,
+            Ok(Some((status, body))) => {
+                container.exchange = None;
+                self.answered(now, number, status, &body)
             }
-            let Some(exchange) = &mut container.exchange else {
-                continue;
-            };
-            match exchange.progress() {
-                Ok(None) => {}
-                Ok(Some((status, body))) => {
-                    container.exchange = None;
-                    inputs.extend(self.answered(now, number, status, &body));
-                }
-                Err(_) => {
-                    container.exchange = None;
-                    container.retry_at.get_or_insert(now + RETRY);
-                }
+            Err(_) => {
+                container.exchange = None;
+                container.retry_at.get_or_insert(now + RETRY);
+                None
             }
         }
-        inputs
+    }
+
+    fn hear_of_signal(&mut self, now: Duration, number: i32) {
+        let Some(container) = self.all.get_mut(&number) else {
+            return;
+        };
+        match container.signalling.as_mut().map(Exchange::progress) {
+            None | Some(Ok(None)) => {}
+            // One that cannot be found has ended, which is heard otherwise.
+            Some(Ok(Some(_))) => {
+                container.signal = None;
+                container.signalling = None;
+            }
+            Some(Err(_)) => {
+                container.signalling = None;
+                container.retry_at.get_or_insert(now + RETRY);
+            }
+        }
     }
 
     /// Makes the calls that are due.

@@ -39,7 +39,7 @@ use tepui_protocol::v1::ContainerId;
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::{Arguments, Asked, Config, USAGE};
-use crate::containers::Containers;
+use crate::containers::{Containers, Line};
 use crate::docker::Docker;
 use crate::exchange::Agent;
 use crate::link::Link;
@@ -120,7 +120,7 @@ fn run(environment: Environment, directory: PathBuf, asked: &Asked) -> Result<u8
     let machine = Machine::start(clock.now(), config.settings.clone(), seed, &mut actions);
     let link = Link::new(config.agent, config.host.clone(), config.token.clone());
     let agent = Agent::new(config.agent, config.host.clone(), config.token.clone());
-    let containers = Containers::new(agent, asked.launch_containers);
+    let containers = Containers::new(agent);
     let processes = Processes::default();
     let mut executor = Executor {
         config,
@@ -222,10 +222,9 @@ impl Executor {
             docker.start(task);
             return None;
         }
-        if let Some(value) = start.container.clone()
-            && self.containers.take(&start.task)
-        {
-            if let Err(message) = Processes::prepare_container(&self.config, start) {
+        if let Some(value) = start.container.clone() {
+            let sandbox = &self.config.sandbox;
+            if let Err(message) = Processes::prepare_container(sandbox, &task, &value) {
                 return Some(Input::StartFailed { task, message });
             }
             let parent = start.parent.clone();
@@ -269,8 +268,9 @@ impl Executor {
         let probes = self.checks.probes();
         let first_probe = watched.len();
         watched.extend(probes.map(|(_, it)| PollFd::new(it.as_fd(), it.interest())));
+        let first_asked = watched.len();
         let asked = self.containers.connections();
-        watched.extend(asked.map(|it| PollFd::new(it.as_fd(), it.interest())));
+        watched.extend(asked.map(|(_, it)| PollFd::new(it.as_fd(), it.interest())));
         match poll(&mut watched, self.timeout()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(format!("cannot wait for events: {error}")),
@@ -282,6 +282,10 @@ impl Executor {
         let probes_ready: Vec<u64> = (first_probe..)
             .zip(self.checks.probes())
             .filter_map(|(index, (run, _))| ready(index).then_some(run))
+            .collect();
+        let asked_ready: Vec<Line> = (first_asked..)
+            .zip(self.containers.connections())
+            .filter_map(|(index, (line, _))| ready(index).then_some(line))
             .collect();
 
         let mut inputs = Vec::new();
@@ -299,7 +303,8 @@ impl Executor {
                 .into_iter()
                 .filter_map(|run| self.checks.on_ready(run)),
         );
-        inputs.extend(self.containers.progress(self.clock.now().mono));
+        let now = self.clock.now().mono;
+        inputs.extend(self.containers.progress(now, &asked_ready));
         if let Some(docker) = &mut self.docker {
             inputs.extend(docker.heard());
         }

@@ -104,9 +104,10 @@ impl Looks {
     }
 
     /// The open connections.
-    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
-        let exchanges = self.0.values().filter_map(|look| look.exchange.as_ref());
-        exchanges.map(Exchange::connection)
+    pub fn connections(&self) -> impl Iterator<Item = (u64, &Connection)> {
+        let exchanges = self.0.iter();
+        let exchanges = exchanges.filter_map(|(run, look)| Some((*run, look.exchange.as_ref()?)));
+        exchanges.map(|(run, exchange)| (run, exchange.connection()))
     }
 
     /// When a call is to be made.
@@ -114,32 +115,32 @@ impl Looks {
         self.0.values().filter_map(|look| look.call_at).min()
     }
 
-    /// Goes on with all that can go on.
-    pub fn progress(&mut self, now: Duration, agent: &Agent) -> Vec<Input> {
-        let mut inputs = Vec::new();
-        self.0.retain(|run, look| {
-            look.begin(now, agent);
-            let Some(exchange) = &mut look.exchange else {
-                return true;
-            };
-            match exchange.progress() {
-                Ok(None) => true,
-                Ok(Some((status, body))) => {
-                    look.exchange = None;
-                    let (stays, found) = look.answered(now, status, &body);
-                    let found = found.filter(|_| !look.is_stopped);
-                    inputs.extend(found.map(|found| Input::Checked { run: *run, found }));
-                    // One that was told is not told again.
-                    look.is_stopped |= look.phase == Phase::Removing;
-                    stays
+    /// Makes the calls that are due.
+    pub fn begin(&mut self, now: Duration, agent: &Agent) {
+        self.0.values_mut().for_each(|look| look.begin(now, agent));
+    }
+
+    /// Goes on with the look whose connection became ready.
+    pub fn hear(&mut self, now: Duration, run: u64) -> Option<Input> {
+        let look = self.0.get_mut(&run)?;
+        match look.exchange.as_mut()?.progress() {
+            Ok(None) => None,
+            Ok(Some((status, body))) => {
+                look.exchange = None;
+                let (stays, found) = look.answered(now, status, &body);
+                let found = found.filter(|_| !look.is_stopped);
+                // One that was told is not told again.
+                look.is_stopped |= look.phase == Phase::Removing;
+                if !stays {
+                    self.0.remove(&run);
                 }
-                Err(_) => {
-                    look.lost(now);
-                    true
-                }
+                found.map(|found| Input::Checked { run, found })
             }
-        });
-        inputs
+            Err(_) => {
+                look.lost(now);
+                None
+            }
+        }
     }
 }
 

@@ -1,19 +1,20 @@
-//! The processes of tasks: sandboxes, starting, signalling, reaping.
+//! The processes of single commands and of checks, and the sandboxes of tasks: starting, signalling,
+//! reaping.
 //! Decides nothing: the state machine says what to start and what to kill.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Pid, chown, getpgid, getpid, getsid};
-use tepui_protocol::v1::{CommandInfo, TaskInfo};
+use nix::unistd::{Pid, getpgid, getpid, getsid};
+use tepui_protocol::v1::CommandInfo;
 
 use crate::command::{self, Place};
 use crate::config::Config;
@@ -48,44 +49,28 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Starts a task's process and tells its id.
+    /// Starts the process of a single command and tells its id.
     ///
     /// # Errors
     /// Why it could not be started.
     pub fn start(&mut self, config: &Config, start: &Start) -> Result<i32, StartError> {
-        let sandbox = sandbox_of(config, start);
-        let planned = command::for_task(&start.task, place(config, start, &sandbox))?;
-        let (mut command, identity) = prepare(config, &planned, &sandbox)?;
-        if start.container.is_some() {
-            let id = &start.task.task_id.value;
-            make_sandbox(
-                &config.sandbox,
-                &sandbox,
-                id,
-                identity.as_ref(),
-                &mut command,
-            )
-            .map_err(|error| format!("Failed to make the sandbox of task '{id}': {error}"))?;
-            show_volumes(&config.sandbox, &sandbox, &start.task)?;
-        }
+        let planned = command::for_task(&start.task, place(config))?;
+        let (mut command, identity) = prepare(config, &planned)?;
         let child = spawn::spawn(&mut command, identity)
             .map_err(|error| StartError::Execute(not_executed(&planned, &error)))?;
         Ok(self.adopt(child)?)
     }
 
-    /// Makes the sandbox of a task whose container the agent is to launch, with its link and volumes.
+    /// Makes the sandbox of a task whose container the agent is to launch, and the link to it.
     ///
     /// # Errors
     /// Why it could not be made, for the message of TASK_FAILED.
-    pub fn prepare_container(config: &Config, start: &Start) -> Result<(), String> {
-        let sandbox = sandbox_of(config, start);
-        let id = &start.task.task_id.value;
-        make_directories(&config.sandbox, &sandbox, id)
-            .map_err(|error| format!("Failed to make the sandbox of task '{id}': {error}"))?;
-        show_volumes(&config.sandbox, &sandbox, &start.task)
+    pub fn prepare_container(sandbox: &Path, task: &str, container: &str) -> Result<(), String> {
+        make_directories(sandbox, &sandbox.join("containers").join(container), task)
+            .map_err(|error| format!("Failed to make the sandbox of task '{task}': {error}"))
     }
 
-    /// Starts a command that checks a task and tells its process id.
+    /// Starts a command that checks the task of a single command and tells its process id.
     ///
     /// Its output goes to the executor's `stderr`, as in Mesos.
     ///
@@ -97,9 +82,8 @@ impl Processes {
         of: &Start,
         check: &CommandInfo,
     ) -> Result<i32, String> {
-        let sandbox = sandbox_of(config, of);
-        let planned = command::for_check(&of.task, check, place(config, of, &sandbox))?;
-        let (mut command, identity) = prepare(config, &planned, &sandbox)?;
+        let planned = command::for_check(&of.task, check, place(config))?;
+        let (mut command, identity) = prepare(config, &planned)?;
         command
             .stdin(Stdio::null())
             .stdout(io::stderr())
@@ -194,22 +178,10 @@ impl Processes {
     }
 }
 
-/// The sandbox of a task: the executor's own, or one below it for the task of a group.
-fn sandbox_of(config: &Config, start: &Start) -> PathBuf {
-    match &start.container {
-        Some(container) => config.sandbox.join("containers").join(container),
-        None => config.sandbox.clone(),
-    }
-}
-
-fn place<'a>(config: &'a Config, start: &Start, sandbox: &'a Path) -> Place<'a> {
+fn place(config: &Config) -> Place<'_> {
     Place {
-        sandbox,
+        sandbox: &config.sandbox,
         inherited: &config.inherited,
-        group_ip: start
-            .container
-            .as_ref()
-            .map(|_| config.container_ip.as_str()),
         image: &config.image,
     }
 }
@@ -218,7 +190,6 @@ fn place<'a>(config: &'a Config, start: &Start, sandbox: &'a Path) -> Place<'a> 
 fn prepare(
     config: &Config,
     planned: &command::Command,
-    sandbox: &Path,
 ) -> Result<(Command, Option<Identity>), String> {
     let identity = match planned.user.as_deref().filter(|_| config.switch_user) {
         Some(user) => spawn::identity(user)?,
@@ -228,10 +199,11 @@ fn prepare(
     if let Some((name, rest)) = planned.arguments.split_first() {
         command.arg0(name).args(rest);
     }
+    let directory = config.image.working_directory.as_deref();
     command
         .env_clear()
         .envs(&planned.environment)
-        .current_dir(config.image.working_directory.as_deref().unwrap_or(sandbox));
+        .current_dir(directory.unwrap_or(&config.sandbox));
     Ok((command, identity))
 }
 
@@ -247,28 +219,6 @@ fn ended_by(status: ExitStatus) -> Ended {
             core_dumped: status.core_dumped(),
         },
     }
-}
-
-/// Makes the sandbox of a task of a group: directory, `stdout`, `stderr` and the link by task id.
-fn make_sandbox(
-    executor: &Path,
-    sandbox: &Path,
-    task: &str,
-    identity: Option<&Identity>,
-    command: &mut Command,
-) -> io::Result<()> {
-    make_directories(executor, sandbox, task)?;
-    let (stdout, stderr) = (sandbox.join("stdout"), sandbox.join("stderr"));
-    command
-        .stdin(Stdio::null())
-        .stdout(output(&stdout)?)
-        .stderr(output(&stderr)?);
-    if let Some(identity) = identity {
-        for path in [sandbox, &stdout, &stderr] {
-            chown(path, Some(identity.uid), Some(identity.gid))?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes the directory of a task of a group and the link by task id.
@@ -296,34 +246,8 @@ fn make_directories(executor: &Path, sandbox: &Path, task: &str) -> io::Result<(
     symlink(sandbox, link)
 }
 
-/// Shows a task's persistent volumes in its own sandbox: the agent has linked them in the
-/// executor's, by the same name.
-fn show_volumes(executor: &Path, sandbox: &Path, task: &TaskInfo) -> Result<(), String> {
-    let disks = task
-        .resources
-        .iter()
-        .filter_map(|resource| resource.disk.as_ref());
-    let volumes = disks.filter(|disk| disk.persistence.is_some());
-    for volume in volumes.filter_map(|disk| disk.volume.as_ref()) {
-        let name = &volume.container_path;
-        let made = match is_file_name(name) {
-            true => symlink(executor.join(name), sandbox.join(name)),
-            false => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "its container path cannot name a file",
-            )),
-        };
-        made.map_err(|error| format!("Failed to link the persistent volume '{name}': {error}"))?;
-    }
-    Ok(())
-}
-
 fn is_file_name(name: &str) -> bool {
     !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
-}
-
-fn output(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Signals a session leader's group, then what else descends from it.

@@ -517,25 +517,3 @@ fn without_curl_pages_with_tls_fail_and_say_why() {
          installed on this agent"
     );
 }
-
-#[test]
-fn a_member_of_a_group_is_looked_at_in_its_own_sandbox() {
-    let mut run = Run::subscribed(&[]);
-    let member = |id: &str, check: Option<HealthCheck>| TaskInfo {
-        health_check: check.map(Box::new),
-        ..shell(id, "exec sleep 1000")
-    };
-    let looks = HealthCheck {
-        interval_seconds: Some(1e9),
-        ..command("echo $MESOS_CONTAINER_IP >looked")
-    };
-    run.launch_group(vec![member("g1", Some(looks)), member("g2", None)]);
-    run.expect("g1", TaskState::TaskStarting);
-    run.expect("g2", TaskState::TaskStarting);
-    run.expect("g1", TaskState::TaskRunning);
-    run.expect("g2", TaskState::TaskRunning);
-    let healthy = run.expect("g1", TaskState::TaskRunning);
-    assert_eq!(healthy.healthy, Some(true));
-    assert!(healthy.container_status.is_some());
-    assert_eq!(run.read("tasks/g1/looked"), "127.0.0.1\n");
-}

@@ -121,6 +121,25 @@ fn a_check_of_a_port_where_nobody_listens() {
 
 #[test]
 fn a_disk_that_is_full() {
+    let (unmount, cluster) = on_small_disk();
+    let mut scene = Scene::of(cluster);
+    let greedy = task("t", &scene.offer, "cat /dev/zero > much; exit 3");
+    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [greedy]}}]);
+    scene.framework.accept(&scene.offer, launch, 0.0);
+    let failed = scene.framework.await_state("t", "TASK_FAILED");
+    assert_eq!(failed["message"], "Command exited with status 3");
+    // A further task fails for want of room, and says so.
+    let offer = scene.framework.offer();
+    let fill = "while head -c 4096 /dev/zero >> more; do :; done; exit 4";
+    scene.framework.launch(&offer, &[task("u", &offer, fill)]);
+    let failed = scene.framework.await_state("u", "TASK_FAILED");
+    assert!(!failed["message"].as_str().expect("message").is_empty());
+    scene.assert_well();
+    drop(unmount);
+}
+
+/// A cluster whose agent has 16 MB of disk, which is unmounted after it.
+pub(super) fn on_small_disk() -> (Unmount, Cluster) {
     let dir = tempfile::tempdir().expect("directory");
     let work_dir = dir.path().join("agent-1");
     std::fs::create_dir(&work_dir).expect("directory");
@@ -139,28 +158,16 @@ fn a_disk_that_is_full() {
         &address,
         &flags,
     );
-    let mut scene = Scene::of(Cluster {
+    let cluster = Cluster {
         agents: vec![agent],
         master,
         dir,
-    });
-    let greedy = task("t", &scene.offer, "cat /dev/zero > much; exit 3");
-    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [greedy]}}]);
-    scene.framework.accept(&scene.offer, launch, 0.0);
-    let failed = scene.framework.await_state("t", "TASK_FAILED");
-    assert_eq!(failed["message"], "Command exited with status 3");
-    // A further task fails for want of room, and says so.
-    let offer = scene.framework.offer();
-    let fill = "while head -c 4096 /dev/zero >> more; do :; done; exit 4";
-    scene.framework.launch(&offer, &[task("u", &offer, fill)]);
-    let failed = scene.framework.await_state("u", "TASK_FAILED");
-    assert!(!failed["message"].as_str().expect("message").is_empty());
-    scene.assert_well();
-    drop(unmount);
+    };
+    (unmount, cluster)
 }
 
 /// Unmounts a file system, whatever still uses it.
-struct Unmount(std::path::PathBuf);
+pub(super) struct Unmount(std::path::PathBuf);
 
 impl Drop for Unmount {
     fn drop(&mut self) {

@@ -3,10 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
+};
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
@@ -144,4 +148,59 @@ fn a_health_check_that_says_too_little_is_refused() {
         error["message"],
         "Task uses invalid health check: Expecting 'tcp' to be set for TCP health check"
     );
+}
+
+/// A check that begins at once.
+fn check(kind: &str) -> Value {
+    json!({
+        "type": kind, "delay_seconds": 0.0, "interval_seconds": 0.1, "timeout_seconds": 60.0,
+    })
+}
+
+/// What a check has found next.
+fn checked(framework: &mut Framework, task: &str) -> Value {
+    loop {
+        let update = framework.update(task);
+        assert!(update["healthy"].is_null(), "{update}");
+        if update["reason"] == "REASON_TASK_CHECK_STATUS_UPDATED" {
+            assert_eq!(update["state"], "TASK_RUNNING", "{update}");
+            return update["check_status"].clone();
+        }
+    }
+}
+
+#[test]
+fn checks_of_servers_say_what_they_find_and_end_nothing() {
+    let cluster = Cluster::start(1);
+    let mut framework = Framework::simple(cluster.master.address, "servers", &[]);
+    let offer = framework.offer();
+    let (page, status) = server();
+    let mut web = task("web", &offer, "exec sleep 1000");
+    web["check"] = check("HTTP");
+    web["check"]["http"] = json!({"port": page, "path": "/here"});
+    // It has an address, and listens later.
+    let kind = SockType::Stream;
+    let own = socket(AddressFamily::Inet, kind, SockFlag::empty(), None).expect("a socket");
+    bind(own.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("an address");
+    let port = getsockname::<SockaddrIn>(own.as_raw_fd());
+    let mut late = task("late", &offer, "exec sleep 1000");
+    late["check"] = check("TCP");
+    late["check"]["tcp"] = json!({"port": port.expect("an address").port()});
+    framework.launch(&offer, &[web, late]);
+    for (id, kind, empty) in [("web", "HTTP", "http"), ("late", "TCP", "tcp")] {
+        let starting = framework.update(id);
+        assert_eq!(starting["check_status"], json!({"type": kind, empty: {}}));
+    }
+    let found = |code: u16| json!({"type": "HTTP", "http": {"status_code": code}});
+    assert_eq!(checked(&mut framework, "web"), found(200));
+    status.store(503, Ordering::SeqCst);
+    assert_eq!(checked(&mut framework, "web"), found(503));
+    let found = |succeeded: bool| json!({"type": "TCP", "tcp": {"succeeded": succeeded}});
+    assert_eq!(checked(&mut framework, "late"), found(false));
+    listen(&own, Backlog::new(8).expect("a backlog")).expect("a listening socket");
+    assert_eq!(checked(&mut framework, "late"), found(true));
+    for id in ["web", "late"] {
+        framework.kill(id);
+        framework.await_state(id, "TASK_KILLED");
+    }
 }

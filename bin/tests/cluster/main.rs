@@ -24,6 +24,7 @@ mod endpoints;
 mod executors;
 mod failover;
 mod fetcher;
+mod figures;
 mod garbage;
 mod groups;
 mod images;

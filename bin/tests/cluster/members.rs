@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::agent_restart::is_alive;
 use super::groups::launch_group;
-use super::isolation::{Isolated, sized};
+use super::isolation::{ALL, Isolated, read, sized};
 use super::nested::{call, chain, launch, launch_with, limited, pid_in, sandbox};
 use crate::support::cluster::until;
+use crate::support::framework::task;
 
 /// Ends by SIGKILL only.
 const STUBBORN: &str = "trap '' TERM; touch ready; while :; do sleep 0.05; done";
@@ -140,5 +141,40 @@ fn an_agent_without_cgroups_ends_what_one_with_them_has_left() {
     until("the end of the other", || {
         (!is_alive(hidden[0])).then_some(())
     });
+    isolated.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_member_that_asks_for_nothing_has_namespaces_and_mounts_of_its_own() {
+    let mut isolated = Isolated::with("member-own", ALL, &[]);
+    let offer = isolated.framework.offer();
+    let look = "for kind in pid mnt ipc; do readlink /proc/self/ns/$kind; done > namespaces; \
+                ls /proc | grep -c '^[0-9]' > processes; touch ready; exec sleep 1000";
+    let tasks = ["a", "b"].map(|id| task(id, &offer, look));
+    launch_group(&isolated.framework, &offer, &tasks);
+    let mut seen = Vec::new();
+    for id in ["a", "b"] {
+        let running = isolated.framework.await_state(id, "TASK_RUNNING");
+        let own = sandbox(isolated.cluster(), &id_of(&running));
+        until("its look", || own.join("ready").exists().then_some(()));
+        let namespaces = read(own.join("namespaces"));
+        let names: Vec<String> = namespaces.lines().map(str::to_owned).collect();
+        let count: u32 = read(own.join("processes"))
+            .trim()
+            .parse()
+            .expect("a number");
+        // The helper, the shell, and what it runs: neither the executor nor the other member.
+        assert!(count <= 5, "{count}");
+        seen.push(names);
+    }
+    let [a, b] = seen.as_slice() else {
+        panic!("two members")
+    };
+    // Where nothing is asked for, shared memory is that of the executor, as in Mesos.
+    assert!(a[0] != b[0] && a[1] != b[1] && a[2] == b[2], "{a:?} {b:?}");
+    isolated.framework.kill("a");
+    for id in ["a", "b"] {
+        isolated.framework.await_state(id, "TASK_KILLED");
+    }
     isolated.wait_until_nothing_is_left();
 }

@@ -30,9 +30,10 @@ def call(kind, **payload):
     return answer
 
 
-def update(task, state):
+def update(task, state, **more):
     """Reports a task's state."""
     status = {
+        **more,
         "task_id": task,
         "state": state,
         "source": "SOURCE_EXECUTOR",
@@ -67,4 +68,5 @@ def main():
             return
 
 
-main()
+if __name__ == "__main__":
+    main()

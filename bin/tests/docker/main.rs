@@ -12,6 +12,7 @@ mod apps;
 mod engine;
 mod failures;
 mod life;
+mod pulls;
 mod registry;
 mod saved;
 

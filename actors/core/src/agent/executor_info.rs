@@ -96,15 +96,7 @@ pub(super) fn for_task(
 /// The command that starts an executor.
 pub(super) fn command(info: &ExecutorInfo, kind: ExecutorKind, settings: &Settings) -> CommandInfo {
     match kind {
-        ExecutorKind::Default => {
-            let mut program = own_program(settings);
-            if settings.isolation.rotates_logs {
-                program
-                    .arguments
-                    .push("--launch_containers=true".to_owned());
-            }
-            program
-        }
+        ExecutorKind::Default => own_program(settings),
         ExecutorKind::Command | ExecutorKind::Custom => {
             info.command.as_deref().cloned().unwrap_or_default()
         }

@@ -298,11 +298,15 @@ impl Agent {
         let Some(framework) = self.frameworks.get(id) else {
             return;
         };
-        let waiting = match framework.state {
+        // To look for updates that wait takes as long as it has tasks.
+        if !framework.executors.is_empty() {
+            return;
+        }
+        let waits = match framework.state {
             FrameworkState::Running => self.streams.is_waiting(id),
             FrameworkState::Terminating => false,
         };
-        if waiting || !framework.executors.is_empty() {
+        if waits {
             return;
         }
         self.forget_streams(id);

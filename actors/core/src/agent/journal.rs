@@ -14,7 +14,7 @@ use tepui_protocol::journal::{self, Record};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1;
 
-use super::model::{Container, Drain, Executor, ExecutorKind, ExecutorState, Framework, staged};
+use super::model::{Drain, Executor, ExecutorKind, ExecutorState, Framework, staged};
 pub use super::restored::Restored;
 use super::status_updates::{Key, Streams};
 pub use super::survivors::Survivor;
@@ -77,12 +77,14 @@ impl Journal {
         });
     }
 
-    /// What has changed since this was asked last. `info` is that of an admitted agent.
+    /// What has changed since this was asked last. `info` is that of an admitted agent, and
+    /// `containers` says what has changed of those that were launched by calls.
     pub(super) fn changes(
         &mut self,
         info: Option<&Arc<v1::AgentInfo>>,
         drain: Option<Drain>,
         frameworks: Frameworks,
+        mut containers: Vec<Record>,
     ) -> Vec<Record> {
         if self.is_closed {
             return Vec::new();
@@ -104,12 +106,7 @@ impl Journal {
                 started_us: drain.map_or(0, |drain| drain.started.0),
             });
         }
-        compare_containers(
-            &self.frameworks.containers,
-            &frameworks.containers,
-            &mut out,
-        );
-        self.frameworks.containers = frameworks.containers.clone();
+        out.append(&mut containers);
         if !self.frameworks.is_like(&frameworks) {
             compare_frameworks(&self.frameworks, &frameworks, &mut out);
             self.frameworks = frameworks;
@@ -125,6 +122,7 @@ pub(super) fn all(
     info: Option<&Arc<v1::AgentInfo>>,
     drain: Option<Drain>,
     frameworks: Frameworks,
+    containers: Vec<Record>,
     streams: &Streams<Key, v1::TaskStatus>,
 ) -> Vec<Record> {
     let mut journal = Journal::new(boot_id);
@@ -138,7 +136,7 @@ pub(super) fn all(
             journal.acknowledged(key, status.uuid());
         }
     });
-    journal.changes(info, drain, frameworks)
+    journal.changes(info, drain, frameworks, containers)
 }
 
 /// Whether a framework's doings are recorded.
@@ -153,8 +151,6 @@ pub(super) struct Frameworks {
     pub live: OrdMap<FrameworkId, Arc<Framework>>,
     /// The last completed ones, oldest first.
     pub completed: Vector<Arc<Framework>>,
-    /// Containers that were launched by calls.
-    pub containers: OrdMap<ContainerId, Arc<Container>>,
 }
 
 impl Frameworks {
@@ -191,27 +187,6 @@ fn compare_frameworks(old: &Frameworks, new: &Frameworks, out: &mut Vec<Record>)
     for (id, framework) in &old.live {
         if is_recorded(framework) && !new.live.contains_key(id) && !gone.contains(id) {
             out.push(framework_gone(id));
-        }
-    }
-}
-
-fn compare_containers(
-    old: &OrdMap<ContainerId, Arc<Container>>,
-    new: &OrdMap<ContainerId, Arc<Container>>,
-    out: &mut Vec<Record>,
-) {
-    if old.ptr_eq(new) {
-        return;
-    }
-    for (id, now) in new.iter().filter(|(_, now)| now.is_recorded) {
-        if !old.get(id).is_some_and(|before| Arc::ptr_eq(before, now)) {
-            out.push(Record::Container(Box::new(now.record())));
-        }
-    }
-    for (id, before) in old {
-        if before.is_recorded && !new.contains_key(id) {
-            let container = id.to_string();
-            out.push(Record::ContainerGone { container });
         }
     }
 }

@@ -116,8 +116,6 @@ pub struct Isolation {
     pub host_paths: bool,
     /// Whether `ContainerInfo.volumes` with a source of type `SANDBOX_PATH` are mounted.
     pub sandbox_paths: bool,
-    /// Whether the output of containers is rotated: by the agent, for those it launches itself.
-    pub rotates_logs: bool,
     /// Whether `ContainerInfo.mesos.image` is made the root file system.
     pub images: bool,
     /// Whether `ContainerInfo.volumes` with an `image` are mounted.
@@ -136,7 +134,6 @@ impl Default for Isolation {
             ipc: false,
             host_paths: false,
             sandbox_paths: false,
-            rotates_logs: false,
             images: false,
             image_volumes: false,
         }
@@ -315,7 +312,10 @@ impl Agent {
         self.end_drain_when_done();
         let admitted = self.agent_id.is_some().then_some(&self.info);
         let frameworks = self.known_frameworks();
-        let changes = self.journal.changes(admitted, self.drain, frameworks);
+        let containers = self.nested.changes();
+        let changes = self
+            .journal
+            .changes(admitted, self.drain, frameworks, containers);
         if !changes.is_empty() {
             // All that follows from this input may be seen only when it is not forgotten.
             out.insert(before, Effect::Record(changes));
@@ -330,14 +330,21 @@ impl Agent {
         let admitted = self.agent_id.is_some().then_some(&self.info);
         let boot_id = self.settings.boot_id.clone();
         let frameworks = self.known_frameworks();
-        journal::all(boot_id, admitted, self.drain, frameworks, &self.streams)
+        let containers = self.nested.records();
+        journal::all(
+            boot_id,
+            admitted,
+            self.drain,
+            frameworks,
+            containers,
+            &self.streams,
+        )
     }
 
     fn known_frameworks(&self) -> Frameworks {
         Frameworks {
             live: self.frameworks.clone(),
             completed: self.completed_frameworks.clone(),
-            containers: self.nested.all().clone(),
         }
     }
 
@@ -392,7 +399,7 @@ impl Agent {
         // The journal that was read is replaced by one of what there is now.
         let frameworks = self.known_frameworks();
         self.journal
-            .changes(Some(&self.info), self.drain, frameworks);
+            .changes(Some(&self.info), self.drain, frameworks, Vec::new());
     }
 
     /// When `Tick` is due, if nothing else happens before.

@@ -119,6 +119,11 @@ pub fn is_safe_name(id: &str) -> bool {
         && !id.contains(['/', '\0'])
 }
 
+/// Whether a path leads from a directory to something below it, in the shortest way.
+pub(super) fn is_safe_path(path: &str) -> bool {
+    path.split('/').all(is_safe_name)
+}
+
 pub(super) fn join(directory: &str, name: &str) -> String {
     format!("{}/{name}", directory.trim_end_matches('/'))
 }
@@ -143,5 +148,9 @@ mod tests {
         for good in ["a", "...", "a b", "ä", &"x".repeat(255)] {
             assert!(is_safe_name(good), "{good:?}");
         }
+        for bad in ["", "/a", "a/", "a//b", "a/../b", "./a", "../a"] {
+            assert!(!is_safe_path(bad), "{bad:?}");
+        }
+        assert!(is_safe_path("a") && is_safe_path("a/b/...c"));
     }
 }

@@ -37,7 +37,7 @@ pub struct Volume {
 /// A volume that is to be seen in a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeLink {
-    /// Name in the sandbox; a single component.
+    /// Where it is seen, as a path below the sandbox.
     pub name: String,
     /// The volume.
     pub volume: Volume,
@@ -118,10 +118,10 @@ fn links(
         };
         let volume = volume(work_dir, entry)?;
         let name = &shown.container_path;
-        if !paths::is_safe_name(name) {
+        if !paths::is_safe_path(name) {
             return Err(format!(
                 "The container path {name:?} of persistent volume '{}' is not supported: it must \
-                 be the name of an entry of the sandbox, without '/'",
+                 be a path below the sandbox, such as 'data' or 'data/db'",
                 volume.id
             ));
         }
@@ -151,6 +151,39 @@ impl Agent {
         let all: Vec<v1::Resource> = info.resources.iter().chain(tasks).cloned().collect();
         let wanted = links(&self.settings.work_dir, &all)?;
         Ok(self.to_make(wanted, None))
+    }
+
+    /// The links that a container in that of an executor shows for what it was given: volumes that
+    /// the executor has, whose owner has been chosen with that.
+    ///
+    /// # Errors
+    /// When a volume cannot be shown where it is wanted, or is none of the executor's.
+    pub(super) fn inner_links(
+        &self,
+        root: &ContainerId,
+        resources: &[v1::Resource],
+    ) -> Result<Vec<VolumeLink>, String> {
+        let wanted = links(&self.settings.work_dir, resources)?;
+        let owner = self.containers.get(root);
+        let executor = owner.and_then(|(framework, executor)| self.executor(framework, executor));
+        let has = |volume: &Volume| {
+            executor.is_some_and(|known| known.volumes.values().any(|path| *path == volume.path))
+        };
+        let links = wanted.into_iter().map(|(name, (volume, _))| {
+            if !has(&volume) {
+                return Err(format!(
+                    "Persistent volume '{}' is none of the executor's in whose container this one \
+                     is to be",
+                    volume.id
+                ));
+            }
+            Ok(VolumeLink {
+                name,
+                volume,
+                chown: false,
+            })
+        });
+        links.collect()
     }
 
     /// Orders the links of tasks that were just queued for an executor that exists; delivery

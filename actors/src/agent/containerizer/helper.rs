@@ -68,9 +68,28 @@ pub type ExecutorMain = fn(Vec<OsString>, BTreeMap<OsString, OsString>, PathBuf)
 /// What becomes of the helper once all is done.
 enum Outcome {
     /// It stays until the program has ended, whose status it writes to the file.
-    Stays(Pid, Option<File>),
+    Stays(Pid, Option<File>, Rest),
     /// It is the executor from now on.
     BecomesExecutor,
+}
+
+/// Who ends what the program leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// This process, to which it is handed: nobody else could find it.
+    IsOurs,
+    /// The kernel with the pid namespace, or the agent by the cgroup.
+    IsFound,
+}
+
+impl Rest {
+    fn of(plan: &Plan) -> Result<Self, String> {
+        if plan.pid_namespace || plan.joins_pids || !plan.cgroups.is_empty() {
+            return Ok(Rest::IsFound);
+        }
+        prctl::set_child_subreaper(true).map_err(failed("adopt orphans"))?;
+        Ok(Rest::IsOurs)
+    }
 }
 
 /// Does the work of a helper if this process was started as one, and gives the status to end with.
@@ -93,12 +112,16 @@ fn work(executor: ExecutorMain) -> Result<i32, ()> {
     let order = read(&mut report);
     let started = order.and_then(|order| Ok((run(&order)?, order)));
     match started {
-        Ok((Outcome::Stays(child, status), _)) => {
+        Ok((Outcome::Stays(child, status, rest), _)) => {
             // From now on, signals are for the program.
             let stays = stay::prepare();
             // The program runs: nothing is left to tell.
             drop(report);
-            Ok(stay::until_end_of(child, status, stays))
+            let ended = stay::until_end_of(child, status, stays);
+            if rest == Rest::IsOurs {
+                stay::end_the_rest();
+            }
+            Ok(ended)
         }
         Ok((Outcome::BecomesExecutor, order)) => {
             drop(report);
@@ -158,10 +181,9 @@ fn run(order: &Order) -> Result<Outcome, String> {
     }
     let stays = order.plan.pid_namespace || status.is_some();
     if order.is_executor {
-        return if stays {
-            fork_executor(status)
-        } else {
-            Ok(Outcome::BecomesExecutor)
+        return match stays {
+            true => fork_executor(status, Rest::of(&order.plan)?),
+            false => Ok(Outcome::BecomesExecutor),
         };
     }
     let mut command = Command::new(&order.program);
@@ -178,9 +200,10 @@ fn run(order: &Order) -> Result<Outcome, String> {
     if order.plan.pid_namespace {
         command.process_group(0);
     }
+    let rest = Rest::of(&order.plan)?;
     let child = command.spawn().map_err(not_executed)?;
     let pid = i32::try_from(child.id()).map_err(|_| "the pid is no pid".to_owned())?;
-    Ok(Outcome::Stays(Pid::from_raw(pid), status))
+    Ok(Outcome::Stays(Pid::from_raw(pid), status, rest))
 }
 
 /// The executor runs in a child, as a program would.
@@ -188,10 +211,10 @@ fn run(order: &Order) -> Result<Outcome, String> {
     unsafe_code,
     reason = "there is no program in the image that could be started in the child instead"
 )]
-fn fork_executor(status: Option<File>) -> Result<Outcome, String> {
+fn fork_executor(status: Option<File>, rest: Rest) -> Result<Outcome, String> {
     // SAFETY: the helper has one thread, so that no lock can be held by another one.
     match unsafe { fork() }.map_err(failed("fork"))? {
-        ForkResult::Parent { child } => Ok(Outcome::Stays(child, status)),
+        ForkResult::Parent { child } => Ok(Outcome::Stays(child, status, rest)),
         ForkResult::Child => {
             let own = Pid::from_raw(0);
             setpgid(own, own).map_err(failed("make a process group"))?;

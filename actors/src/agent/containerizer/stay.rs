@@ -1,5 +1,5 @@
 //! The helper that stays: hands signals on to the program, waits for its end, and writes it down.
-//! Ends nothing itself.
+//! Ends nothing but what was handed to it, where nobody else could find that.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,6 +15,10 @@ const SIGNALED: i32 = 128;
 /// Where the kernel keeps the exit status in a wait status, and the mark of a core dump.
 const EXITED_SHIFT: i32 = 8;
 const CORE_DUMPED: i32 = 0x80;
+
+/// How often what is left over is killed: something that starts processes faster than they are
+/// killed must not keep its container from ending.
+const MAX_ROUNDS: u32 = 2000;
 
 /// Keeps signals until they are handed on. None if that cannot be done: then each does to this
 /// process what it does by default.
@@ -43,6 +47,35 @@ pub(super) fn until_end_of(program: Pid, status: Option<File>, signals: Option<S
             Err(_) => return SIGNALED,
         }
     }
+}
+
+/// Ends all that was handed to this process when its own parent had ended. What one of them has
+/// started comes here, too, when that one is killed.
+pub(super) fn end_the_rest() {
+    for _ in 0..MAX_ROUNDS {
+        for child in children() {
+            let _ = kill(child, Signal::SIGKILL);
+        }
+        // Waits for the first of them to end, and takes all that have ended by then.
+        let mut how = None;
+        loop {
+            match waitpid(Pid::from_raw(-1), how) {
+                Err(Errno::ECHILD) => return,
+                Ok(WaitStatus::StillAlive) | Err(_) => break,
+                Ok(_) => how = Some(WaitPidFlag::WNOHANG),
+            }
+        }
+    }
+}
+
+/// The children of this process, which has one thread.
+fn children() -> Vec<Pid> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let numbers = list.split_ascii_whitespace();
+    numbers
+        .filter_map(|text| text.parse().ok())
+        .map(Pid::from_raw)
+        .collect()
 }
 
 /// Waits for a signal, and gives it to the program if it was meant for that.

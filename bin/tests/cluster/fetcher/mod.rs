@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::abuse::on_small_disk;
 use crate::support::cluster::{Cluster, metric, until};
 use crate::support::framework::{Framework, task};
 use crate::support::marathon::Marathon;
@@ -451,4 +452,30 @@ fn an_app_that_fetches_runs() {
     );
     marathon.await_running("/fetching", 1);
     assert_eq!(server.count("GET", "/message"), 1);
+}
+
+#[test]
+fn what_finds_no_room_says_so_and_names_its_uri() {
+    let server = Server::start([("/large", Serve::Content(vec![b'x'; 24 << 20]))]);
+    for is_local in [false, true] {
+        let (unmount, cluster) = on_small_disk();
+        let local = cluster.dir.path().join("large");
+        std::fs::write(&local, vec![b'x'; 24 << 20]).expect("a file");
+        let value = match is_local {
+            true => local.display().to_string(),
+            false => server.url("/large"),
+        };
+        let mut framework = Framework::simple(cluster.master.address, "full", &[]);
+        let offer = framework.offer();
+        let mut fetching = task("t", &offer, "true");
+        fetching["command"]["uris"] = json!([uri(&value)]);
+        framework.launch(&offer, &[fetching]);
+        let failed = framework.await_state("t", "TASK_FAILED");
+        assert_eq!(failed["reason"], "REASON_CONTAINER_LAUNCH_FAILED");
+        let message = failed["message"].as_str().expect("a message");
+        assert!(message.contains(&format!("'{value}'")), "{message}");
+        assert!(message.contains("No space left on device"), "{message}");
+        drop(cluster);
+        drop(unmount);
+    }
 }

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::agent_restart::is_alive;
-use super::groups::launch_group;
+use super::groups::{launch_group, seen_at, with_volume};
 use super::isolation::{ALL, Isolated, executor_pid, read, sized};
 use super::{nested, operations};
 use crate::support::cluster::until;
@@ -333,6 +333,29 @@ fn a_persistent_volume_is_seen_in_the_image() {
     framework.await_state("write", "TASK_FINISHED");
     let offer = operations::offer_with_volume(&mut framework);
     let check = "test \"$(cat data/file)\" = 1234";
+    let task = operations::task_on_volume("read", &offer, check);
+    framework.launch(&offer, &[task]);
+    framework.await_state("read", "TASK_FINISHED");
+    imaged.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_member_sees_its_persistent_volume_in_its_image() {
+    let mut imaged = Imaged::start("member-volume");
+    let offer = imaged.isolated.framework.offer();
+    imaged.isolated.framework.accept(&offer, json!([]), 1000.0);
+    let master = imaged.isolated.cluster().master.address;
+    let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
+    let offer = with_volume(&mut framework);
+    let script = "test -x /entry && echo kept > $MESOS_SANDBOX/data/db/file";
+    let mut member = operations::task_on_volume("write", &offer, script);
+    member["container"] = in_image("app");
+    launch_group(&framework, &offer, &[seen_at(member, "data/db")]);
+    framework.await_state("write", "TASK_FINISHED");
+    framework.expect("FAILURE");
+    framework.accepted(json!({"type": "REVIVE"}));
+    let offer = operations::offer_with_volume(&mut framework);
+    let check = "test \"$(cat data/file)\" = kept";
     let task = operations::task_on_volume("read", &offer, check);
     framework.launch(&offer, &[task]);
     framework.await_state("read", "TASK_FINISHED");

@@ -22,6 +22,9 @@ use crate::ids::{ContainerId, ExecutorId, FrameworkId};
 /// so too, and launch them with a session, which says the same.
 const CHECK_PREFIX: &str = "check-";
 
+/// The signal that nothing hands on.
+const SIGKILL: i32 = 9;
+
 /// The highest number of a signal.
 const LAST_SIGNAL: i32 = 64;
 
@@ -94,9 +97,7 @@ impl Agent {
             is_ending: false,
             is_abandoned: false,
         };
-        self.nested
-            .containers
-            .insert(id.clone(), Arc::new(container));
+        self.nested.insert(container);
         self.nested.launches.insert(id, reply);
         out.push(Effect::Launch(Box::new(order)));
         None
@@ -124,6 +125,8 @@ impl Agent {
             return Err(bad(why));
         }
         let (image, (program, arguments)) = self.what_runs(launch, &command)?;
+        let volumes = self.inner_links(&id.root(), &launch.resources);
+        let volumes = volumes.map_err(bad)?;
         let directory = match &outer {
             Some(outer) => paths::nested(&outer.parent.directory, id),
             None => paths::standalone(&self.settings.work_dir, id),
@@ -153,7 +156,7 @@ impl Agent {
             environment,
             directory,
             user: user.or(inherited),
-            volumes: Vec::new(),
+            volumes,
             resources: super::given(launch),
             info: info.container,
             uris: command.uris,
@@ -181,12 +184,6 @@ impl Agent {
         if !executor_info::has_image(launch.container.as_ref()) {
             return Ok((None, executor_info::argv(command).map_err(bad)?));
         }
-        let disks = launch.resources.iter().filter_map(|it| it.disk.as_ref());
-        if disks.into_iter().any(|disk| disk.persistence.is_some()) {
-            let why = "persistent volumes are not supported yet for containers in containers that \
-                       have an image";
-            return Err(bad(why));
-        }
         let image = executor_info::in_image(command, false, BTreeMap::new(), &self.settings);
         let argv = executor_info::argv_in_image(command).map_err(bad)?;
         Ok((Some(image), argv))
@@ -213,9 +210,7 @@ impl Agent {
                  {MAX_CHAIN_BYTES} letters together"
             )));
         }
-        let siblings = self.nested.siblings(id);
-        let running = siblings.iter().filter_map(|id| self.nested.get(id));
-        let running = running.filter(|one| !one.has_ended()).count();
+        let running = self.nested.counts.running(id);
         match running >= MAX_RUNNING {
             true => Err(bad(format!(
                 "{running} containers run already, which is the most there may be"
@@ -337,6 +332,7 @@ impl Agent {
             return Some(Answer::Refused(503, why));
         }
         waiters.push((connection, reply));
+        self.nested.waiting.insert(connection, id.clone());
         None
     }
 
@@ -361,6 +357,11 @@ impl Agent {
         match container.state {
             // There is no process that could take it.
             State::Starting => {
+                container.is_ending = true;
+                out.push(Effect::Kill(id.clone()));
+            }
+            // Its first process, which hands signals on, cannot hear this one.
+            State::Running { .. } if signal == SIGKILL => {
                 container.is_ending = true;
                 out.push(Effect::Kill(id.clone()));
             }
@@ -411,7 +412,7 @@ impl Agent {
         for inner in self.nested.within(id) {
             self.nested.forget(&inner, out);
         }
-        self.nested.containers.remove(id);
+        self.nested.remove(id);
         let sandbox = Sandbox {
             directory: container.directory.clone(),
             root_directory: match id.depth() {

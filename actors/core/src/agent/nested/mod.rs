@@ -5,6 +5,7 @@
 //! between. One in another container ends with it, and is forgotten with the outermost one.
 
 mod calls;
+mod counts;
 
 #[cfg(test)]
 mod tests;
@@ -13,12 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use tepui_protocol::journal;
+use tepui_protocol::journal::{self, Record};
 use tepui_protocol::pb::Pb;
 use tepui_protocol::v1::TaskState;
 use tepui_protocol::v1::agent::call::LaunchContainer;
 use tepui_protocol::v1::agent::response::WaitContainer;
 use tepui_protocol::v1::{TaskResourceLimitation, task_status::Reason};
+
+use counts::Counts;
 
 use super::Agent;
 use super::container_resources::ContainerResources;
@@ -29,7 +32,9 @@ use crate::resources::Resources;
 
 /// Containers within one outermost container that may run at a time, and containers that stand
 /// alone.
-pub const MAX_RUNNING: usize = 1024;
+/// An executor of groups may have 1024 members, each of which may have one for its check and one
+/// for its health check.
+pub const MAX_RUNNING: usize = 4096;
 
 /// Containers within one outermost container whose end is remembered, and of those that stand
 /// alone; the oldest are forgotten.
@@ -100,6 +105,14 @@ impl Container {
         matches!(self.state, State::Ended { .. })
     }
 
+    /// In which order it has ended, if it has.
+    fn ended(&self) -> Option<u64> {
+        match self.state {
+            State::Ended { order, .. } => Some(order),
+            State::Starting | State::Running { .. } => None,
+        }
+    }
+
     /// What it was given.
     pub fn given(&self) -> ContainerResources {
         given(&self.launch)
@@ -154,6 +167,11 @@ pub(super) struct Nested {
     /// Who waits for a launch, and who for an end.
     launches: BTreeMap<ContainerId, Token>,
     waiters: BTreeMap<ContainerId, Vec<(ConnectionId, Token)>>,
+    /// What each connection waits for, to find it when it closes.
+    waiting: BTreeMap<ConnectionId, ContainerId>,
+    counts: Counts,
+    /// What is not as it was recorded last, and whether it was recorded.
+    touched: BTreeMap<ContainerId, bool>,
     /// Who waits for a sandbox to be removed.
     removals: BTreeMap<ContainerId, Vec<Token>>,
     ends: u64,
@@ -175,8 +193,63 @@ impl Nested {
     /// Takes up what an earlier process has recorded.
     pub(super) fn restore(&mut self, records: BTreeMap<ContainerId, journal::Container>) {
         for (id, record) in records {
-            let container = Container::restored(id.clone(), record);
+            let mut container = Container::restored(id.clone(), record);
+            self.counts.begins(&id);
+            if let State::Ended { order, .. } = &mut container.state {
+                self.ends += 1;
+                *order = self.ends;
+                self.counts.ends(&id, *order);
+            }
             self.containers.insert(id, Arc::new(container));
+        }
+    }
+
+    /// What is to be recorded of all containers.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let recorded = self.containers.values().filter(|one| one.is_recorded);
+        recorded
+            .map(|one| Record::Container(Box::new(one.record())))
+            .collect()
+    }
+
+    /// What is to be recorded since this was asked last: it costs no more than what has changed.
+    pub(super) fn changes(&mut self) -> Vec<Record> {
+        let touched = std::mem::take(&mut self.touched);
+        let (mut changes, mut gone) = (Vec::new(), Vec::new());
+        for (id, was_recorded) in touched {
+            match self.containers.get(&id) {
+                Some(now) if now.is_recorded => {
+                    changes.push(Record::Container(Box::new(now.record())));
+                }
+                _ if was_recorded => gone.push(Record::ContainerGone {
+                    container: id.to_string(),
+                }),
+                _ => {}
+            }
+        }
+        changes.append(&mut gone);
+        changes
+    }
+
+    /// What is recorded of a container is about to change.
+    fn touch(&mut self, id: &ContainerId) {
+        let was_recorded = self.containers.get(id).is_some_and(|one| one.is_recorded);
+        self.touched.entry(id.clone()).or_insert(was_recorded);
+    }
+
+    /// Takes in one that is launched, maybe in the place of one that has ended.
+    fn insert(&mut self, container: Container) {
+        let id = container.id.clone();
+        self.remove(&id);
+        self.touch(&id);
+        self.counts.begins(&id);
+        self.containers.insert(id, Arc::new(container));
+    }
+
+    fn remove(&mut self, id: &ContainerId) {
+        self.touch(id);
+        if let Some(container) = self.containers.remove(id) {
+            self.counts.is_gone(id, container.ended());
         }
     }
 
@@ -197,15 +270,14 @@ impl Nested {
         within
     }
 
-    /// Those with the same outermost container; those that stand alone have none.
-    fn siblings(&self, id: &ContainerId) -> Vec<ContainerId> {
-        match id.depth() {
-            0 => {
-                let alone = self.containers.keys().filter(|id| id.depth() == 0);
-                alone.cloned().collect()
-            }
-            _ => self.within(&id.root()),
-        }
+    /// Takes out all who wait for a container.
+    fn take_waiters(&mut self, id: &ContainerId) -> Vec<Token> {
+        let waiters = self.waiters.remove(id).unwrap_or_default().into_iter();
+        let tokens = waiters.map(|(connection, token)| {
+            self.waiting.remove(&connection);
+            token
+        });
+        tokens.collect()
     }
 
     /// The container of an executor has ended: those who wait are told.
@@ -223,7 +295,7 @@ impl Nested {
             message: why.map(|why| why.message.clone()),
             limitation: None,
         };
-        for (_, token) in self.waiters.remove(id).unwrap_or_default() {
+        for token in self.take_waiters(id) {
             let ended = Answer::Ended(Box::new(how.clone()));
             out.push(Effect::Reply(token, ended));
         }
@@ -251,9 +323,22 @@ impl Nested {
         out.extend(running.map(|one| Effect::Kill(one.id.clone())));
     }
 
+    /// One that ran has ended; tells whether nobody will ask for it.
+    fn end(&mut self, id: &ContainerId, how: Arc<WaitContainer>) -> Option<bool> {
+        let runs = self.containers.get(id).filter(|one| !one.has_ended());
+        runs?;
+        self.touch(id);
+        self.ends += 1;
+        let order = self.ends;
+        self.counts.ends(id, order);
+        let container = self.get_mut(id)?;
+        container.state = State::Ended { how, order };
+        Some(container.is_abandoned)
+    }
+
     fn forget(&mut self, id: &ContainerId, out: &mut Vec<Effect>) {
-        self.containers.remove(id);
-        for (_, token) in self.waiters.remove(id).unwrap_or_default() {
+        self.remove(id);
+        for token in self.take_waiters(id) {
             out.push(Effect::Reply(token, not_found(id)));
         }
         out.push(Effect::RemoveContainer(id.clone(), None));
@@ -261,36 +346,30 @@ impl Nested {
 
     /// Forgets the ends that are the oldest when there are too many beside this one.
     fn forget_oldest(&mut self, id: &ContainerId, out: &mut Vec<Effect>) {
-        let ended = self.siblings(id).into_iter().filter_map(|id| {
-            let State::Ended { order, .. } = self.get(&id)?.state else {
-                return None;
-            };
-            Some((order, id))
-        });
-        let mut ended: Vec<(u64, ContainerId)> = ended.collect();
-        let too_many = ended.len().saturating_sub(MAX_ENDED);
-        if too_many == 0 {
-            return;
-        }
-        ended.sort();
-        for (_, id) in ended.into_iter().take(too_many) {
-            self.forget(&id, out);
+        while let Some(oldest) = self.counts.oldest(id, MAX_ENDED) {
+            self.forget(&oldest, out);
         }
     }
 
     /// Whoever waits under this number has left; it is used by no other caller.
     pub(super) fn caller_left(&mut self, connection: ConnectionId, out: &mut Vec<Effect>) {
-        self.waiters.retain(|id, waiters| {
-            waiters.retain(|(waiting, token)| {
-                let stays = *waiting != connection;
-                if !stays {
-                    // Nobody hears it; it only ends the wait.
-                    out.push(Effect::Reply(*token, not_found(id)));
-                }
-                stays
-            });
-            !waiters.is_empty()
+        let Some(id) = self.waiting.remove(&connection) else {
+            return;
+        };
+        let Some(waiters) = self.waiters.get_mut(&id) else {
+            return;
+        };
+        waiters.retain(|(waiting, token)| {
+            let stays = *waiting != connection;
+            if !stays {
+                // Nobody hears it; it only ends the wait.
+                out.push(Effect::Reply(*token, not_found(&id)));
+            }
+            stays
         });
+        if waiters.is_empty() {
+            self.waiters.remove(&id);
+        }
     }
 }
 
@@ -319,11 +398,15 @@ impl Agent {
     ) {
         let reply = self.nested.launches.remove(id);
         let limits = self.settings.isolation.limits;
-        let Some(container) = self.nested.get_mut(id) else {
+        if self.nested.get(id).is_none() {
             return;
-        };
+        }
         let answer = match result {
             Ok(pid) => {
+                self.nested.touch(id);
+                let Some(container) = self.nested.get_mut(id) else {
+                    return;
+                };
                 container.state = State::Running { pid };
                 // The isolators of an agent that has started again do not know it yet.
                 if reply.is_none() && limits && container.has_own_limits() {
@@ -404,18 +487,11 @@ impl Agent {
     }
 
     fn nested_ended(&mut self, id: &ContainerId, how: WaitContainer, out: &mut Vec<Effect>) {
-        self.nested.ends += 1;
-        let order = self.nested.ends;
-        let Some(container) = self.nested.get_mut(id) else {
+        let how = Arc::new(how);
+        let Some(is_abandoned) = self.nested.end(id, how.clone()) else {
             return;
         };
-        let is_abandoned = container.is_abandoned;
-        let how = Arc::new(how);
-        container.state = State::Ended {
-            how: how.clone(),
-            order,
-        };
-        for (_, token) in self.nested.waiters.remove(id).unwrap_or_default() {
+        for token in self.nested.take_waiters(id) {
             let ended = Answer::Ended(Box::new((*how).clone()));
             out.push(Effect::Reply(token, ended));
         }

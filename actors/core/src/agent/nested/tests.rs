@@ -379,7 +379,7 @@ fn one_stands_alone_and_outlives_the_agent() {
         assert_eq!(agent.answer_to(2), ended(status));
     }
     agent.call_about(3, ContainerCall::Kill(id.clone(), 9));
-    assert_eq!(agent.effect(), Effect::Signal(id.clone(), 9));
+    assert_eq!(agent.effect(), Effect::Kill(id.clone()));
     assert_eq!(agent.answer_to(3), Answer::Done);
     agent.has_exited(&id, Some(9));
     let forgotten = [agent.effect(), agent.effect()];

@@ -3,6 +3,7 @@
 use tepui_protocol::v1::framework_info::capability::Type as Capability;
 use tepui_protocol::v1::task_status::Reason;
 
+use super::super::messages::ContainerCall;
 use super::super::volumes::VolumesUpdate;
 use super::operations::{DIRECTORY, create, reserve, reserved, rich, shared, volume};
 use super::*;
@@ -140,7 +141,7 @@ fn a_tasks_volume_is_linked_before_its_executor_starts() {
 
 #[test]
 fn a_container_path_that_is_no_name_in_the_sandbox_fails_the_task() {
-    for path in ["/abs", "../up", "a/b", "..", ".", ""] {
+    for path in ["/abs", "../up", "a//b", "a/../b", "..", ".", ""] {
         let mut agent = with_volumes(false);
         let task = command_task("t1", "true");
         agent.run(using(task, seen_as(path, volume("v1", 64.0))));
@@ -318,4 +319,47 @@ fn the_volumes_of_a_group_are_all_linked() {
         .map(|link| link.name.as_str())
         .collect();
     assert_eq!(names, ["data", "more"]);
+}
+
+/// A call that launches a container in another one, with this resource.
+fn launch_within(outer: &ContainerId, resource: v1::Resource) -> Input {
+    let command = v1::CommandInfo {
+        value: Some("true".into()),
+        ..Default::default()
+    };
+    let launch = v1::agent::call::LaunchContainer {
+        container_id: ContainerId::new(format!("{outer}.in")).to_chain(),
+        command: Some(command),
+        resources: vec![resource],
+        ..Default::default()
+    };
+    Input::ContainerCall {
+        call: Box::new(ContainerCall::Launch(launch)),
+        connection: ConnectionId(9),
+        reply: Token(9),
+    }
+}
+
+#[test]
+fn a_container_in_that_of_an_executor_is_shown_its_volumes_and_no_others() {
+    let mut agent = with_volumes(false);
+    let launch = agent.run_to_delivery(using(custom_task("t1", "ex"), volume("v1", 64.0)));
+    agent.input(launch_within(&launch.container, volume("v2", 64.0)));
+    let Effect::Reply(_, Answer::Refused(400, why)) = agent.effect() else {
+        panic!("it is shown a volume of nobody's")
+    };
+    assert!(
+        why.contains("volume 'v2' is none of the executor's"),
+        "{why}"
+    );
+    let wanted = seen_as("deep/data", volume("v1", 64.0));
+    agent.input(launch_within(&launch.container, wanted));
+    let inner = agent.launch();
+    assert_eq!(inner.volumes.len(), 1);
+    let link = &inner.volumes[0];
+    assert_eq!(
+        (link.name.as_str(), link.volume.path.as_str()),
+        ("deep/data", DIRECTORY)
+    );
+    assert!(!link.chown, "its owner was chosen with the executor's");
 }
