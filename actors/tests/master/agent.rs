@@ -88,6 +88,11 @@ impl Agent {
         self.socket.send(message).unwrap();
     }
 
+    /// The next message of the WebSocket itself.
+    pub fn receive_raw(&mut self) -> Message {
+        self.socket.read().unwrap()
+    }
+
     /// Reports a state of a task, to be acknowledged.
     pub fn update(&mut self, framework_id: &str, task_id: &str, state: v1::TaskState, uuid: u8) {
         let status = v1::TaskStatus {

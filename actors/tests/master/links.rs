@@ -61,6 +61,17 @@ fn whoever_breaks_the_protocol_loses_the_link_and_only_that() {
 }
 
 #[test]
+fn a_websockets_own_messages_are_answered() {
+    let master = Master::start();
+    let mut agent = Agent::register(&master, 5051);
+    agent.send_raw(Message::Ping("there?".into()));
+    assert_eq!(agent.receive_raw(), Message::Pong("there?".into()));
+    agent.send_raw(Message::Close(None));
+    assert_eq!(agent.receive_raw(), Message::Close(None));
+    master.state_when(|state| state["slaves"][0]["active"] == json!(false));
+}
+
+#[test]
 fn a_frame_that_is_announced_too_large_ends_the_link() {
     let master = Master::start();
     let mut connection = master.connect();
