@@ -24,6 +24,9 @@ use crate::verdict::Causes;
 /// acknowledgement got lost are repeated after up to some minutes.
 const PATIENCE: Duration = Duration::from_secs(400);
 
+/// Longest wait until all that nobody uses is offered.
+const OFFERS_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Tasks that must have finished in two minutes, and accordingly more in more.
 const FINISHED_IN_TWO_MINUTES: usize = 200;
 
@@ -269,11 +272,12 @@ impl Run {
         let (free, began) = (view.free(), Instant::now());
         let mut offered = BTreeMap::new();
         while offered != free {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{offered:?} is offered, but {free:?} is free"
-            );
-            quiet::add_offer(&mut offered, &newcomer.offer());
+            let offer = newcomer.offer_before(began + OFFERS_PATIENCE);
+            let Some(offer) = offer else {
+                let now = View::read(&self.driver).map(|view| view.state);
+                panic!("{offered:?} is offered, but {free:?} is free; the master says {now:#?}");
+            };
+            quiet::add_offer(&mut offered, &offer);
         }
         newcomer.teardown();
         self.quiet(since);

@@ -155,7 +155,23 @@ impl Framework {
 
     /// The next offer, whichever agent it is of.
     pub fn offer(&mut self) -> Value {
-        let mut event = self.expect("OFFERS");
+        let event = self.expect("OFFERS");
+        self.first_of(event)
+    }
+
+    /// The next offer; none if there is none by then. Other events are dropped.
+    pub fn offer_before(&mut self, deadline: Instant) -> Option<Value> {
+        let is_offers = |event: &Value| event["type"] == "OFFERS";
+        let waiting = self.pending.iter().position(is_offers);
+        let mut event = waiting.map(|position| self.pending.remove(position));
+        while !event.as_ref().is_some_and(is_offers) {
+            event = Some(self.next(deadline).ok()?);
+        }
+        event.map(|event| self.first_of(event))
+    }
+
+    /// The first offer of an event; the others stay for later.
+    fn first_of(&mut self, mut event: Value) -> Value {
         let offers = event["offers"]["offers"].as_array_mut().expect("offers");
         let offer = offers.remove(0);
         if !offers.is_empty() {
