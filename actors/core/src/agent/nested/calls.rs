@@ -223,6 +223,11 @@ impl Agent {
     fn outer(&self, id: &ContainerId) -> Result<Outer, Answer> {
         let unknown = || bad(format!("Parent container {id} does not exist"));
         let ending = || bad(format!("Parent container {id} is in 'DESTROYING' state"));
+        // Its process may be quicker to call than whoever started it is to tell of that.
+        let starting = || {
+            let why = format!("Parent container {id} is being started; try again");
+            Answer::Refused(503, why)
+        };
         let parent = |directory: &str, pid, root_directory: &str| Parent {
             container: id.clone(),
             directory: directory.to_owned(),
@@ -252,7 +257,7 @@ impl Agent {
             let user = command.and_then(|command| command.user.clone());
             let info = self.frameworks.get(&framework).map(|known| &known.info);
             let user = user.or_else(|| info.map(|info| info.user.clone()));
-            let pid = executor.pid.ok_or_else(unknown)?;
+            let pid = executor.pid.ok_or_else(starting)?;
             return Ok(Outer {
                 parent: parent(&executor.directory, pid, root_directory),
                 user: user.filter(|_| self.settings.switch_user),
@@ -267,7 +272,7 @@ impl Agent {
         if known.is_ending || known.is_abandoned {
             return Err(ending());
         }
-        let pid = known.pid().ok_or_else(unknown)?;
+        let pid = known.pid().ok_or_else(starting)?;
         Ok(Outer {
             parent: parent(&known.directory, pid, root_directory),
             user: known.user.clone(),

@@ -2,13 +2,14 @@
 
 use tepui_protocol::v1::agent::call::LaunchContainer;
 use tepui_protocol::v1::agent::response::WaitContainer;
+use tepui_protocol::v1::executor::event;
 use tepui_protocol::v1::task_status::Reason;
 use tepui_protocol::v1::{CommandInfo, LinuxInfo, TaskState};
 
 use super::super::messages::{
     Answer, ConnectionId, ContainerCall, Effect, Input, Launch, Limitation, Token,
 };
-use super::super::tests::{Fixture, settings};
+use super::super::tests::{Fixture, custom_task, settings};
 use super::*;
 
 /// The container of the executor that [`Fixture::with_running_executor`] starts.
@@ -157,6 +158,34 @@ fn one_in_an_executors_container_runs_and_is_waited_for() {
         agent.call_refused(ContainerCall::Wait(id.clone())),
         (404, format!("Container {id} cannot be found"))
     );
+}
+
+#[test]
+fn whoever_calls_before_it_is_told_to_run_is_told_to_try_again() {
+    let mut agent = Fixture::registered();
+    agent.run(custom_task("t", "ex"));
+    let root = agent.launch().container;
+    let inner = within(&root, "a");
+    let again = |of: &ContainerId| {
+        (
+            503,
+            format!("Parent container {of} is being started; try again"),
+        )
+    };
+    agent.subscribe("ex", 1);
+    assert_eq!(agent.event_type(1), event::Type::Subscribed);
+    assert_eq!(agent.event_type(1), event::Type::Launch);
+    let call = || ContainerCall::Launch(launch(&inner));
+    assert_eq!(agent.call_refused(call()), again(&root));
+    agent.input(Input::Launched {
+        container: root,
+        result: Ok(4711),
+    });
+    agent.call_about(98, call());
+    assert_eq!(agent.launch().container, inner);
+    // The same within that one.
+    let innermost = ContainerCall::Launch(launch(&within(&inner, "b")));
+    assert_eq!(agent.call_refused(innermost), again(&inner));
 }
 
 #[test]
