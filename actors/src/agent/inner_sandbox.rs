@@ -1,16 +1,17 @@
 //! Sandboxes in places where others than the agent may write: makes and removes them without
 //! following any link on the way. Chooses no path: the core does.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::sys::stat::Mode;
 
+use super::no_links::{enter, enter_or_make, give};
 use super::sandbox::{Output, Owner};
 
 /// Access to a sandbox: its owner, and readers of its group.
@@ -34,7 +35,7 @@ pub(super) fn make(root: &Path, directory: &Path, owner: Option<Owner>) -> io::R
         } else {
             BETWEEN_MODE
         };
-        let (inner, is_new) = enter_or_make(&above, name, mode)?;
+        let (inner, is_new) = enter_or_make(&above, OsStr::new(name), mode)?;
         if is_new && !is_sandbox {
             let like = File::from(above.try_clone()?).metadata()?;
             give(&inner, Some((like.uid(), like.gid())))?;
@@ -65,7 +66,7 @@ pub(super) fn remove(root: &Path, directory: &Path) -> io::Result<()> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let mut above = top(root)?;
     for name in between {
-        above = match enter(&above, name) {
+        above = match enter(&above, OsStr::new(name)) {
             Err(error) if gone(&error) => return Ok(()),
             inner => inner?,
         };
@@ -94,33 +95,6 @@ fn names<'a>(root: &Path, directory: &'a Path) -> io::Result<Vec<&'a str>> {
 fn top(root: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok(open(root, flags, Mode::empty())?)
-}
-
-fn enter(above: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(openat(above, name, flags, Mode::empty())?)
-}
-
-/// The directory, and whether it was made now.
-fn enter_or_make(above: &OwnedFd, name: &str, mode: u32) -> io::Result<(OwnedFd, bool)> {
-    match enter(above, name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            mkdirat(above, name, Mode::from_bits_truncate(mode))?;
-            Ok((enter(above, name)?, true))
-        }
-        inner => Ok((inner?, false)),
-    }
-}
-
-fn give(file: impl AsFd, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let Some((uid, gid)) = owner else {
-        return Ok(());
-    };
-    Ok(fchown(
-        file,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
-    )?)
 }
 
 /// A file to append to. What else may lie at its place is not touched.

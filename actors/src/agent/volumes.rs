@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use tepui_core::agent::volumes::{Volume, VolumeKind, VolumeLink, VolumesUpdate};
+
+use super::no_links;
 
 /// Access to a volume before its first task owns it, and to the directories above.
 const VOLUME_MODE: u32 = 0o755;
@@ -130,8 +133,10 @@ fn directories(parent: &Path) -> Vec<PathBuf> {
 /// When a link cannot be made; those made before it stay.
 pub(super) fn update(order: &VolumesUpdate) -> Result<(), String> {
     let directory = Path::new(&order.directory);
+    let inside = open_sandbox(directory)?;
     for (name, target) in &order.remove {
-        unlink(&directory.join(name), Path::new(target));
+        let at = no_links::by_descriptor(&inside).join(name);
+        unlink(&at, Path::new(target));
     }
     order.add.iter().try_for_each(|link| show(directory, link))
 }
@@ -148,14 +153,17 @@ pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
             target.display()
         )
     })?;
+    // Those above may belong to a task that runs, if the sandbox is in that one's.
+    let opened = open_sandbox(sandbox)?;
+    let inside = no_links::by_descriptor(&opened);
     if link.chown {
-        hand_over(sandbox, &link.volume)?;
+        hand_over(&inside, &link.volume)?;
     }
-    let at = sandbox.join(&link.name);
-    match symlink(target, &at) {
+    let (at, within) = (sandbox.join(&link.name), inside.join(&link.name));
+    match symlink(target, &within) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = at.canonicalize().map_err(|error| {
+            let found = within.canonicalize().map_err(|error| {
                 format!(
                     "Failed to get the realpath of symlink '{}': {error}",
                     at.display()
@@ -177,6 +185,16 @@ pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
             at.display()
         )),
     }
+}
+
+/// Opens a sandbox, wherever somebody may have put a link meanwhile.
+fn open_sandbox(sandbox: &Path) -> Result<OwnedFd, String> {
+    no_links::open(sandbox).map_err(|error| {
+        format!(
+            "Failed to open the sandbox '{}': {error}",
+            sandbox.display()
+        )
+    })
 }
 
 /// Removes a link, if it still leads where it did; a sandbox's owner may have put something else

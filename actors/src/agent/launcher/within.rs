@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use actix::Addr;
 use futures_util::FutureExt;
@@ -32,9 +31,8 @@ pub(super) async fn end(
             }
             is_empty = false;
             match inner {
-                Container::Starting { killed, fetching } => {
-                    killed.store(true, Ordering::Relaxed);
-                    fetching.take();
+                Container::Starting { killed } => {
+                    killed.send_replace(true);
                 }
                 Container::Running { pid, .. } => containerizer.kill(id, *pid),
                 Container::Ending => {}

@@ -1,12 +1,13 @@
 //! `cgroups/pids`: counts the processes of a container, and limits them if told to.
-//! Knows no limit of a single task, as in Mesos.
+//! Knows no limit of a single task, and ends nobody who meets the limit, as in Mesos.
 
 use std::sync::Arc;
 
+use tepui_core::agent::messages::Limitation;
 use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 
-use crate::agent::containerizer::cgroups::{Cgroups, Controller};
+use crate::agent::containerizer::cgroups::{Cgroups, Controller, Wait};
 use crate::agent::containerizer::isolator::{Container, Isolator, Plan};
 
 /// Counts processes.
@@ -37,6 +38,28 @@ impl Isolator for Pids {
         let entrances = self.cgroups.entrances(Controller::Pids, id);
         plan.cgroups.extend(entrances);
         Ok(())
+    }
+
+    /// Nobody is ended: whoever asks for a process too many is refused it. The log says why, as what
+    /// the container itself says of it may be anything.
+    fn watch(&self, container: &Container) -> Option<Wait<Limitation>> {
+        let limit = self.limit?;
+        if container.shares_limits_of().is_some() {
+            return None;
+        }
+        let wait = self.cgroups.out_of_processes(container.id.as_str());
+        let id = container.id.clone();
+        Some(Box::pin(async move {
+            // Whoever asks only once, when all is over, asks for a limitation, which this is not.
+            tokio::task::yield_now().await;
+            if wait.await.is_ok() {
+                tracing::warn!(
+                    container = %id, limit,
+                    "a container was refused a process: it has as many as --cgroups_pids_limit allows"
+                );
+            }
+            std::future::pending().await
+        }))
     }
 
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
