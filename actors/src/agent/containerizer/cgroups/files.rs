@@ -11,8 +11,6 @@ use nix::unistd::Pid;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::Wait;
-
 /// Cgroups that the processes of a container may have made within their own; beyond that number
 /// its removal fails.
 const MAX_INNER: usize = 100_000;
@@ -130,14 +128,6 @@ fn read_open(mut file: &File) -> io::Result<String> {
     file.seek(SeekFrom::Start(0))?;
     file.read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Waits until the kernel has refused somebody a further process.
-pub(super) fn refused(events: PathBuf) -> Wait<io::Result<()>> {
-    Box::pin(async move {
-        let is_refused = |text: &str| value(text, "max").unwrap_or(0) > 0;
-        changed(&events, is_refused).await
-    })
 }
 
 /// A directory and all below it, parents first; nothing when it is not there.

@@ -186,9 +186,11 @@ pub(super) trait Cgroups: Debug + Send + Sync {
     /// When they cannot be counted.
     fn threads(&self, id: &str) -> io::Result<u64>;
 
-    /// Ends when the container has been refused a further process, now or before; or with an error
-    /// when that cannot be known.
-    fn out_of_processes(&self, id: &str) -> Wait<io::Result<()>>;
+    /// How often the container was refused a further process.
+    ///
+    /// # Errors
+    /// When that was not counted.
+    fn refused(&self, id: &str) -> io::Result<u64>;
 
     /// Ends when the container meets its limit of memory, or has met it before; or with an error
     /// when that cannot be known.

@@ -153,6 +153,7 @@ fn version_2_has_one_tree() {
             ("m/c/memory.low", ""),
             ("m/c/memory.max", "max\n"),
             ("m/c/memory.swap.max", ""),
+            ("m/c/pids.max", ""),
         ],
     );
     assert_eq!(cgroups.hard_limit("c").unwrap(), None);
@@ -215,101 +216,14 @@ async fn version_2_does_without_the_most_that_was_used() {
     assert_eq!((seen.limit, seen.most), (Some(64), Some(50)));
 }
 
-#[tokio::test]
-async fn a_process_that_was_refused_is_told_of() {
-    for (dir, cgroups, file) in [
-        {
-            let (dir, cgroups) = v1();
-            (dir, cgroups, "pids/m/c/pids.events")
-        },
-        {
-            let (dir, cgroups) = v2();
-            (dir, cgroups, "m/c/pids.events")
-        },
-    ] {
+#[test]
+fn processes_that_were_refused_are_counted() {
+    let (v1, v2) = (v1(), v2());
+    for ((dir, cgroups), file) in [(v1, "pids/m/c/pids.events"), (v2, "m/c/pids.events")] {
         files(dir.path(), &[(file, "max 3\n")]);
-        cgroups.out_of_processes("c").await.unwrap();
-        assert!(cgroups.out_of_processes("nobody").await.is_err());
+        assert_eq!(cgroups.refused("c").unwrap(), 3);
+        assert!(cgroups.refused("nobody").is_err());
     }
-}
-
-#[test]
-fn version_2_limits_containers_in_others() {
-    let (dir, cgroups) = v2();
-    for id in ["c", "c.d", "c.d.e"] {
-        cgroups.create(Controller::Processes, id).unwrap();
-    }
-    // Where limits are shared, the kernel need not control anything more.
-    let level = |path: &str| format!("m/{path}/cgroup.subtree_control");
-    let levels = ["c", "c/mesos", "c/mesos/d", "c/mesos/d/mesos"].map(level);
-    assert!(levels.iter().all(|file| !dir.path().join(file).exists()));
-    for file in &levels {
-        files(dir.path(), &[(file, "")]);
-    }
-    cgroups.create(Controller::Memory, "c.d.e").unwrap();
-    for file in &levels {
-        assert_eq!(text(dir.path(), file), "+cpu +memory +pids");
-    }
-    assert!(!dir.path().join(level("c/mesos/d/mesos/e")).exists());
-    let entrances = cgroups.entrances(Controller::Processes, "c.d.e");
-    let expected = dir.path().join("m/c/mesos/d/mesos/e/leaf/cgroup.procs");
-    assert_eq!(entrances, [expected]);
-}
-
-#[test]
-fn version_2_counts() {
-    let (dir, cgroups) = v2();
-    files(
-        dir.path(),
-        &[
-            (
-                "m/c/cpu.stat",
-                "user_usec 2500000\nsystem_usec 500000\nnr_throttled 3\n",
-            ),
-            ("m/c/memory.current", "4096\n"),
-            ("m/c/memory.stat", "anon 30\nfile 20\n"),
-            ("m/c/pids.current", "4\n"),
-            ("m/c/leaf/cgroup.procs", "7\n8\n"),
-            ("m/c/mesos/d/leaf/cgroup.procs", "9\n"),
-        ],
-    );
-    let cpu = cgroups.cpu("c").unwrap();
-    assert_eq!(
-        (cpu.user_secs, cpu.system_secs, cpu.throttled),
-        (2.5, 0.5, 3)
-    );
-    let memory = cgroups.memory("c").unwrap();
-    assert_eq!(
-        (memory.total, memory.anonymous, memory.cache),
-        (4096, Some(30), Some(20))
-    );
-    assert_eq!(cgroups.threads("c").unwrap(), 4);
-    let mut processes = cgroups.processes("c").unwrap();
-    processes.sort_unstable();
-    assert_eq!(processes, [7, 8, 9]);
-}
-
-#[tokio::test]
-async fn version_2_tells_of_a_limit_that_was_met_before() {
-    let (dir, cgroups) = v2();
-    files(
-        dir.path(),
-        &[
-            ("m/c/memory.events", "low 0\nmax 5\noom 1\noom_kill 1\n"),
-            ("m/c/memory.max", "64\n"),
-            ("m/c/memory.peak", "60\n"),
-            ("m/c/memory.stat", "anon 30\n"),
-        ],
-    );
-    let seen = cgroups.out_of_memory("c").await.unwrap();
-    assert_eq!((seen.limit, seen.most), (Some(64), Some(60)));
-    assert_eq!(seen.statistics, "anon 30\n");
-    assert!(cgroups.out_of_memory("nobody").await.is_err());
-    // What a container in it has met counts for that one alone.
-    let local = dir.path().join("m/c/memory.events.local");
-    fs::write(&local, "low 0\nmax 0\noom 1\noom_kill 0\n").unwrap();
-    fs::write(dir.path().join("m/c/memory.events"), "oom 0\n").unwrap();
-    cgroups.out_of_memory("c").await.unwrap();
 }
 
 /// A shell that waits until it is in its cgroup before it runs the script.
@@ -482,20 +396,22 @@ async fn the_kernel_tells_when_memory_is_used_up() {
     made.iter().for_each(|it| fs::remove_dir(it).unwrap());
 }
 
-#[tokio::test]
-async fn the_kernel_tells_of_a_process_that_it_refuses() {
+#[test]
+fn the_kernel_counts_the_processes_that_it_refuses() {
     let both = [Controller::Processes, Controller::Pids];
     let (cgroups, made) = of_machine(&own_root("pids"), &both);
     for controller in both {
         cgroups.create(controller, "c").unwrap();
     }
     cgroups.set_pids("c", 4).unwrap();
+    assert_eq!(cgroups.refused("c").unwrap(), 0);
     let mut entrances = cgroups.entrances(Controller::Processes, "c");
     entrances.extend(cgroups.entrances(Controller::Pids, "c"));
-    let told = tokio::spawn(cgroups.out_of_processes("c"));
     let many = "for i in 1 2 3 4 5 6; do sleep 1000 & done; exec sleep 1000";
     let mut shell = shell(&entrances, many);
-    told.await.unwrap().unwrap();
+    while cgroups.refused("c").unwrap() == 0 {
+        std::thread::yield_now();
+    }
     destroy(&*cgroups, "c");
     shell.wait().unwrap();
     for controller in both {

@@ -226,8 +226,9 @@ impl Cgroups for V1 {
         Ok(count.unwrap_or(0))
     }
 
-    fn out_of_processes(&self, id: &str) -> Wait<io::Result<()>> {
-        files::refused(self.directory("pids", id).join("pids.events"))
+    fn refused(&self, id: &str) -> io::Result<u64> {
+        let events = read(&self.directory("pids", id).join("pids.events"))?;
+        Ok(value(&events, "max").unwrap_or(0))
     }
 
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {

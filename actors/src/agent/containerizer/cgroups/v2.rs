@@ -246,8 +246,9 @@ impl Cgroups for V2 {
         Ok(number(&self.file(id, "pids.current"))?.unwrap_or(0))
     }
 
-    fn out_of_processes(&self, id: &str) -> Wait<io::Result<()>> {
-        files::refused(self.file(id, "pids.events"))
+    fn refused(&self, id: &str) -> io::Result<u64> {
+        let events = read(&self.file(id, "pids.events"))?;
+        Ok(value(&events, "max").unwrap_or(0))
     }
 
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use tepui_core::agent::messages::Limitation;
 use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 
-use crate::agent::containerizer::cgroups::{Cgroups, Controller, Wait};
+use crate::agent::containerizer::cgroups::{Cgroups, Controller};
 use crate::agent::containerizer::isolator::{Container, Isolator, Plan};
 
 /// Counts processes.
@@ -40,28 +39,6 @@ impl Isolator for Pids {
         Ok(())
     }
 
-    /// Nobody is ended: whoever asks for a process too many is refused it. The log says why, as what
-    /// the container itself says of it may be anything.
-    fn watch(&self, container: &Container) -> Option<Wait<Limitation>> {
-        let limit = self.limit?;
-        if container.shares_limits_of().is_some() {
-            return None;
-        }
-        let wait = self.cgroups.out_of_processes(container.id.as_str());
-        let id = container.id.clone();
-        Some(Box::pin(async move {
-            // Whoever asks only once, when all is over, asks for a limitation, which this is not.
-            tokio::task::yield_now().await;
-            if wait.await.is_ok() {
-                tracing::warn!(
-                    container = %id, limit,
-                    "a container was refused a process: it has as many as --cgroups_pids_limit allows"
-                );
-            }
-            std::future::pending().await
-        }))
-    }
-
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
         // The kernel counts threads here.
         if let Ok(threads) = self.cgroups.threads(id.as_str()) {
@@ -69,7 +46,17 @@ impl Isolator for Pids {
         }
     }
 
+    /// Whoever asks for a process too many is refused it, and may say of that what it likes: so the
+    /// log says why. (Cgroups of version 1 tell nobody when it happens.)
     fn cleanup(&self, id: &ContainerId) -> Result<(), String> {
+        if let (Some(limit), Ok(refused)) = (self.limit, self.cgroups.refused(id.as_str()))
+            && refused > 0
+        {
+            tracing::warn!(
+                container = %id, limit, refused,
+                "a container was refused processes: it had as many as --cgroups_pids_limit allows"
+            );
+        }
         self.cgroups
             .remove(Controller::Pids, id.as_str())
             .map_err(|error| format!("Failed to remove the cgroup: {error}"))
