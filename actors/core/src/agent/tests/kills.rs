@@ -34,6 +34,10 @@ fn a_queued_task_never_reaches_its_executor() {
     let mut agent = Fixture::registered();
     agent.run(custom_task("t1", "ex"));
     let container = agent.launch().container;
+    agent.input(Input::Launched {
+        container: container.clone(),
+        result: Ok(77),
+    });
     agent.master_says(kill("t1"));
     let update = agent.update();
     assert_eq!(update.status.state(), TaskState::TaskKilled);
@@ -77,6 +81,16 @@ fn a_task_killed_while_its_uris_are_fetched_ends_its_container() {
     agent.input(Input::Launched { container, result });
     agent.acknowledge(&update);
     agent.nothing();
+}
+
+#[test]
+fn a_task_killed_before_its_executor_runs_ends_its_container() {
+    let mut agent = Fixture::registered();
+    agent.run(custom_task("t1", "ex"));
+    let container = agent.launch().container;
+    agent.master_says(kill("t1"));
+    assert_eq!(agent.update().status.state(), TaskState::TaskKilled);
+    assert_eq!(agent.effect(), Effect::Kill(container));
 }
 
 #[test]
