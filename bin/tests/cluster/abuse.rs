@@ -295,7 +295,8 @@ fn processes_that_multiply() {
     let offer = isolated.framework.offer();
     // Ends by itself, as soon as it is refused one.
     let fails = "i=0; while [ $i -lt 100 ]; do sleep 1000 & i=$((i+1)); done; exit 0";
-    let bomb = "b() { b | b & b | b & sleep 1; }; b; exec sleep 1000";
+    // Goes on whatever it is refused.
+    let bomb = "(b() { b | b & b | b & wait; }; b) & exec sleep 1000";
     let tasks = [
         sized("neighbour", &offer, 32.0, "exec sleep 1000"),
         sized("fails", &offer, 32.0, fails),

@@ -66,7 +66,7 @@ fn a_container_gets_more_when_a_task_joins_it() {
         let executor = json!({
             "type": "DEFAULT", "executor_id": {"value": "group"},
             "framework_id": {"value": isolated.framework.id},
-            "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)],
+            "resources": [scalar("cpus", 0.1), scalar("mem", 32.0), scalar("disk", 16.0)],
         });
         let tasks = [task(id, &offer, "exec sleep 1000")];
         let group = json!({"executor": executor, "task_group": {"tasks": tasks}});

@@ -8,7 +8,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use serde_json::{Value, json};
 
 use super::isolation::{Isolated, executor_pid, read, sized};
-use crate::support::cgroups::need_root;
+use crate::support::cgroups::{Cgroups, need_root};
 use crate::support::cluster::{Cluster, binary, free_port, start_agent_after, start_master};
 use crate::support::framework::{Framework, task};
 
@@ -42,12 +42,30 @@ fn open_to_everybody(path: &Path) {
     std::fs::set_permissions(path, everybody).expect("mode");
 }
 
-/// The flags of an agent with one launcher, whose cgroups are nobody else's.
-fn flags_of(launcher: &str, name: &str) -> Vec<String> {
-    vec![
-        format!("--launcher={launcher}"),
-        format!("--cgroups_root=tepui-test-{name}-{}", std::process::id()),
-    ]
+/// The cgroups of an agent, which go when it has ended.
+struct Own(Cgroups);
+
+impl Own {
+    fn new(name: &str) -> Own {
+        need_root();
+        let root = format!("tepui-test-{name}-{}", std::process::id());
+        Own(Cgroups { root })
+    }
+
+    /// The flags of an agent with one launcher.
+    fn flags(&self, launcher: &str) -> [String; 2] {
+        let root = &self.0.root;
+        [
+            format!("--launcher={launcher}"),
+            format!("--cgroups_root={root}"),
+        ]
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
 }
 
 /// What a script says that `nobody` runs, by an agent that is there already.
@@ -68,10 +86,10 @@ fn said_by_nobody(cluster: &Cluster, name: &str, script: &str) -> String {
 
 /// Who a program that is setuid runs as when `nobody` starts it, by an agent with these flags.
 fn seen(name: &str, launcher: &str, more: &[&str]) -> String {
-    need_root();
+    let own = Own::new(name);
     let open = Open::new();
     let program = open.program();
-    let flags = flags_of(launcher, name);
+    let flags = own.flags(launcher);
     let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     flags.extend(more);
     let cluster = Cluster::with(1, &[], &flags);
@@ -95,7 +113,7 @@ fn tasks_get_them_where_the_operator_says_so() {
 
 /// All groups count that the host gives a user. Only the agent sees this list of groups.
 fn groups_of_nobody(launcher: &str) -> String {
-    need_root();
+    let own = Own::new("groups");
     let dir = tempfile::tempdir().expect("directory");
     let groups = dir.path().join("group");
     let mut text = read("/etc/group");
@@ -107,7 +125,7 @@ fn groups_of_nobody(launcher: &str) -> String {
         "exec unshare --mount sh -c 'mount --bind {} /etc/group && exec \"$0\" \"$@\"' \"$0\" \"$@\"",
         groups.display()
     );
-    let flags = flags_of(launcher, "groups");
+    let flags = own.flags(launcher);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let address = master.address.to_string();
     let work_dir = dir.path().join("agent-1");

@@ -89,6 +89,7 @@ fn tasks_of_a_group_share_a_place_of_their_executors_sandbox() {
     let failed = isolated.framework.await_state("leaves", "TASK_FAILED");
     let message = failed["message"].as_str().expect("message");
     assert!(message.contains("must not leave it"), "{message}");
+    isolated.wait_until_nothing_is_left();
 }
 
 /// A directory of the host with a file system mounted in it, which is guarded. Gone when dropped.
