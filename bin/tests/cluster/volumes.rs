@@ -120,9 +120,13 @@ fn nothing_below_a_volume_that_is_read_only_can_be_written() {
     let mounted = Mounted::new(&host);
     let offer = isolated.framework.offer();
     // The volume itself, and what is mounted in it; then what guards the latter.
-    let script = "cat data/inner/file > seen; (touch data/x; touch data/inner/x) 2> refused; \
+    let script = "cat data/inner/file one > seen; (touch data/x; touch data/inner/x) 2> refused; \
                   grep ' [^ ]*/data/inner ' /proc/self/mountinfo > guards";
-    let volumes = [json!({"mode": "RO", "container_path": "data", "host_path": host})];
+    let file = host.join("inner/file");
+    let volumes = [
+        json!({"mode": "RO", "container_path": "data", "host_path": host}),
+        json!({"mode": "RO", "container_path": "one", "host_path": file}),
+    ];
     let of_guarded = host.join("inner");
     let second = "grep ' [^ ]*/data ' /proc/self/mountinfo > guards";
     let guarded = [json!({"mode": "RO", "container_path": "data", "host_path": of_guarded})];
@@ -138,7 +142,7 @@ fn nothing_below_a_volume_that_is_read_only_can_be_written() {
         assert!(kept, "{id}: {guards}");
     }
     let sandbox = isolated.sandbox("t");
-    assert_eq!(read(sandbox.join("seen")), "inside");
+    assert_eq!(read(sandbox.join("seen")), "insideinside");
     let refused = read(sandbox.join("refused"));
     assert_eq!(
         refused.matches("Read-only file system").count(),
