@@ -122,7 +122,7 @@ fn an_executor_with_other_tasks_stays() {
 fn a_queued_group_is_killed_as_a_whole() {
     let mut agent = Fixture::registered();
     agent.run_group(vec![command_task("g1", "true"), command_task("g2", "true")]);
-    agent.launch();
+    let container = agent.launch().container;
     agent.master_says(kill("g2"));
     for task in ["g1", "g2"] {
         let update = agent.update();
@@ -133,6 +133,7 @@ fn a_queued_group_is_killed_as_a_whole() {
             "A task within the task group was killed before delivery to the executor"
         );
     }
+    assert_eq!(agent.effect(), Effect::Kill(container));
 }
 
 #[test]
