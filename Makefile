@@ -51,7 +51,7 @@ test: build tools ## Check everything: programs, format, lints, tests, documenta
 	$(MAKE) lint unit doctest uitest
 
 unit: build ## Run all tests, with nextest where it is installed
-	@[ "$$(id -u)" = 0 ] || echo "Not root: tests of isolated containers, images, Docker and chaos cannot run, and fail." >&2
+	@[ "$$(id -u)" = 0 ] || echo "Not root: tests of cgroups, namespaces, volumes, images, users, small disks, Docker and chaos cannot run, and fail." >&2
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run $(LOCKED) --workspace; \
 	else \

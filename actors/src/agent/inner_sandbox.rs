@@ -1,17 +1,19 @@
 //! Sandboxes in places where others than the agent may write: makes and removes them without
 //! following any link on the way. Chooses no path: the core does.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, symlinkat, unlinkat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
+use super::no_links::{by_descriptor, enter, enter_or_make, give};
 use super::sandbox::{Output, Owner};
 
 /// Access to a sandbox: its owner, and readers of its group.
@@ -77,7 +79,7 @@ pub(super) fn unlink(root: &Path, at: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// Makes directories one in the other, and gives the innermost one.
-fn make_between(root: &Path, names: &[&str]) -> io::Result<OwnedFd> {
+fn make_between(root: &Path, names: &[&OsStr]) -> io::Result<OwnedFd> {
     let mut above = top(root)?;
     for name in names {
         let (inner, is_new) = enter_or_make(&above, name, BETWEEN_MODE)?;
@@ -103,22 +105,21 @@ pub(super) fn remove(root: &Path, directory: &Path) -> io::Result<()> {
         };
     }
     // A link of this name is removed itself.
-    let path = format!("/proc/self/fd/{}/{last}", above.as_raw_fd());
-    match std::fs::remove_dir_all(path) {
+    match std::fs::remove_dir_all(by_descriptor(&above).join(last)) {
         Err(error) if !gone(&error) => Err(error),
         _ => Ok(()),
     }
 }
 
 /// The names of the directories from `root` to `directory`.
-fn names<'a>(root: &Path, directory: &'a Path) -> io::Result<Vec<&'a str>> {
+fn names<'a>(root: &Path, directory: &'a Path) -> io::Result<Vec<&'a OsStr>> {
     let below = directory.strip_prefix(root);
     let below = below.map_err(|_| io::ErrorKind::InvalidInput)?;
     let names = below.components().map(|part| match part {
-        Component::Normal(name) => name.to_str(),
+        Component::Normal(name) => Some(name),
         _ => None,
     });
-    let names: Option<Vec<&str>> = names.collect();
+    let names: Option<Vec<&OsStr>> = names.collect();
     let names = names.filter(|names| !names.is_empty());
     names.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
@@ -126,33 +127,6 @@ fn names<'a>(root: &Path, directory: &'a Path) -> io::Result<Vec<&'a str>> {
 fn top(root: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok(open(root, flags, Mode::empty())?)
-}
-
-fn enter(above: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(openat(above, name, flags, Mode::empty())?)
-}
-
-/// The directory, and whether it was made now.
-fn enter_or_make(above: &OwnedFd, name: &str, mode: u32) -> io::Result<(OwnedFd, bool)> {
-    match enter(above, name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            mkdirat(above, name, Mode::from_bits_truncate(mode))?;
-            Ok((enter(above, name)?, true))
-        }
-        inner => Ok((inner?, false)),
-    }
-}
-
-fn give(file: impl AsFd, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let Some((uid, gid)) = owner else {
-        return Ok(());
-    };
-    Ok(fchown(
-        file,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
-    )?)
 }
 
 /// A file to append to. What else may lie at its place is not touched.

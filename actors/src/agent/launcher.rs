@@ -1,6 +1,7 @@
 //! Starts containers, waits for them and reports their end: keeps the list of those that run.
 //! Does not know what runs in them, nor how they are isolated: `containerizer` does.
 
+mod begin;
 mod within;
 
 use std::cell::RefCell;
@@ -8,11 +9,9 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use actix::{Addr, Message};
-use futures_util::future::BoxFuture;
 use nix::unistd::{Uid, User};
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::garbage::Place;
@@ -20,7 +19,7 @@ use tepui_core::agent::messages::{Input, Launch, Sandbox};
 use tepui_core::agent::volumes::VolumesUpdate;
 use tepui_core::ids::{AgentId, ContainerId};
 use tepui_core::time::Wall;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::actor::{AgentActor, Tell};
@@ -28,12 +27,13 @@ use super::config::{AgentConfig, ContainerLogger};
 use super::containerizer::isolator::Container as Isolated;
 use super::containerizer::start::Started;
 use super::containerizer::{self, Containerizers};
-use super::fetcher::{Fetcher, Wanted};
+use super::fetcher::Fetcher;
 use super::garbage::{self, Sweeper};
 use super::inner_sandbox;
 use super::process_tree;
 use super::sandbox::{self, Owner};
 use super::volumes;
+use begin::{finish, get, start, tell};
 
 /// Stack of the launcher's thread in bytes; it only makes directories and starts processes.
 const STACK_BYTES: usize = 256 * 1024;
@@ -62,29 +62,26 @@ enum Job {
 
 /// How a launch goes on after fetching.
 struct Fetching {
-    /// Ends the fetching when the other end is dropped.
-    stop: oneshot::Receiver<()>,
     /// Takes the job that follows.
     then: mpsc::Sender<Job>,
-    /// Set once the container is to be killed.
-    killed: Arc<AtomicBool>,
+    /// True once the container is to be killed.
+    killed: watch::Receiver<bool>,
 }
 
 /// A sandbox that is ready for its container.
 struct Prepared {
     owner: Option<Owner>,
     output: sandbox::Output,
-    /// Set once the container is to be killed.
-    killed: Arc<AtomicBool>,
+    /// True once the container is to be killed.
+    killed: watch::Receiver<bool>,
 }
 
 /// What is known of a container that has not ended.
 enum Container {
-    /// Ordered; no process yet. What is fetched for it is dropped with `fetching`.
+    /// Ordered; its program does not run yet.
     Starting {
-        /// Set once it is to be killed.
-        killed: Arc<AtomicBool>,
-        fetching: Option<oneshot::Sender<()>>,
+        /// Told true once it is to be killed: what is made ready for it then ends.
+        killed: watch::Sender<bool>,
     },
     /// It has processes.
     Running {
@@ -143,18 +140,14 @@ impl Launcher {
         if let Err(why) = self.parent_runs(&launch) {
             return tell(&launch, Err(why), &actor);
         }
-        let killed = Arc::new(AtomicBool::new(false));
-        let (fetching, stop) = oneshot::channel();
-        let starting = Container::Starting {
-            killed: killed.clone(),
-            fetching: Some(fetching),
-        };
+        let (kill, killed) = watch::channel(false);
+        let starting = Container::Starting { killed: kill };
         let container = launch.container.clone();
         self.containers
             .borrow_mut()
             .insert(container.clone(), starting);
         let then = self.jobs.clone();
-        let fetching = Fetching { stop, then, killed };
+        let fetching = Fetching { then, killed };
         let job = Job::Launch(Box::new(launch), fetching, actor.clone());
         if self.jobs.send(job).is_err() {
             let result = Err("the launcher's thread has ended".to_owned());
@@ -240,9 +233,8 @@ impl Launcher {
     /// Kills a container, with whatever its processes have started.
     pub(super) fn kill(&self, container: &ContainerId) {
         match self.containers.borrow_mut().get_mut(container) {
-            Some(Container::Starting { killed, fetching }) => {
-                killed.store(true, Ordering::Relaxed);
-                fetching.take();
+            Some(Container::Starting { killed }) => {
+                killed.send_replace(true);
             }
             Some(Container::Running { pid, .. }) => self.containerizer.kill(container, *pid),
             Some(Container::Ending) | None => {}
@@ -293,8 +285,8 @@ impl Launcher {
             .containers
             .borrow_mut()
             .insert(container.clone(), running);
-        if let Some(Container::Starting { killed, .. }) = before
-            && killed.load(Ordering::Relaxed)
+        if let Some(Container::Starting { killed }) = before
+            && *killed.borrow()
         {
             self.containerizer.kill(&container, pid);
         }
@@ -345,12 +337,14 @@ impl Launcher {
             let ended = containers
                 .borrow_mut()
                 .insert(container.clone(), Container::Ending);
+            let mut is_told = false;
             if let Some(Container::Running { watches, .. }) = ended {
+                is_told = watches.iter().any(JoinHandle::is_finished);
                 watches.iter().for_each(JoinHandle::abort);
             }
             within::end(&container, &containers, &containerizer, &gone).await;
             let status = containerizer.statuses().read(&container).or(status);
-            if container.depth() > 0 {
+            if !is_told {
                 within::say_last_limitation(&isolated, &containerizer, &actor);
             }
             if status != Some(0)
@@ -455,7 +449,7 @@ fn prepare(
     let output = output
         .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
     for link in &launch.volumes {
-        volumes::show(called.unwrap_or(&directory), &directory, link)?;
+        volumes::show(&directory, link)?;
     }
     let output = match launch.looks_at() {
         // Its own sandbox is removed soon. (In Mesos, too, the executor's output has it.)
@@ -470,107 +464,6 @@ fn prepare(
         output,
         killed: fetching.killed.clone(),
     })
-}
-
-/// Gets what the container needs, which may take long; other launches go on meanwhile.
-fn get(
-    fetcher: &Fetcher,
-    launch: &Launch,
-    prepared: &Prepared,
-    provision: Option<BoxFuture<'static, Result<(), String>>>,
-) -> impl Future<Output = Result<(), String>> + use<> {
-    let wanted = Wanted {
-        uris: launch.uris.clone(),
-        sandbox: launch.directory.clone(),
-        user: launch.user.clone(),
-        switch: prepared.owner.is_some(),
-    };
-    let fetcher = fetcher.clone();
-    async move {
-        if !wanted.uris.is_empty() {
-            fetcher.fetch(wanted).await?;
-        }
-        match provision {
-            Some(provision) => provision.await,
-            None => Ok(()),
-        }
-    }
-}
-
-/// Hands a launch back to the launcher's thread once all it needs is there.
-async fn finish(
-    getting: impl Future<Output = Result<(), String>>,
-    containerizer: Arc<Containerizers>,
-    launch: Box<Launch>,
-    prepared: Prepared,
-    fetching: Fetching,
-    actor: Addr<AgentActor>,
-) {
-    let Fetching { stop, then, .. } = fetching;
-    let got = tokio::select! {
-        got = getting => got,
-        _ = stop => Err("it was killed while it was made ready".to_owned()),
-    };
-    if let Err(why) = got {
-        containerizer.destroy(&launch.container, None).await;
-        return tell(&launch, Err(why), &actor);
-    }
-    if let Err(mpsc::SendError(job)) = then.send(Job::Start(launch, prepared, actor))
-        && let Job::Start(launch, _, actor) = job
-    {
-        containerizer.destroy(&launch.container, None).await;
-        let why = "the launcher's thread has ended".to_owned();
-        tell(&launch, Err(why), &actor);
-    }
-}
-
-/// Starts the container in its sandbox. The actor is told once the container's program runs: a
-/// helper may still fail before that.
-fn start(
-    launch: &Launch,
-    prepared: Prepared,
-    containerizer: &Arc<Containerizers>,
-    actor: Addr<AgentActor>,
-) {
-    let Prepared {
-        owner,
-        output,
-        killed,
-    } = prepared;
-    let is_killed = || killed.load(Ordering::Relaxed);
-    let isolated = containerizer::container(launch, owner);
-    let mut started = match containerizer.start(launch, owner, output, &is_killed) {
-        Ok(started) => started,
-        Err(why) => return tell(launch, Err(why), &actor),
-    };
-    if !started.has_helper() {
-        return tell(launch, Ok(Box::new((started, isolated))), &actor);
-    }
-    let (containerizer, launch) = (containerizer.clone(), launch.clone());
-    tokio::spawn(async move {
-        let confirmed = started.confirmed().await;
-        if confirmed.is_err() {
-            let pid = Some(started.pid);
-            containerizer.destroy(&launch.container, pid).await;
-            // It has ended; this is only what its parent owes it.
-            let _ = started.child.wait().await;
-        }
-        let result = confirmed.map(|()| Box::new((started, isolated)));
-        tell(&launch, result, &actor);
-    });
-}
-
-/// Tells the actor what became of a launch.
-fn tell(
-    launch: &Launch,
-    result: Result<Box<(Started, Isolated)>, String>,
-    actor: &Addr<AgentActor>,
-) {
-    let container = launch.container.clone();
-    if let Err(error) = &result {
-        tracing::warn!(%container, executor = %launch.executor, error, "not launched");
-    }
-    actor.do_send(Spawned { container, result });
 }
 
 /// Ids of a user to switch to; `None` when the agent runs as that user already.

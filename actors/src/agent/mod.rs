@@ -16,6 +16,7 @@ mod journal;
 mod launcher;
 mod link;
 mod logger;
+mod no_links;
 mod process_tree;
 mod processes;
 mod sandbox;

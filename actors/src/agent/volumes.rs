@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use tepui_core::agent::volumes::{Volume, VolumeKind, VolumeLink, VolumesUpdate};
 
-use super::inner_sandbox;
+use super::{inner_sandbox, no_links};
 
 /// Access to a volume before its first task owns it, and to the directories above.
 const VOLUME_MODE: u32 = 0o755;
@@ -132,18 +133,19 @@ fn directories(parent: &Path) -> Vec<PathBuf> {
 /// When a link cannot be made; those made before it stay.
 pub(super) fn update(order: &VolumesUpdate) -> Result<(), String> {
     let directory = Path::new(&order.directory);
+    let opened = open_sandbox(directory)?;
+    let inside = no_links::by_descriptor(&opened);
     for (name, target) in &order.remove {
-        unlink(directory, &directory.join(name), Path::new(target));
+        unlink(&inside, &directory.join(name), name, Path::new(target));
     }
-    let mut add = order.add.iter();
-    add.try_for_each(|link| show(directory, directory, link))
+    order.add.iter().try_for_each(|link| show(directory, link))
 }
 
-/// Shows a volume in a sandbox, which is `root` or below it, and hands it to the sandbox's owner.
+/// Shows a volume in a sandbox, and hands it to the sandbox's owner.
 ///
 /// # Errors
 /// When the volume is not there, cannot change hands, or something else has its name.
-pub(super) fn show(root: &Path, sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
+pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
     let target = Path::new(&link.volume.path);
     let real = target.canonicalize().map_err(|error| {
         format!(
@@ -151,14 +153,17 @@ pub(super) fn show(root: &Path, sandbox: &Path, link: &VolumeLink) -> Result<(),
             target.display()
         )
     })?;
+    // Those above may belong to a task that runs, if the sandbox is in that one's.
+    let opened = open_sandbox(sandbox)?;
+    let inside = no_links::by_descriptor(&opened);
     if link.chown {
-        hand_over(sandbox, &link.volume)?;
+        hand_over(&inside, &link.volume)?;
     }
-    let at = sandbox.join(&link.name);
-    match inner_sandbox::link(root, &at, target) {
+    let (at, within) = (sandbox.join(&link.name), inside.join(&link.name));
+    match inner_sandbox::link(&inside, &within, target) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = at.canonicalize().map_err(|error| {
+            let found = within.canonicalize().map_err(|error| {
                 format!(
                     "Failed to get the realpath of symlink '{}': {error}",
                     at.display()
@@ -182,10 +187,20 @@ pub(super) fn show(root: &Path, sandbox: &Path, link: &VolumeLink) -> Result<(),
     }
 }
 
+/// Opens a sandbox, wherever somebody may have put a link meanwhile.
+fn open_sandbox(sandbox: &Path) -> Result<OwnedFd, String> {
+    no_links::open(sandbox).map_err(|error| {
+        format!(
+            "Failed to open the sandbox '{}': {error}",
+            sandbox.display()
+        )
+    })
+}
+
 /// Removes a link, if it still leads where it did; a sandbox's owner may have put something else
 /// in its place, which is theirs.
-fn unlink(sandbox: &Path, at: &Path, target: &Path) {
-    if let Err(error) = inner_sandbox::unlink(sandbox, at, target) {
+fn unlink(inside: &Path, at: &Path, name: &str, target: &Path) {
+    if let Err(error) = inner_sandbox::unlink(inside, &inside.join(name), target) {
         tracing::warn!(path = %at.display(), %error, "the link to a volume is left over");
     }
 }

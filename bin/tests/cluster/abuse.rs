@@ -1,12 +1,12 @@
 //! Tasks that harm: each ends with a word on what happened, and nobody else notices.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::agent_restart::is_alive;
-use super::isolation::{Isolated, executor_pid, sized};
+use super::isolation::{Isolated, executor_pid, read, sized};
+use crate::support::cgroups::need_root;
 use crate::support::cluster::{Cluster, start_agent_on, start_master, until};
 use crate::support::framework::{Framework, task};
 
@@ -113,38 +113,56 @@ fn a_check_of_a_port_where_nobody_listens() {
         "type": "TCP", "tcp": {"port": port}, "delay_seconds": 0.0, "interval_seconds": 0.1,
         "timeout_seconds": 10.0, "grace_period_seconds": 0.0, "consecutive_failures": 2,
     });
+    // A check only tells; it ends nobody.
+    checked["check"] = json!({
+        "type": "TCP", "tcp": {"port": port}, "delay_seconds": 0.0, "interval_seconds": 0.1,
+        "timeout_seconds": 10.0,
+    });
     scene.framework.launch(&scene.offer, &[checked]);
-    let ended = scene.framework.await_end("t");
+    let mut reasons = std::collections::BTreeSet::new();
+    let ended = loop {
+        let status = scene.framework.update("t");
+        match status["state"].as_str() {
+            Some("TASK_STARTING") => {}
+            Some("TASK_RUNNING") => {
+                let reason = status["reason"].as_str().unwrap_or_default();
+                reasons.insert(reason.to_owned());
+                if reason == "REASON_TASK_CHECK_STATUS_UPDATED" {
+                    let tcp = &status["check_status"]["tcp"];
+                    assert_eq!(tcp["succeeded"], json!(false), "{status}");
+                }
+                if reason == "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED" {
+                    assert_eq!(status["healthy"], json!(false), "{status}");
+                }
+            }
+            _ => break status,
+        }
+    };
+    let both = [
+        "",
+        "REASON_TASK_CHECK_STATUS_UPDATED",
+        "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED",
+    ];
+    assert_eq!(reasons, both.map(str::to_owned).into());
+    assert_eq!(ended["state"], "TASK_KILLED", "{ended}");
     assert_eq!(ended["healthy"], json!(false), "{ended}");
+    let message = ended["message"].as_str().expect("message");
+    assert!(
+        message.starts_with("Command terminated with signal"),
+        "{message}"
+    );
     scene.assert_well();
 }
 
-#[test]
-fn a_disk_that_is_full() {
-    let (unmount, cluster) = on_small_disk();
-    let mut scene = Scene::of(cluster);
-    let greedy = task("t", &scene.offer, "cat /dev/zero > much; exit 3");
-    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [greedy]}}]);
-    scene.framework.accept(&scene.offer, launch, 0.0);
-    let failed = scene.framework.await_state("t", "TASK_FAILED");
-    assert_eq!(failed["message"], "Command exited with status 3");
-    // A further task fails for want of room, and says so.
-    let offer = scene.framework.offer();
-    let fill = "while head -c 4096 /dev/zero >> more; do :; done; exit 4";
-    scene.framework.launch(&offer, &[task("u", &offer, fill)]);
-    let failed = scene.framework.await_state("u", "TASK_FAILED");
-    assert!(!failed["message"].as_str().expect("message").is_empty());
-    scene.assert_well();
-    drop(unmount);
-}
-
-/// A cluster whose agent has 16 MB of disk, which is unmounted after it.
-pub(super) fn on_small_disk() -> (Unmount, Cluster) {
+/// An agent whose work directory is a small file system, with these options of its mount, which is
+/// unmounted after it.
+pub(super) fn on_a_small_disk(options: &str) -> (Unmount, Cluster) {
+    need_root();
     let dir = tempfile::tempdir().expect("directory");
     let work_dir = dir.path().join("agent-1");
     std::fs::create_dir(&work_dir).expect("directory");
     let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", options, "tmpfs"])
         .arg(&work_dir)
         .status();
     assert!(mounted.expect("mount").success(), "mounting needs root");
@@ -164,6 +182,57 @@ pub(super) fn on_small_disk() -> (Unmount, Cluster) {
         dir,
     };
     (unmount, cluster)
+}
+
+#[test]
+fn a_sandbox_for_which_there_is_no_room() {
+    let (unmount, cluster) = on_a_small_disk("size=64m,nr_inodes=2000");
+    let mut scene = Scene::of(cluster);
+    // All files that the file system can have, so that no directory can be made either.
+    let fill = unmount.0.join("fill");
+    std::fs::create_dir(&fill).expect("directory");
+    let mut number = 0;
+    while std::fs::write(fill.join(number.to_string()), "").is_ok() {
+        number += 1;
+    }
+    let launch = |framework: &Framework, offer: &Value, id: &str| {
+        let tasks = [task(id, offer, "true")];
+        let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": tasks}}]);
+        framework.accept(offer, launch, 0.0);
+    };
+    launch(&scene.framework, &scene.offer, "t");
+    let failed = scene.framework.await_state("t", "TASK_FAILED");
+    let message = failed["message"].as_str().expect("message");
+    assert!(
+        message.contains("sandbox") && message.contains("No space left"),
+        "{message}"
+    );
+    assert_eq!(failed["reason"], "REASON_CONTAINER_LAUNCH_FAILED");
+    std::fs::remove_dir_all(&fill).expect("room again");
+    let offer = scene.framework.offer();
+    launch(&scene.framework, &offer, "u");
+    scene.framework.await_state("u", "TASK_FINISHED");
+    scene.assert_well();
+    drop(unmount);
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    let (unmount, cluster) = on_a_small_disk("size=16m");
+    let mut scene = Scene::of(cluster);
+    let greedy = task("t", &scene.offer, "cat /dev/zero > much; exit 3");
+    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [greedy]}}]);
+    scene.framework.accept(&scene.offer, launch, 0.0);
+    let failed = scene.framework.await_state("t", "TASK_FAILED");
+    assert_eq!(failed["message"], "Command exited with status 3");
+    // A further task fails for want of room, and says so.
+    let offer = scene.framework.offer();
+    let fill = "while head -c 4096 /dev/zero >> more; do :; done; exit 4";
+    scene.framework.launch(&offer, &[task("u", &offer, fill)]);
+    let failed = scene.framework.await_state("u", "TASK_FAILED");
+    assert!(!failed["message"].as_str().expect("message").is_empty());
+    scene.assert_well();
+    drop(unmount);
 }
 
 /// Unmounts a file system, whatever still uses it.
@@ -211,7 +280,9 @@ fn volumes_that_lead_out_and_memory_that_does_not_do() {
     assert!(out.contains("must not leave it"), "{out}");
     let shadow = message(&mut isolated.framework, "shadow");
     assert!(shadow.contains("--host_path_volume_prefixes"), "{shadow}");
-    let hungry = message(&mut isolated.framework, "hungry");
+    let hungry = isolated.framework.await_state("hungry", "TASK_FAILED");
+    assert_eq!(hungry["reason"], "REASON_CONTAINER_LIMITATION_MEMORY");
+    let hungry = hungry["message"].as_str().expect("message");
     assert!(hungry.starts_with("Memory limit exceeded"), "{hungry}");
     assert!(is_alive(
         i32::try_from(executor_pid(&running)).expect("pid")
@@ -225,25 +296,41 @@ fn volumes_that_lead_out_and_memory_that_does_not_do() {
 fn processes_that_multiply() {
     let mut isolated = Isolated::with("bomb", "cgroups/pids", &["--cgroups_pids_limit=60"]);
     let offer = isolated.framework.offer();
-    let bomb = "b() { b | b & b | b & sleep 1; }; b; exec sleep 1000";
+    // Ends by itself, as soon as it is refused one.
+    let fails = "i=0; while [ $i -lt 100 ]; do sleep 1000 & i=$((i+1)); done; exit 0";
+    // Goes on whatever it is refused.
+    let bomb = "(b() { b | b & b | b & wait; }; b) & exec sleep 1000";
     let tasks = [
         sized("neighbour", &offer, 32.0, "exec sleep 1000"),
+        sized("fails", &offer, 32.0, fails),
         sized("bomb", &offer, 32.0, bomb),
     ];
     isolated.framework.launch(&offer, &tasks);
     let neighbour = isolated.framework.await_state("neighbour", "TASK_RUNNING");
+    let failed = isolated.framework.await_state("fails", "TASK_FAILED");
+    assert_eq!(failed["message"], "Command exited with status 2");
+    let said = read(isolated.sandbox("fails").join("stderr"));
+    assert!(said.to_lowercase().contains("cannot fork"), "{said}");
+    let log = isolated.cluster().agents[0].log_text();
+    let id = &failed["container_status"]["container_id"]["value"];
+    let id = id.as_str().expect("container");
+    let mut lines = log
+        .lines()
+        .filter(|line| line.contains("--cgroups_pids_limit"));
+    let line = lines.find(|line| line.contains(id));
+    assert!(line.is_some_and(|line| line.contains("limit=60")), "{log}");
+
     let bomb = isolated.framework.await_state("bomb", "TASK_RUNNING");
-    let pid = executor_pid(&bomb);
     let container = bomb["container_status"]["container_id"]["value"].clone();
     let container = container.as_str().expect("container").to_owned();
     until("as many processes as may be", || {
-        let refused = isolated.cgroups.refused_forks(&container);
-        (refused > 0 || !Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        (isolated.cgroups.refused_forks(&container) > 0).then_some(())
     });
     isolated.framework.kill("bomb");
-    let ended = isolated.framework.await_end("bomb");
+    let ended = isolated.framework.await_state("bomb", "TASK_KILLED");
+    let message = ended["message"].as_str().expect("message");
     assert!(
-        !ended["message"].as_str().expect("message").is_empty(),
+        message.starts_with("Command terminated with signal"),
         "{ended}"
     );
     until("the end of all its processes", || {

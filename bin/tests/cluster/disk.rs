@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::operations::{create, finished, reserve, task_on_volume, web};
 use crate::support::cluster::{Cluster, until};
-use crate::support::framework::{Encoding, Framework, scalar};
+use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
 
 const FLAGS: &[&str] = &[
@@ -18,6 +18,36 @@ fn figures(cluster: &Cluster) -> Value {
     let agent = cluster.agents[0].address;
     let shown = http::request(agent, "GET", "/monitor/statistics", &[], &[]).json();
     shown[0]["statistics"].clone()
+}
+
+#[test]
+fn a_task_that_was_given_no_disk_has_no_quota() {
+    let cluster = Cluster::with(1, &[], FLAGS);
+    let mut framework = Framework::simple(cluster.master.address, "none", &[]);
+    let offer = framework.offer();
+    let go = cluster.dir.path().join("go");
+    let script = format!(
+        "head -c 1000000 /dev/zero > much; while [ ! -e {} ]; do sleep 0.05; done",
+        go.display()
+    );
+    // One beside it is given some, so that it is known when disks were looked at.
+    let mut greedy = task(
+        "greedy",
+        &offer,
+        "head -c 20000000 /dev/zero > much; sleep 1000",
+    );
+    let resources = greedy["resources"].as_array_mut().expect("resources");
+    resources.push(scalar("disk", 8.0));
+    framework.launch(&offer, &[task("none", &offer, &script), greedy]);
+    framework.await_state("none", "TASK_RUNNING");
+    let failed = framework.await_state("greedy", "TASK_FAILED");
+    assert_eq!(failed["reason"], "REASON_CONTAINER_LIMITATION_DISK");
+    let shown = figures(&cluster);
+    assert!(shown["mem_limit_bytes"].is_u64(), "{shown}");
+    assert!(shown["disk_limit_bytes"].is_null(), "{shown}");
+    assert!(shown["disk_statistics"].is_null(), "{shown}");
+    std::fs::write(&go, "").expect("file");
+    framework.await_state("none", "TASK_FINISHED");
 }
 
 #[test]

@@ -403,64 +403,6 @@ fn what_cannot_be_executed_leaves_nothing() {
 }
 
 #[test]
-fn many_launches_with_a_crash_in_the_middle_leave_nothing() {
-    const TASKS: usize = 200;
-    let isolation = "cgroups/cpu,cgroups/mem,cgroups/pids,filesystem/linux,namespaces/pid";
-    let mut isolated = Isolated::with("many", isolation, &["--gc_delay=0ns"]);
-    let offer = isolated.framework.offer();
-    let id = |number: usize| format!("t{number}");
-    let tasks = (0..TASKS).map(|number| {
-        let mut task = task(&id(number), &offer, "sleep 1000");
-        task["resources"] = json!([scalar("cpus", 0.001), scalar("mem", 1.0)]);
-        task
-    });
-    let tasks: Vec<Value> = tasks.collect();
-    isolated.framework.launch(&offer, &tasks);
-    until("the first containers", || {
-        (isolated.cgroups.containers().len() > TASKS / 4).then_some(())
-    });
-    isolated.cluster().agents[0].signal(Signal::SIGKILL);
-    isolated.cluster().agents[0].wait();
-    isolated.restart_agent();
-    for number in 0..TASKS {
-        isolated.framework.kill(&id(number));
-    }
-    for number in 0..TASKS {
-        isolated.framework.await_end(&id(number));
-    }
-    isolated.wait_until_nothing_is_left();
-    let work_dir = isolated.cluster().work_dir(0);
-    let work_dir = work_dir.canonicalize().expect("work directory");
-    until("the end of all processes", || {
-        processes_of(&work_dir).is_empty().then_some(())
-    });
-    let count = |directory: &Path| {
-        let entries = std::fs::read_dir(directory).map(Iterator::count);
-        entries.unwrap_or(0)
-    };
-    let slaves = work_dir.join("slaves");
-    until("the end of all sandboxes", || {
-        let left = count(&slaves.join("latest/frameworks")) + count(&slaves.join(".removed"));
-        (left == 0).then_some(())
-    });
-    let mounts = read("/proc/self/mounts");
-    assert!(!mounts.contains(&*work_dir.to_string_lossy()), "{mounts}");
-}
-
-/// The processes with a sandbox in a work directory.
-fn processes_of(work_dir: &Path) -> Vec<String> {
-    let mark = format!("MESOS_SANDBOX={}/", work_dir.display());
-    let entries = std::fs::read_dir("/proc").expect("processes").flatten();
-    let found = entries.filter(|entry| {
-        let environment = std::fs::read(entry.path().join("environ"));
-        let environment = environment.unwrap_or_default();
-        String::from_utf8_lossy(&environment).contains(&mark)
-    });
-    let names = found.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.collect()
-}
-
-#[test]
 fn a_wrong_isolator_is_told_with_the_right_ones() {
     let dir = tempfile::tempdir().expect("directory");
     let output = std::process::Command::new(crate::support::cluster::binary("tepui-agent"))

@@ -1,5 +1,5 @@
 //! Containers in containers, and those that stand alone, launched by calls of the agent's API.
-//! Some need root, and cgroups of version 1 at `/sys/fs/cgroup`.
+//! Some need root, and cgroups of either version at `/sys/fs/cgroup`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 use super::agent_restart::{PATIENT, careful, is_alive};
 use super::groups::launch_group;
 use super::isolation::{ALL, Isolated, read, sized};
+use crate::support::cgroups::{Figure, cgroup_of, is_v2};
 use crate::support::cluster::{Cluster, until};
 use crate::support::framework::{Encoding, Framework, scalar, task};
 use crate::support::http;
-
-/// Where the kernel shows cgroups.
-const HIERARCHY: &str = "/sys/fs/cgroup";
 
 /// Calls the agent of a cluster.
 pub(super) fn call(cluster: &Cluster, body: &Value) -> http::Response {
@@ -154,15 +152,6 @@ fn own_limits(mem: f64) -> Value {
     })
 }
 
-/// The cgroup of a process in a tree.
-fn cgroup(pid: i32, tree: &str) -> String {
-    let all = read(format!("/proc/{pid}/cgroup"));
-    let mut lines = all.lines();
-    let line = lines.find(|line| line.contains(&format!(":{tree}:")));
-    let (_, path) = line.expect("a tree").rsplit_once(':').expect("a path");
-    path.to_owned()
-}
-
 pub(super) fn pid_in(file: &Path) -> i32 {
     until("a pid", || {
         std::fs::read_to_string(file).ok()?.trim().parse().ok()
@@ -198,11 +187,15 @@ fn they_are_in_cgroups_below_that_of_the_container_around() {
         ),
     ] {
         let pid = pid_in(&sandbox.join(directory).join("pid"));
-        assert_eq!(cgroup(pid, "freezer"), format!("{top}{freezer}"));
-        assert_eq!(cgroup(pid, "memory"), format!("{top}{memory}"));
+        assert_eq!(cgroup_of(pid, "freezer"), format!("{top}{freezer}"));
+        // In version 2, limits hold for all that is below a cgroup, and one tree is for all.
+        let memory = if is_v2() { freezer } else { memory };
+        assert_eq!(cgroup_of(pid, "memory"), format!("{top}{memory}"));
     }
-    let limit = format!("{HIERARCHY}/memory{top}/mesos/own/memory.limit_in_bytes");
-    assert_eq!(read(limit).trim(), (48 << 20).to_string());
+    let own_cgroup = format!("{root}/mesos/own");
+    let limit = isolated.cgroups.figure(&own_cgroup, Figure::MemoryLimit);
+    assert_eq!(limit, (48 << 20).to_string());
+    let cluster = isolated.cluster();
     let words = ["", ".own", ".own.inner", ".shares"].map(|rest| format!("{root}{rest}"));
     assert_eq!(shown(cluster), words);
 

@@ -23,10 +23,23 @@ pub enum Figure {
     CpuShares,
     /// Time it may run in each period, in microseconds.
     CpuQuota,
+    /// Memory it keeps when there is little, in bytes.
+    MemoryKept,
 }
 
-fn is_v2() -> bool {
+/// Whether this machine has cgroups of version 2 alone.
+pub fn is_v2() -> bool {
     Path::new(HIERARCHY).join("cgroup.controllers").exists()
+}
+
+/// The cgroup of a container that a process is in, in a tree of version 1.
+pub fn cgroup_of(pid: i32, tree: &str) -> String {
+    let path = format!("/proc/{pid}/cgroup");
+    let all = std::fs::read_to_string(path).expect("cgroups of a process");
+    let mark = if is_v2() { "0::" } else { &format!(":{tree}:") };
+    let line = all.lines().find(|line| line.contains(mark));
+    let (_, path) = line.expect("a tree").rsplit_once(':').expect("a path");
+    path.strip_suffix("/leaf").unwrap_or(path).to_owned()
 }
 
 /// Fails where a test could only fail, and says what it needs.
@@ -42,6 +55,12 @@ pub fn shares(shares: u64) -> String {
     // One CPU has a weight of 100, or 1024 shares.
     let shown = if is_v2() { shares * 100 / 1024 } else { shares };
     shown.to_string()
+}
+
+/// Whether a figure stands for no limit.
+pub fn is_unlimited(figure: &str) -> bool {
+    // Version 1 shows the largest number of whole pages, and -1 for CPUs.
+    figure == "max" || figure == "-1" || figure.parse().is_ok_and(|it: u64| it > 1 << 62)
 }
 
 /// The cgroups below an agent's root.
@@ -101,7 +120,18 @@ impl Cgroups {
             Figure::MemoryLimit => ("memory", "memory.limit_in_bytes", "memory.max"),
             Figure::CpuShares => ("cpu", "cpu.shares", "cpu.weight"),
             Figure::CpuQuota => ("cpu", "cpu.cfs_quota_us", "cpu.max"),
+            Figure::MemoryKept => ("memory", "memory.soft_limit_in_bytes", "memory.low"),
         };
+        let text = self.text(container, tree, old, new);
+        // The second word of `cpu.max` is the period.
+        text.split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// A file of a container's cgroup: where it is in version 1, and its name there and in version 2.
+    fn text(&self, container: &str, tree: &str, old: &str, new: &str) -> String {
         let hierarchy = Path::new(HIERARCHY);
         let path = match is_v2() {
             true => hierarchy.join(&self.root).join(container).join(new),
@@ -111,12 +141,31 @@ impl Cgroups {
             }
         };
         let text = std::fs::read_to_string(&path);
-        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        // The second word of `cpu.max` is the period.
-        text.split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+        text.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Fails unless swap does not help a container to get more memory than this.
+    pub fn assert_no_swap(&self, container: &str, bytes: u64) {
+        let (old, new) = ("memory.memsw.limit_in_bytes", "memory.swap.max");
+        let text = self.text(container, "memory", old, new);
+        let expected = if is_v2() { 0 } else { bytes };
+        assert_eq!(text.trim(), expected.to_string());
+    }
+
+    /// In how many periods a container has used up its time.
+    pub fn throttled(&self, container: &str) -> u64 {
+        let text = self.text(container, "cpu", "cpu.stat", "cpu.stat");
+        let mut lines = text.lines();
+        let count = lines.find_map(|line| line.strip_prefix("nr_throttled "));
+        count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
+    /// How many processes all containers have.
+    pub fn processes(&self) -> usize {
+        let leaves = self.all().into_iter().map(|path| path.join("leaf"));
+        let all = leaves.chain(self.all());
+        let lists = all.filter_map(|it| std::fs::read_to_string(it.join("cgroup.procs")).ok());
+        lists.map(|list| list.lines().count()).sum()
     }
 
     /// How often the kernel has refused a container further processes.

@@ -155,8 +155,8 @@ impl Agent {
         }
         match known.state {
             ExecutorState::Running(_) => self.begin_shutdown(now, framework, executor, out),
-            // Fetching may take long, and it is for nothing now; Mesos goes on with it.
-            ExecutorState::Registering if known.may_be_fetching() => {
+            // That may take long, and it is for nothing now; Mesos goes on with it.
+            ExecutorState::Registering if known.is_made_ready() => {
                 known.state = ExecutorState::Terminating(None);
                 out.push(Effect::Kill(known.container.clone()));
             }

@@ -165,11 +165,10 @@ impl Executor {
         !self.queued.is_empty() || !self.launched.is_empty() || !self.terminated.is_empty()
     }
 
-    /// Whether its process may be waiting for what is fetched into its sandbox.
-    pub(super) fn may_be_fetching(&self) -> bool {
-        let command = self.info.command.as_ref();
-        let uris = command.is_some_and(|command| !command.uris.is_empty());
-        uris && self.pid.is_none() && !self.recovered
+    /// Whether its program does not run yet: it may be waiting for what is fetched into its sandbox,
+    /// for its image, or for a disk that does not answer.
+    pub(super) fn is_made_ready(&self) -> bool {
+        self.pid.is_none() && !self.recovered
     }
 
     /// Forgets completed tasks beyond those that are remembered.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 use tepui_core::agent::Isolation;
 
-use super::cgroups::{Cgroups, Controller};
+use super::cgroups::{self, Cgroups, Controller};
 use super::config::{ContainerizerConfig, LauncherKind};
 use super::isolator::Isolator;
 use super::isolators::capabilities::LinuxCapabilities;
@@ -72,6 +72,16 @@ const OLD_NAMES: &[(&str, &[&str])] = &[
     ("posix/disk", &["disk/du"]),
 ];
 
+/// The isolators of cgroups, and what each needs.
+const OF_CGROUPS: [(&str, Controller); 3] = [
+    ("cgroups/cpu", Controller::Cpu),
+    ("cgroups/mem", Controller::Memory),
+    ("cgroups/pids", Controller::Pids),
+];
+
+/// Stands for all of these that the kernel has.
+const ALL_CGROUPS: &str = "cgroups/all";
+
 /// The isolators that were asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Choice(BTreeSet<&'static str>);
@@ -84,6 +94,10 @@ impl Choice {
     pub(super) fn read(config: &ContainerizerConfig) -> Result<Self, String> {
         let mut chosen = BTreeSet::new();
         for name in &config.isolation {
+            if name == ALL_CGROUPS {
+                chosen.extend(all_cgroups(&config.cgroups_hierarchy)?);
+                continue;
+            }
             let new = OLD_NAMES.iter().find(|(old, _)| old == name);
             let names = new.map_or_else(|| vec![name.as_str()], |(_, new)| new.to_vec());
             for name in names {
@@ -95,7 +109,7 @@ impl Choice {
                 let why = "using multiple filesystem isolators simultaneously is disallowed";
                 return Err(why.to_owned());
             }
-            chosen.extend(["volume/host_path", "volume/sandbox_path"]);
+            chosen.extend(["volume/image", "volume/host_path", "volume/sandbox_path"]);
         }
         let choice = Choice(chosen);
         choice.check(config, Uid::effective().is_root())?;
@@ -126,36 +140,23 @@ impl Choice {
         if config.launcher == LauncherKind::Linux && !is_root {
             return Err("the launcher 'linux' needs root permissions".to_owned());
         }
-        self.check_images(config.images.is_some())
-    }
-
-    /// What images need, and what needs images.
-    fn check_images(&self, has_images: bool) -> Result<(), String> {
-        for needed in ["filesystem/linux", "docker/runtime"] {
-            if has_images && !self.has(needed) {
-                return Err(format!(
-                    "--image_providers needs the isolator '{needed}' (see --isolation)"
-                ));
-            }
-        }
-        for needing in ["docker/runtime", "volume/image"] {
-            if !has_images && self.has(needing) {
-                return Err(format!(
-                    "the isolator '{needing}' needs image providers (see --image_providers)"
-                ));
-            }
+        // Without `docker/runtime`, what images say of their programs counts for nothing.
+        if config.images.is_some() && !self.has("filesystem/linux") {
+            let why = "--image_providers needs the isolator 'filesystem/linux' (see --isolation)";
+            return Err(why.to_owned());
         }
         Ok(())
+    }
+
+    /// Whether what images say of their programs counts.
+    pub(super) fn reads_runtime(&self) -> bool {
+        self.has("docker/runtime")
     }
 
     /// What of cgroups is needed.
     pub(super) fn controllers(&self) -> Vec<Controller> {
         let mut all = vec![Controller::Processes];
-        for (name, controller) in [
-            ("cgroups/cpu", Controller::Cpu),
-            ("cgroups/mem", Controller::Memory),
-            ("cgroups/pids", Controller::Pids),
-        ] {
+        for (name, controller) in OF_CGROUPS {
             if self.has(name) {
                 all.push(controller);
             }
@@ -163,8 +164,8 @@ impl Choice {
         all
     }
 
-    /// What containers can ask for.
-    pub(super) fn abilities(&self) -> Isolation {
+    /// What containers can ask for, with images or without.
+    pub(super) fn abilities(&self, has_images: bool) -> Isolation {
         let limiting = ["cgroups/cpu", "cgroups/mem", "disk/du"];
         Isolation {
             limits: limiting.iter().any(|name| self.has(name)),
@@ -173,8 +174,8 @@ impl Choice {
             ipc: self.has("namespaces/ipc"),
             host_paths: self.has("volume/host_path"),
             sandbox_paths: self.has("volume/sandbox_path"),
-            images: self.has("docker/runtime"),
-            image_volumes: self.has("volume/image"),
+            images: has_images,
+            image_volumes: has_images && self.has("volume/image"),
             ..Isolation::default()
         }
     }
@@ -200,10 +201,27 @@ impl Choice {
     }
 }
 
+/// The isolators of cgroups that can be used here. (As Mesos does, it leaves out what the kernel does
+/// not have, and what is not supported.)
+fn all_cgroups(hierarchy: &Path) -> Result<Vec<&'static str>, String> {
+    let found = OF_CGROUPS.into_iter();
+    let found = found.filter(|(_, controller)| cgroups::offers(hierarchy, *controller));
+    let names: Vec<&str> = found.map(|(name, _)| name).collect();
+    match names.is_empty() {
+        false => Ok(names),
+        true => Err(format!(
+            "the isolator '{ALL_CGROUPS}' finds no cgroup subsystem at '{}' (see \
+             --cgroups_hierarchy)",
+            hierarchy.display()
+        )),
+    }
+}
+
 fn find(name: &str) -> Result<&'static Known, String> {
     let found = KNOWN.iter().find(|known| known.name == name);
     found.ok_or_else(|| {
-        let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+        let mut names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+        names.push(ALL_CGROUPS);
         format!(
             "unknown isolator '{name}', expected some of {}",
             names.join(", ")
@@ -273,6 +291,7 @@ fn make(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::containerizer::config::ImagesConfig;
 
     fn config(isolation: &str, launcher: LauncherKind) -> ContainerizerConfig {
         ContainerizerConfig {
@@ -292,23 +311,42 @@ mod tests {
     }
 
     #[test]
-    fn images_need_their_isolators_and_the_other_way_round() {
+    fn images_need_mounts_and_nothing_else() {
         let chosen = |names: &[&'static str]| Choice(names.iter().copied().collect());
+        let mut config = config("", LauncherKind::Linux);
         let all = chosen(&["filesystem/linux", "docker/runtime", "volume/image"]);
-        all.check_images(true).unwrap();
+        all.check(&config, true).unwrap();
+        assert!(!all.abilities(false).images && !all.abilities(false).image_volumes);
+        config.images = Some(ImagesConfig {
+            providers: Vec::new(),
+            docker_registry: "/images".into(),
+            docker_store_dir: "/store".into(),
+            gc: None,
+        });
+        let alone = chosen(&["filesystem/linux"]);
+        alone.check(&config, true).unwrap();
+        assert!(alone.abilities(true).images && !alone.reads_runtime());
         assert_eq!(
-            all.check_images(false).unwrap_err(),
-            "the isolator 'docker/runtime' needs image providers (see --image_providers)"
+            chosen(&["posix/cpu"]).check(&config, true).unwrap_err(),
+            "--image_providers needs the isolator 'filesystem/linux' (see --isolation)"
         );
-        assert_eq!(
-            chosen(&["filesystem/linux"])
-                .check_images(true)
-                .unwrap_err(),
-            "--image_providers needs the isolator 'docker/runtime' (see --isolation)"
-        );
-        assert!(chosen(&["docker/runtime"]).check_images(true).is_err());
-        chosen(&["filesystem/linux"]).check_images(false).unwrap();
-        assert!(all.abilities().images && all.abilities().image_volumes);
+        assert!(all.abilities(true).image_volumes && all.reads_runtime());
+    }
+
+    #[test]
+    fn all_cgroups_are_those_that_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = |root: &Path| all_cgroups(root);
+        let why = all(dir.path()).unwrap_err();
+        assert!(why.contains("--cgroups_hierarchy"), "{why}");
+        for tree in ["cpu", "cpuacct", "pids", "blkio"] {
+            std::fs::create_dir(dir.path().join(tree)).unwrap();
+            std::fs::write(dir.path().join(tree).join("cgroup.procs"), "").unwrap();
+        }
+        assert_eq!(all(dir.path()).unwrap(), ["cgroups/cpu", "cgroups/pids"]);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cgroup.controllers"), "io memory pids\n").unwrap();
+        assert_eq!(all(dir.path()).unwrap(), ["cgroups/mem", "cgroups/pids"]);
     }
 
     #[test]
@@ -363,8 +401,8 @@ mod tests {
         );
         let config = config("filesystem/linux", LauncherKind::Linux);
         chosen.check(&config, true).unwrap();
-        assert!(chosen.abilities().host_paths && chosen.abilities().sandbox_paths);
-        assert!(!chosen.abilities().limits);
+        let abilities = chosen.abilities(false);
+        assert!(abilities.host_paths && abilities.sandbox_paths && !abilities.limits);
         let made = chosen
             .isolators(&config, Path::new("/w"), None, &provisioner())
             .unwrap();

@@ -19,6 +19,7 @@ use super::cgroups::Wait;
 use super::config::{ContainerizerConfig, ContainerizerKind};
 use super::docker::DockerContainerizer;
 use super::isolator::Container;
+use super::isolators::volumes::look_up;
 use super::start::Started;
 use super::statuses::Statuses;
 use crate::agent::processes;
@@ -317,7 +318,20 @@ impl Containerizer for MesosContainerizer {
         self: Arc<Self>,
         launch: &Launch,
     ) -> Option<BoxFuture<'static, Result<(), String>>> {
-        self.provisioner.provision(launch)
+        let looking = look_up(launch.info.as_deref());
+        let images = self.provisioner.provision(launch);
+        if looking.is_none() && images.is_none() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            if let Some(looking) = looking {
+                looking.await;
+            }
+            match images {
+                Some(images) => images.await,
+                None => Ok(()),
+            }
+        }))
     }
 
     fn prune_images(&self, excluded: &[v1::Image]) -> Result<(), String> {

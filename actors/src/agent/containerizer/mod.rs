@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tepui_core::agent::Isolation;
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Launch, Limitation};
@@ -55,6 +56,9 @@ use statuses::Statuses;
 /// Delays before it is looked again whether killed processes have ended.
 const FIRST_DELAY: Duration = Duration::from_millis(1);
 const LAST_DELAY: Duration = Duration::from_millis(100);
+
+/// How many containers of an earlier run are destroyed at once.
+const AT_ONCE: usize = 64;
 
 /// The linux launcher's part: containers are found and killed by their cgroups.
 struct Linux {
@@ -145,11 +149,11 @@ impl MesosContainerizer {
         let needs_helper = config.launcher == LauncherKind::Linux || !isolators.is_empty();
         let containerizer = MesosContainerizer {
             ladder: Ladder::new(isolators),
-            abilities: choice.abilities(),
+            abilities: choice.abilities(config.images.is_some()),
             linux,
             statuses,
             provisioner,
-            ignores_runtime: config.docker_ignore_runtime,
+            ignores_runtime: config.docker_ignore_runtime || !choice.reads_runtime(),
             sandbox_directory: config.sandbox_directory.clone(),
             helper: OnceLock::new(),
             destroy_timeout: config.cgroups_destroy_timeout,
@@ -250,17 +254,24 @@ impl MesosContainerizer {
         let runs_as_root = owner.is_none();
         let completed = runtime::complete(launch, image, &said, runs_as_root, root)?;
         // The link to a volume in the sandbox leads to the same path within the root.
-        plan.mounts
-            .extend(launch.volumes.iter().map(|link| Mount::Bind {
-                source: link.volume.path.as_str().into(),
-                target: link.volume.path.as_str().into(),
+        for link in &launch.volumes {
+            let target = PathBuf::from(&link.volume.path);
+            let source = target.canonicalize().map_err(|error| {
+                let (id, path) = (&link.volume.id, target.display());
+                format!("Failed to find the persistent volume '{id}' at '{path}': {error}")
+            })?;
+            plan.mounts.push(Mount::Bind {
+                source,
+                target,
                 read_only: false,
                 in_root: true,
-            }));
+            });
+        }
         Ok(Some(completed))
     }
 
-    /// A helper is needed only where there is something to do before the program runs.
+    /// A helper is needed only where there is something to do before the program runs. To become
+    /// another user is one: that user's other groups count, too.
     fn run(
         &self,
         launch: &Launch,
@@ -269,8 +280,8 @@ impl MesosContainerizer {
         plan: Plan,
         in_root: Option<InRoot>,
     ) -> Result<Started, String> {
-        match plan == Plan::default() {
-            true => start::directly(launch, owner, output),
+        match plan == Plan::default() && owner.is_none() {
+            true => start::directly(launch, output),
             false => self.helper()?.start(launch, owner, output, plan, in_root),
         }
     }
@@ -305,24 +316,42 @@ impl MesosContainerizer {
     }
 
     /// Ends what is left of a container whose first process, `leader`, has ended or is to end, and
-    /// takes back what was prepared for it.
+    /// takes back what was prepared for it. What does not end in time is tried again later, and
+    /// nobody waits for it.
     pub(super) async fn destroy(self: &Arc<Self>, id: &ContainerId, leader: Option<u32>) {
         if self.linux_of(id).is_none()
             && let Some(leader) = leader
         {
             process_tree::kill_group(leader);
         }
+        let Err(why) = self.destroy_in_time(id).await else {
+            return;
+        };
+        tracing::error!(container = %id, why, "something of a container is left over");
+        let (own, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(own.destroy_timeout.max(LAST_DELAY)).await;
+                if own.destroy_in_time(&id).await.is_ok() {
+                    tracing::info!(container = %id, "nothing of the container is left any more");
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Attempts until the time is up.
+    async fn destroy_in_time(self: &Arc<Self>, id: &ContainerId) -> Result<(), String> {
         let mut delay = FIRST_DELAY;
         let mut waited = Duration::ZERO;
         loop {
             let (own, its) = (self.clone(), id.clone());
             let step = tokio::task::spawn_blocking(move || own.take_back(&its)).await;
             let Err(why) = step.unwrap_or_else(|error| Err(error.to_string())) else {
-                return;
+                return Ok(());
             };
             if waited >= self.destroy_timeout {
-                tracing::error!(container = %id, why, "something of a container is left over");
-                return;
+                return Err(why);
             }
             tokio::time::sleep(delay).await;
             waited += delay;
@@ -397,12 +426,17 @@ impl MesosContainerizer {
         });
         // Its image was being made ready when the agent ended.
         all.extend(self.provisioner.all());
-        // The inner ones first.
+        all.retain(|id| !running.contains(id));
+        // The inner ones first, and those side by side that are not in each other: one that does
+        // not end keeps nobody else.
         all.sort_by(|a, b| b.depth().cmp(&a.depth()).then_with(|| a.cmp(b)));
         all.dedup();
-        for id in all.iter().filter(|id| !running.contains(*id)) {
-            tracing::warn!(container = %id, "destroying a container of an earlier run");
-            self.destroy(id, None).await;
+        for level in all.chunk_by(|a, b| a.depth() == b.depth()) {
+            let destroyed = stream::iter(level).for_each_concurrent(AT_ONCE, |id| {
+                tracing::warn!(container = %id, "destroying a container of an earlier run");
+                self.destroy(id, None)
+            });
+            destroyed.await;
         }
     }
 
@@ -440,5 +474,64 @@ pub(super) fn recovered(id: ContainerId, directory: &str, is_docker: bool) -> Co
         info: is_docker.then_some(info),
         called: None,
         has_image: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A containerizer of the linux launcher on a tree of ordinary files.
+    fn containerizer(dir: &Path) -> Arc<MesosContainerizer> {
+        let trees = dir.join("cgroup");
+        fs::create_dir_all(trees.join("freezer")).unwrap();
+        fs::write(trees.join("freezer/cgroup.procs"), "").unwrap();
+        let config = ContainerizerConfig {
+            launcher: LauncherKind::Linux,
+            cgroups_hierarchy: trees,
+            cgroups_destroy_timeout: Duration::from_secs(10),
+            ..ContainerizerConfig::default()
+        };
+        let opened = MesosContainerizer::open(&config, dir, "/nonexistent".into());
+        Arc::new(opened.unwrap())
+    }
+
+    /// The cgroup of a container of an earlier run, with a process that does not end.
+    fn leave(dir: &Path, id: &str) -> PathBuf {
+        Records::open(dir).unwrap().add(&id.into()).unwrap();
+        let cgroup = dir.join("cgroup/freezer/mesos").join(id);
+        fs::create_dir_all(&cgroup).unwrap();
+        fs::write(cgroup.join("freezer.state"), "THAWED").unwrap();
+        // No process of this number: the kernel has fewer.
+        fs::write(cgroup.join("cgroup.procs"), "1999999999\n").unwrap();
+        cgroup
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_do_not_end_cost_no_more_time_than_one_and_are_tried_again() {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "the linux launcher needs root"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let containerizer = containerizer(dir.path());
+        let ids = ["a", "b", "c", "d"];
+        let cgroups = ids.map(|id| leave(dir.path(), id));
+        let waited = Duration::from_secs(15);
+        let nobody = BTreeSet::new();
+        let destroyed = containerizer.destroy_others(&nobody);
+        tokio::time::timeout(waited, destroyed).await.unwrap();
+        let linux = containerizer.linux.as_ref().unwrap();
+        assert_eq!(linux.records.all().unwrap().len(), ids.len());
+        // On a real tree, these files are not in the way.
+        for cgroup in &cgroups {
+            fs::remove_file(cgroup.join("cgroup.procs")).unwrap();
+            fs::remove_file(cgroup.join("freezer.state")).unwrap();
+        }
+        tokio::time::sleep(waited).await;
+        assert!(linux.records.all().unwrap().is_empty());
+        assert!(cgroups.iter().all(|cgroup| !cgroup.exists()));
     }
 }

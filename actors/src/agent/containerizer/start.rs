@@ -72,11 +72,7 @@ impl Started {
 ///
 /// # Errors
 /// Why it cannot be started.
-pub(super) fn directly(
-    launch: &Launch,
-    owner: Option<Owner>,
-    output: Output,
-) -> Result<Started, String> {
+pub(super) fn directly(launch: &Launch, output: Output) -> Result<Started, String> {
     let mut command = Command::new(&launch.program);
     // The first argument is the program's own name.
     if let Some((name, arguments)) = launch.arguments.split_first() {
@@ -90,9 +86,6 @@ pub(super) fn directly(
         .stdout(output.stdout)
         .stderr(output.stderr)
         .process_group(0);
-    if let Some(Owner { uid, gid }) = owner {
-        command.uid(uid).gid(gid);
-    }
     let child = command
         .spawn()
         .map_err(|error| format!("Failed to execute '{}': {error}", launch.program))?;

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use actix::Addr;
 use futures_util::FutureExt;
@@ -45,9 +44,8 @@ fn kill(
     for (id, inner) in near.filter(|(id, _)| id.is_within(container)) {
         is_empty = false;
         match inner {
-            Container::Starting { killed, fetching } => {
-                killed.store(true, Ordering::Relaxed);
-                fetching.take();
+            Container::Starting { killed } => {
+                killed.send_replace(true);
             }
             Container::Running { pid, .. } => containerizer.kill(id, *pid),
             Container::Ending => {}

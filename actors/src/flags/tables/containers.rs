@@ -93,7 +93,7 @@ flags! {
              \"image_disk_watch_interval\": {\"nanoseconds\": 3600000000000}}. Default: when an operator says so.";
         image_providers: Text, None, Yes,
             "Kinds of images for containers of the Mesos containerizer, with commas between: docker (as \
-             docker save writes them), oci. Needs the isolators filesystem/linux and docker/runtime.";
+             docker save writes them), oci. Needs the isolator filesystem/linux; docker/runtime for what they say of their programs.";
         image_provisioner_backend: Text, None, Yes,
             "How file systems are made of images: overlay or copy. Default: overlay where it works.";
         ingress_burst: Bytes, None, No, "Port mapping: burst size.";
@@ -103,10 +103,11 @@ flags! {
         ingress_rate_limit_per_container: Bytes, None, No, "Port mapping: ingress bytes/s.";
         ingress_rate_per_cpu: Text, None, No, "Port mapping: ingress scaled by cpu.";
         isolation: Text, Some("posix/cpu,posix/mem"), Yes,
-            "Isolators to use, with commas between: filesystem/posix, filesystem/linux, posix/cpu, \
-             posix/mem, posix/rlimits, cgroups/cpu, cgroups/mem, cgroups/pids, linux/capabilities, \
-             linux/nnp, namespaces/ipc, namespaces/pid, volume/sandbox_path, volume/host_path, \
-             volume/image, docker/runtime, disk/du.";
+            "Isolators to use, with commas between: filesystem/posix, filesystem/linux (with which come \
+             volume/image, volume/host_path and volume/sandbox_path), posix/cpu, posix/mem, \
+             posix/rlimits, cgroups/cpu, cgroups/mem, cgroups/pids, cgroups/all (those of the three \
+             that the kernel has), linux/capabilities, linux/nnp, namespaces/ipc, namespaces/pid, \
+             volume/sandbox_path, volume/host_path, volume/image, docker/runtime, disk/du.";
         launcher: Text, None, Yes,
             "How executors are started: 'posix' as process groups of their own, 'linux' in cgroups and \
              namespaces, which needs root. Default: linux for root where cgroups can be made, else posix.";

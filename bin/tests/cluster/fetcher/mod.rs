@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::abuse::on_small_disk;
+use super::abuse::on_a_small_disk;
 use crate::support::cluster::{Cluster, metric, until};
 use crate::support::framework::{Framework, task};
 use crate::support::marathon::Marathon;
@@ -458,7 +458,7 @@ fn an_app_that_fetches_runs() {
 fn what_finds_no_room_says_so_and_names_its_uri() {
     let server = Server::start([("/large", Serve::Content(vec![b'x'; 24 << 20]))]);
     for is_local in [false, true] {
-        let (unmount, cluster) = on_small_disk();
+        let (unmount, cluster) = on_a_small_disk("size=16m");
         let local = cluster.dir.path().join("large");
         std::fs::write(&local, vec![b'x'; 24 << 20]).expect("a file");
         let value = match is_local {

@@ -90,11 +90,13 @@ fn frameworks_that_know_it_are_told_that_tasks_are_gone() {
     ] {
         let mut agent = Fixture::registered();
         agent.run_as(framework(capabilities), custom_task("t1", "ex"), true);
-        agent.launch();
+        let container = agent.launch().container;
         agent.master_says(drain(None, true));
         let update = agent.update();
         assert_eq!(update.status.state(), expected);
         assert_eq!(update.status.reason(), Reason::AgentDraining);
+        // Its executor does not run yet.
+        assert_eq!(agent.effect(), Effect::Kill(container));
     }
 }
 

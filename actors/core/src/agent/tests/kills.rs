@@ -34,6 +34,10 @@ fn a_queued_task_never_reaches_its_executor() {
     let mut agent = Fixture::registered();
     agent.run(custom_task("t1", "ex"));
     let container = agent.launch().container;
+    agent.input(Input::Launched {
+        container: container.clone(),
+        result: Ok(77),
+    });
     agent.master_says(kill("t1"));
     let update = agent.update();
     assert_eq!(update.status.state(), TaskState::TaskKilled);
@@ -80,6 +84,16 @@ fn a_task_killed_while_its_uris_are_fetched_ends_its_container() {
 }
 
 #[test]
+fn a_task_killed_before_its_executor_runs_ends_its_container() {
+    let mut agent = Fixture::registered();
+    agent.run(custom_task("t1", "ex"));
+    let container = agent.launch().container;
+    agent.master_says(kill("t1"));
+    assert_eq!(agent.update().status.state(), TaskState::TaskKilled);
+    assert_eq!(agent.effect(), Effect::Kill(container));
+}
+
+#[test]
 fn a_task_killed_after_its_uris_were_fetched_is_not_killed_at_once() {
     let mut agent = Fixture::registered();
     agent.run(fetching_task("t1"));
@@ -108,7 +122,7 @@ fn an_executor_with_other_tasks_stays() {
 fn a_queued_group_is_killed_as_a_whole() {
     let mut agent = Fixture::registered();
     agent.run_group(vec![command_task("g1", "true"), command_task("g2", "true")]);
-    agent.launch();
+    let container = agent.launch().container;
     agent.master_says(kill("g2"));
     for task in ["g1", "g2"] {
         let update = agent.update();
@@ -119,6 +133,7 @@ fn a_queued_group_is_killed_as_a_whole() {
             "A task within the task group was killed before delivery to the executor"
         );
     }
+    assert_eq!(agent.effect(), Effect::Kill(container));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Cgroups that the processes of a container may have made within their own; beyond that number
@@ -101,9 +102,32 @@ pub(super) fn kill_all(pids: &[u32]) {
 )]
 pub(super) fn waiter<T: std::os::fd::AsRawFd>(
     file: T,
-    interest: tokio::io::Interest,
+    interest: Interest,
 ) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(file, interest)
+}
+
+/// Waits until the text of a file whose changes the kernel tells of is as wanted.
+pub(super) async fn changed(file: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<()> {
+    if is_wanted(&read(file)?) {
+        return Ok(());
+    }
+    let waiter = waiter(File::open(file)?, Interest::PRIORITY)?;
+    loop {
+        // Reading it is what makes the kernel tell of the next change.
+        if is_wanted(&read_open(waiter.get_ref())?) {
+            return Ok(());
+        }
+        waiter.ready(Interest::PRIORITY).await?.clear_ready();
+    }
+}
+
+fn read_open(mut file: &File) -> io::Result<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A directory and all below it, parents first; nothing when it is not there.

@@ -186,6 +186,12 @@ pub(super) trait Cgroups: Debug + Send + Sync {
     /// When they cannot be counted.
     fn threads(&self, id: &str) -> io::Result<u64>;
 
+    /// How often the container was refused a further process.
+    ///
+    /// # Errors
+    /// When that was not counted.
+    fn refused(&self, id: &str) -> io::Result<u64>;
+
     /// Ends when the container meets its limit of memory, or has met it before; or with an error
     /// when that cannot be known.
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>>;
@@ -212,6 +218,14 @@ fn create(directory: &Path) -> io::Result<()> {
         return Err(error);
     }
     std::fs::create_dir(directory)
+}
+
+/// Whether the kernel has what a controller needs there.
+pub(super) fn offers(hierarchy: &Path, controller: Controller) -> bool {
+    match std::fs::read_to_string(hierarchy.join("cgroup.controllers")) {
+        Ok(offered) => v2::is_among(&offered, controller),
+        Err(_) => v1::has(hierarchy, controller),
+    }
 }
 
 /// The cgroups of this machine, with those above the containers' own made.

@@ -66,13 +66,19 @@ impl V1 {
 }
 
 /// The trees that a controller needs.
-fn subsystems(controller: Controller) -> &'static [&'static str] {
+pub(super) fn subsystems(controller: Controller) -> &'static [&'static str] {
     match controller {
         Controller::Processes => &["freezer"],
         Controller::Cpu => &["cpu", "cpuacct"],
         Controller::Memory => &["memory"],
         Controller::Pids => &["pids"],
     }
+}
+
+/// Whether all trees are there that a controller needs.
+pub(super) fn has(hierarchy: &Path, controller: Controller) -> bool {
+    let mut trees = subsystems(controller).iter();
+    trees.all(|tree| hierarchy.join(tree).join("cgroup.procs").exists())
 }
 
 impl Cgroups for V1 {
@@ -218,6 +224,11 @@ impl Cgroups for V1 {
     fn threads(&self, id: &str) -> io::Result<u64> {
         let count = number(&self.directory("pids", id).join("pids.current"))?;
         Ok(count.unwrap_or(0))
+    }
+
+    fn refused(&self, id: &str) -> io::Result<u64> {
+        let events = read(&self.directory("pids", id).join("pids.events"))?;
+        Ok(value(&events, "max").unwrap_or(0))
     }
 
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {

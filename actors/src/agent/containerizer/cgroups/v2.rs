@@ -3,11 +3,9 @@
 //! so containers in it can have limits, too. (Mesos: `cgroups2::container`.)
 //! Makes no mount: the system has done that.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use tokio::io::Interest;
 
 use super::files::{self, kill_all, number, read, value, write};
 use super::{
@@ -113,6 +111,11 @@ fn name(controller: Controller) -> Option<&'static str> {
         Controller::Memory => Some("memory"),
         Controller::Pids => Some("pids"),
     }
+}
+
+/// Whether a controller is among those that the kernel offers.
+pub(super) fn is_among(offered: &str, controller: Controller) -> bool {
+    name(controller).is_none_or(|name| offered.split_whitespace().any(|it| it == name))
 }
 
 impl Cgroups for V2 {
@@ -243,6 +246,11 @@ impl Cgroups for V2 {
         Ok(number(&self.file(id, "pids.current"))?.unwrap_or(0))
     }
 
+    fn refused(&self, id: &str) -> io::Result<u64> {
+        let events = read(&self.file(id, "pids.events"))?;
+        Ok(value(&events, "max").unwrap_or(0))
+    }
+
     fn out_of_memory(&self, id: &str) -> Wait<io::Result<OutOfMemory>> {
         let directory = self.directory(id);
         Box::pin(async move {
@@ -253,7 +261,7 @@ impl Cgroups for V2 {
                 true => local,
                 false => directory.join("memory.events"),
             };
-            changed(&events, |text| {
+            files::changed(&events, |text| {
                 value(text, "oom").unwrap_or(0) > 0 || value(text, "oom_kill").unwrap_or(0) > 0
             })
             .await?;
@@ -266,35 +274,4 @@ impl Cgroups for V2 {
             })
         })
     }
-}
-
-/// Waits until the text of a file whose changes the kernel tells of is as wanted.
-async fn changed(file: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<()> {
-    if is_wanted(&read(file)?) {
-        return Ok(());
-    }
-    let waiter = files::waiter(File::open(file)?, Interest::PRIORITY)?;
-    loop {
-        // Reading it is what makes the kernel tell of the next change.
-        if is_wanted(&read_open(waiter.get_ref())?) {
-            return Ok(());
-        }
-        waiter.ready(Interest::PRIORITY).await?.clear_ready();
-    }
-}
-
-fn read_open(mut file: &File) -> io::Result<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.read_to_string(&mut text)?;
-    Ok(text)
-}
-
-#[cfg(test)]
-pub(super) async fn wait_for_change(
-    file: &Path,
-    is_wanted: impl Fn(&str) -> bool,
-) -> io::Result<()> {
-    changed(file, is_wanted).await
 }

@@ -15,6 +15,7 @@ use tepui_core::agent::volumes::{self, VolumeKind};
 use tepui_core::ids::ContainerId;
 use tepui_core::resources::{Entry, Format};
 use tepui_protocol::v1;
+use tokio::sync::Semaphore;
 
 use crate::agent::containerizer::cgroups::Wait;
 use crate::agent::containerizer::isolator::{Container, Isolator, Plan};
@@ -46,7 +47,8 @@ struct Volume {
 /// What is known of a container.
 #[derive(Debug, Clone, Default)]
 struct Known {
-    sandbox: Share,
+    /// Its sandbox, if it was given any disk: nothing is said of how much one may take that was not.
+    sandbox: Option<Share>,
     /// Its persistent volumes, by their directories.
     volumes: BTreeMap<PathBuf, Volume>,
 }
@@ -59,6 +61,8 @@ pub(in super::super) struct Du {
     /// Below which persistent volumes are.
     work_dir: PathBuf,
     containers: Arc<Mutex<BTreeMap<ContainerId, Known>>>,
+    /// Whoever holds it looks at a disk: one container at a time, however many there are.
+    turn: Arc<Semaphore>,
 }
 
 impl Du {
@@ -68,6 +72,7 @@ impl Du {
             enforces,
             work_dir: work_dir.to_owned(),
             containers: Arc::default(),
+            turn: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -94,29 +99,38 @@ impl Du {
             };
             (path, known)
         });
+        let used = before.sandbox.and_then(|sandbox| sandbox.used);
         Known {
-            sandbox: Share {
-                quota: quota(resources),
-                used: before.sandbox.used,
-            },
+            sandbox: quota(resources).map(|quota| Share { quota, used }),
             volumes: volumes.collect(),
         }
     }
 }
 
 impl Known {
-    /// Takes what was found; what takes too much, if anything does.
-    fn seen(&mut self, sandbox: u64, volumes: &[(PathBuf, u64)]) -> Option<Limitation> {
-        self.sandbox.used = Some(sandbox);
-        for (path, used) in volumes {
-            if let Some(volume) = self.volumes.get_mut(path) {
-                volume.share.used = Some(*used);
+    /// The places to look at, of which the sandbox is one.
+    fn places(&self, sandbox: &Path) -> Vec<PathBuf> {
+        let sandbox = self.sandbox.map(|_| sandbox.to_owned());
+        let volumes = self.volumes.keys().cloned();
+        sandbox.into_iter().chain(volumes).collect()
+    }
+
+    /// Takes what was found; what takes too much, if anything does. It may have got other resources
+    /// since somebody looked.
+    fn seen(&mut self, sandbox: &Path, found: &[(PathBuf, u64)]) -> Option<Limitation> {
+        for (path, used) in found {
+            let known = self.volumes.get_mut(path).map(|volume| &mut volume.share);
+            let is_sandbox = path == sandbox;
+            let known = known.or(self.sandbox.as_mut().filter(|_| is_sandbox));
+            if let Some(share) = known {
+                share.used = Some(*used);
             }
         }
-        if sandbox > self.sandbox.quota {
-            return Some(limitation(sandbox, self.sandbox.quota));
-        }
-        self.volumes.values().find_map(Volume::limitation)
+        let of_sandbox = self.sandbox.and_then(|share| {
+            let used = share.used.filter(|used| *used > share.quota)?;
+            Some(limitation(used, share.quota))
+        });
+        of_sandbox.or_else(|| self.volumes.values().find_map(Volume::limitation))
     }
 }
 
@@ -152,20 +166,22 @@ fn lock(
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Looks at a sandbox and at the volumes with it.
-fn look(directory: &Path, volumes: Vec<PathBuf>) -> (u64, Vec<(PathBuf, u64)>) {
+/// What each of these places takes.
+fn look(places: Vec<PathBuf>) -> Vec<(PathBuf, u64)> {
     let of_one = |path: PathBuf| {
         let taken = used(&path);
         (path, taken)
     };
-    (used(directory), volumes.into_iter().map(of_one).collect())
+    places.into_iter().map(of_one).collect()
 }
 
-/// Bytes of disk that a container may take besides its persistent volumes.
-fn quota(resources: &ContainerResources) -> u64 {
-    let all = &resources.requests;
-    let milli = all.scalar_milli("disk") - all.persistent_volumes().scalar_milli("disk");
-    bytes(milli)
+/// Bytes of disk that a container may take besides its persistent volumes; none where nothing was
+/// said of that. (Mesos: `PosixDiskIsolatorProcess::update`.)
+fn quota(resources: &ContainerResources) -> Option<u64> {
+    let disks = resources.requests.iter();
+    let disks = disks.filter(|entry| entry.name() == "disk" && !entry.is_persistent_volume());
+    let amounts = disks.map(|entry| entry.scalar_milli().unwrap_or_default());
+    amounts.reduce(i64::saturating_add).map(bytes)
 }
 
 /// Bytes of so many thousandths of a megabyte.
@@ -238,24 +254,30 @@ impl Isolator for Du {
     }
 
     fn watch(&self, container: &Container) -> Option<Wait<Limitation>> {
+        if container.is_nested() {
+            return None;
+        }
         let (id, directory) = (container.id.clone(), container.directory.clone());
         let (containers, interval, enforces) =
             (self.containers.clone(), self.interval, self.enforces);
+        let turn = self.turn.clone();
         Some(Box::pin(async move {
             loop {
                 tokio::time::sleep(interval).await;
-                let directory = directory.clone();
-                let known = lock(&containers).get(&id).cloned().unwrap_or_default();
-                let volumes: Vec<PathBuf> = known.volumes.into_keys().collect();
-                let looking = tokio::task::spawn_blocking(move || look(&directory, volumes));
-                let Ok((sandbox, volumes)) = looking.await else {
+                let places = lock(&containers).get(&id).map(|it| it.places(&directory));
+                let places = places.filter(|places| !places.is_empty());
+                let Some(places) = places else { continue };
+                let Ok(own_turn) = turn.clone().acquire_owned().await else {
                     continue;
                 };
-                // It may have got other resources meanwhile.
-                let too_much = match lock(&containers).get_mut(&id) {
-                    Some(known) => known.seen(sandbox, &volumes),
-                    None => None,
-                };
+                let looking = tokio::task::spawn_blocking(move || {
+                    let found = look(places);
+                    drop(own_turn);
+                    found
+                });
+                let Ok(found) = looking.await else { continue };
+                let mut all = lock(&containers);
+                let too_much = all.get_mut(&id).and_then(|it| it.seen(&directory, &found));
                 if let Some(limitation) = too_much.filter(|_| enforces) {
                     return limitation;
                 }
@@ -272,11 +294,13 @@ impl Isolator for Du {
 
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
         if let Some(known) = lock(&self.containers).get(id) {
-            let Share { quota, used } = known.sandbox;
-            statistics.disk_limit_bytes = Some(quota);
-            statistics.disk_used_bytes = used;
             let volumes = known.volumes.values().map(Volume::statistics);
             statistics.disk_statistics = volumes.collect();
+            let Some(Share { quota, used }) = known.sandbox else {
+                return;
+            };
+            statistics.disk_limit_bytes = Some(quota);
+            statistics.disk_used_bytes = used;
             // The last one is the sandbox, as in Mesos.
             statistics.disk_statistics.push(v1::DiskStatistics {
                 limit_bytes: Some(quota),
@@ -317,22 +341,66 @@ mod tests {
         assert_eq!(told.resources[0].scalar.unwrap().value, 3.0);
     }
 
-    #[tokio::test]
-    async fn a_sandbox_that_grows_too_large_ends_its_container() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("file"), vec![1; 2 << 20]).unwrap();
-        let container = Container {
-            id: ContainerId::from("c"),
-            directory: dir.path().to_owned(),
+    fn container(id: &str, directory: &Path, resources: &str) -> Container {
+        Container {
+            id: ContainerId::from(id),
+            directory: directory.to_owned(),
             owner: None,
             resources: ContainerResources {
-                requests: tepui_core::resources::Resources::parse("disk:1", "*").unwrap(),
+                requests: tepui_core::resources::Resources::parse(resources, "*").unwrap(),
                 limits: BTreeMap::new(),
             },
             info: None,
             called: None,
             has_image: false,
-        };
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sandbox_without_disk_has_no_quota_and_is_not_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), vec![1; 2 << 20]).unwrap();
+        let isolator = Du::new(Duration::from_secs(1), true, dir.path());
+        let without = container("c", dir.path(), "cpus:1;mem:32");
+        isolator.prepare(&without, &mut Plan::default()).unwrap();
+        let mut watch = isolator.watch(&without).unwrap();
+        let patience = Duration::from_secs(60);
+        let told = tokio::time::timeout(patience, &mut watch).await;
+        assert!(told.is_err(), "{told:?}");
+        let mut statistics = v1::ResourceStatistics::default();
+        isolator.usage(&without.id, &mut statistics);
+        assert_eq!(statistics, v1::ResourceStatistics::default());
+        // A task that brings some makes it one.
+        let given = container("c", dir.path(), "disk:1").resources;
+        isolator.update(&without.id, &given).unwrap();
+        let told = tokio::time::timeout(patience, watch).await.unwrap();
+        assert!(told.message.ends_with("exceeds quota (1MB)"), "{told:?}");
+        // What is in a container takes of that one's disk.
+        let nested = container("c.d", dir.path(), "disk:1");
+        assert!(isolator.watch(&nested).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_is_looked_at_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), vec![1; 2 << 20]).unwrap();
+        let isolator = Du::new(Duration::from_secs(1), true, dir.path());
+        let container = container("c", dir.path(), "disk:1");
+        isolator.prepare(&container, &mut Plan::default()).unwrap();
+        let others = isolator.turn.clone().acquire_owned().await.unwrap();
+        let mut watch = isolator.watch(&container).unwrap();
+        let patience = Duration::from_secs(60);
+        let told = tokio::time::timeout(patience, &mut watch).await;
+        assert!(told.is_err(), "it is not its turn: {told:?}");
+        drop(others);
+        tokio::time::timeout(patience, watch).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_grows_too_large_ends_its_container() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), vec![1; 2 << 20]).unwrap();
+        let container = container("c", dir.path(), "disk:1");
         let isolator = Du::new(Duration::from_millis(1), true, dir.path());
         isolator.prepare(&container, &mut Plan::default()).unwrap();
         let told = isolator.watch(&container).unwrap().await;
@@ -395,11 +463,11 @@ mod tests {
         };
         let isolator = Du::new(Duration::from_secs(1), true, dir.path());
         let mut known = isolator.known(&given(&all), &Known::default());
-        assert_eq!(known.sandbox.quota, 0);
-        let paths: Vec<PathBuf> = known.volumes.keys().cloned().collect();
+        assert!(known.sandbox.is_none());
+        let sandbox = Path::new("/no/such");
+        let paths = known.places(sandbox);
         assert_eq!(paths.len(), 2);
-        let (_, found) = look(Path::new("/no/such"), paths);
-        assert!(known.seen(0, &found).is_none());
+        assert!(known.seen(sandbox, &look(paths)).is_none());
         // A volume that has shrunk is too small for what is in it.
         all[0] = volume("small", 1.0, None);
         let known = isolator.known(&given(&all), &known);

@@ -1,5 +1,5 @@
 //! `cgroups/pids`: counts the processes of a container, and limits them if told to.
-//! Knows no limit of a single task, as in Mesos.
+//! Knows no limit of a single task, and ends nobody who meets the limit, as in Mesos.
 
 use std::sync::Arc;
 
@@ -46,7 +46,17 @@ impl Isolator for Pids {
         }
     }
 
+    /// Whoever asks for a process too many is refused it, and may say of that what it likes: so the
+    /// log says why. (Cgroups of version 1 tell nobody when it happens.)
     fn cleanup(&self, id: &ContainerId) -> Result<(), String> {
+        if let (Some(limit), Ok(refused)) = (self.limit, self.cgroups.refused(id.as_str()))
+            && refused > 0
+        {
+            tracing::warn!(
+                container = %id, limit, refused,
+                "a container was refused processes: it had as many as --cgroups_pids_limit allows"
+            );
+        }
         self.cgroups
             .remove(Controller::Pids, id.as_str())
             .map_err(|error| format!("Failed to remove the cgroup: {error}"))

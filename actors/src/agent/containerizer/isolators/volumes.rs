@@ -1,20 +1,30 @@
 //! `volume/host_path` and `volume/sandbox_path`: directories and files that a container sees at
 //! other places. Mounts nothing itself; follows no link in a sandbox.
 
-use std::fs::{self, DirBuilder, File};
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use tepui_protocol::v1::Volume;
+use futures_util::future::BoxFuture;
+use nix::errno::Errno;
 use tepui_protocol::v1::volume::Mode;
 use tepui_protocol::v1::volume::source::Type;
 use tepui_protocol::v1::volume::source::sandbox_path::Type as Whose;
+use tepui_protocol::v1::{ContainerInfo, Volume};
+use tokio::sync::oneshot;
 
 use crate::agent::containerizer::isolator::{Container, Isolator, Mount, Plan};
+use crate::agent::no_links;
 
-/// Access to directories made in a sandbox.
+/// Stack in bytes of a thread that only looks up paths: the kernel's longest one is a page.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// Access to directories and files that are made.
 const DIRECTORY_MODE: u32 = 0o755;
+const FILE_MODE: u32 = 0o644;
 
 /// Shows what is on the host. (Mesos: `VolumeHostPathIsolatorProcess`.)
 #[derive(Default)]
@@ -62,11 +72,15 @@ impl HostPath {
             there = there.parent().unwrap_or(Path::new("/"));
         }
         let missing = asked.strip_prefix(there).unwrap_or(Path::new(""));
-        let mut source = there.canonicalize().map_err(refused)?;
+        // Whoever mounts it opens what these names lead to, and follows no link that was put there
+        // meanwhile.
+        let real = there.canonicalize().map_err(refused)?;
         let is_missing = missing != Path::new("");
-        if is_missing {
-            source.push(missing);
-        }
+        let source = if is_missing {
+            real.join(missing)
+        } else {
+            real.clone()
+        };
         if !self.may_show(&source) {
             return Err(format!(
                 "Path '{path}' in HOST_PATH volume may not be shown: it is in none of the \
@@ -74,7 +88,11 @@ impl HostPath {
             ));
         }
         if is_missing {
-            fs::create_dir_all(&source).map_err(refused)?;
+            let mut above = no_links::open(&real).map_err(refused)?;
+            for name in missing {
+                (above, _) =
+                    no_links::enter_or_make(&above, name, DIRECTORY_MODE).map_err(refused)?;
+            }
         }
         Ok(source)
     }
@@ -111,6 +129,36 @@ impl Isolator for SandboxPath {
         }
         Ok(())
     }
+}
+
+/// Looks up what volumes show of the host, and ends when all was found or not: a disk of the network
+/// that does not answer holds up nobody but those who wait for it. None if there is nothing to look
+/// up. What is found is not kept: the kernel knows it then.
+pub(in super::super) fn look_up(info: Option<&ContainerInfo>) -> Option<BoxFuture<'static, ()>> {
+    let volumes = info.iter().flat_map(|info| &info.volumes);
+    let paths: Vec<PathBuf> = volumes.filter_map(host_path).map(PathBuf::from).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    let (done, all) = oneshot::channel();
+    // Not one of the runtime's threads, for which a stopping agent waits.
+    let thread = std::thread::Builder::new()
+        .name("host-paths".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            for path in paths {
+                // Whether it is there is said by whoever shows it.
+                let _ = path.canonicalize();
+            }
+            let _ = done.send(());
+        });
+    if let Err(error) = thread {
+        tracing::warn!(%error, "the host paths of a container are not looked up ahead");
+    }
+    Some(Box::pin(async move {
+        // An error means that it was not looked up.
+        let _ = all.await;
+    }))
 }
 
 pub(super) fn volumes(container: &Container) -> impl Iterator<Item = &Volume> {
@@ -174,13 +222,15 @@ pub(super) fn mount(
     let target = match at.is_absolute() {
         _ if in_root => at.to_owned(),
         false => make(&container.directory, container.owner, at, is_directory)?,
-        true if at.exists() => at.to_owned(),
-        true => {
-            return Err(format!(
-                "Absolute container path '{}' does not exist",
+        true => at.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!("Absolute container path '{}' does not exist", at.display())
+            }
+            _ => format!(
+                "Absolute container path '{}' cannot be used: {error}",
                 at.display()
-            ));
-        }
+            ),
+        })?,
     };
     plan.mount_namespace = true;
     plan.mounts.push(Mount::Bind {
@@ -200,12 +250,14 @@ fn make_in_parent(container: &Container, relative: &Path) -> Result<PathBuf, Str
         return Err(why.to_owned());
     };
     let directory = Path::new(&parent.directory);
-    let found = fs::symlink_metadata(directory)
-        .map_err(|error| format!("Failed to look at the parent's sandbox: {error}"))?;
+    let found = no_links::open(directory).and_then(|opened| File::from(opened).metadata());
+    let found =
+        found.map_err(|error| format!("Failed to look at the parent's sandbox: {error}"))?;
     make(directory, Some((found.uid(), found.gid())), relative, true)
 }
 
-/// Makes a directory or an empty file in a sandbox if it is not there, and gives its path.
+/// Makes a directory or an empty file in a sandbox if it is not there, and gives its path. A task that
+/// runs may own the sandbox, or the one that this is in.
 fn make(
     sandbox: &Path,
     owner: Option<(u32, u32)>,
@@ -214,34 +266,59 @@ fn make(
 ) -> Result<PathBuf, String> {
     let refused = |why: &str| format!("Path '{}' in the sandbox {why}", relative.display());
     let mut path = sandbox.to_owned();
-    let mut parts = relative.components().peekable();
-    if parts.peek().is_none() {
-        return Err(refused("is empty"));
-    }
-    while let Some(part) = parts.next() {
+    let mut above = no_links::open(sandbox)
+        .map_err(|error| refused(&format!("cannot be used: the sandbox: {error}")))?;
+    let mut names = Vec::new();
+    for part in relative.components() {
         match part {
-            Component::Normal(name) => path.push(name),
-            Component::CurDir => continue,
+            Component::Normal(name) => names.push(name),
+            Component::CurDir => {}
             _ => return Err(refused("must not leave it")),
         }
-        let is_inner = parts.peek().is_some() || is_directory;
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() == is_inner && !found.is_symlink() => continue,
-            Ok(_) => return Err(refused("is something else already")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(refused(&format!("cannot be used: {error}"))),
-        }
-        let made = match is_inner {
-            true => DirBuilder::new().mode(DIRECTORY_MODE).create(&path),
-            false => File::create_new(&path).map(drop),
+    }
+    let last = names
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| refused("is empty"))?;
+    for (at, name) in names.into_iter().enumerate() {
+        path.push(name);
+        let made = match at < last || is_directory {
+            true => make_directory(&above, name, owner),
+            false => make_file(&above, name, owner),
         };
-        let owned = made.and_then(|()| match owner {
-            Some((uid, gid)) => lchown(&path, Some(uid), Some(gid)),
-            None => Ok(()),
-        });
-        owned.map_err(|error| refused(&format!("cannot be made: {error}")))?;
+        above = made.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOTDIR | Errno::ELOOP | Errno::EISDIR) => {
+                refused("is something else already")
+            }
+            _ => refused(&format!("cannot be made: {error}")),
+        })?;
     }
     Ok(path)
+}
+
+fn make_directory(above: &OwnedFd, name: &OsStr, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+    let (inner, is_new) = no_links::enter_or_make(above, name, DIRECTORY_MODE)?;
+    if is_new {
+        no_links::give(&inner, owner)?;
+    }
+    Ok(inner)
+}
+
+fn make_file(above: &OwnedFd, name: &OsStr, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+    match no_links::make_file(above, name, FILE_MODE) {
+        Ok(file) => {
+            no_links::give(&file, owner)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = File::from(no_links::look(above, name)?);
+            match found.metadata()?.is_dir() {
+                true => Err(Errno::EISDIR.into()),
+                false => Ok(found.into()),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -250,7 +327,6 @@ mod tests {
 
     use tepui_core::agent::container_resources::ContainerResources;
     use tepui_core::ids::ContainerId;
-    use tepui_protocol::v1::ContainerInfo;
 
     use super::*;
 
@@ -406,5 +482,60 @@ mod tests {
         }
         assert!(plan(&HostPath::default(), dir.path(), volume("/no/such", "a")).is_err());
         assert!(plan(&HostPath::default(), dir.path(), volume("/etc", "/no/such")).is_err());
+    }
+
+    #[test]
+    fn a_sandbox_whose_place_was_taken_by_a_link_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let (outer, elsewhere) = (real.join("outer"), real.join("elsewhere"));
+        for path in [&outer, &elsewhere.join("c")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        // What the owner of the outer sandbox can do while a container is launched in it.
+        symlink(&elsewhere, outer.join("containers")).unwrap();
+        let sandbox = outer.join("containers/c");
+        for refused in [
+            plan(&HostPath::default(), &sandbox, volume("/etc", "a/b")),
+            plan(&SandboxPath, &sandbox, volume("data", "/mnt")),
+            plan(&SandboxPath, &sandbox, volume("data", "inner")),
+        ] {
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        assert_eq!(fs::read_dir(elsewhere.join("c")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_planned_is_not_mounted_from_where_a_link_leads() {
+        use crate::agent::containerizer::mounts::open;
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let (shown, sandbox) = (real.join("shown"), real.join("sandbox"));
+        for path in [shown.join("a"), sandbox.clone(), real.join("hidden")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        let isolator = HostPath {
+            prefixes: Some(vec![shown.clone()]),
+            ..HostPath::default()
+        };
+        let volume = volume(shown.join("a").to_str().unwrap(), "inner");
+        let planned = plan(&isolator, &sandbox, volume).unwrap();
+        let [Mount::Bind { source, target, .. }] = &planned.mounts[..] else {
+            panic!("{planned:?}");
+        };
+        assert!(open(source).is_ok() && open(target).is_ok());
+        for path in [source, target] {
+            fs::remove_dir(path).unwrap();
+            symlink(real.join("hidden"), path).unwrap();
+            assert!(open(path).is_err(), "{}", path.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn paths_are_looked_up_ahead_where_there_are_some() {
+        let none = container(Path::new("/sandbox"), vec![volume("data", "/mnt")]);
+        assert!(look_up(none.info.as_ref()).is_none());
+        let some = container(Path::new("/sandbox"), vec![volume("/no/such", "a")]);
+        look_up(some.info.as_ref()).unwrap().await;
     }
 }

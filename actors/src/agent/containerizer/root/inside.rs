@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -15,7 +15,8 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::super::helper::failed;
-use super::super::mounts::call;
+use super::super::mounts::{self, call};
+use crate::agent::no_links::by_descriptor;
 
 /// Attempts to find a path while something is moved below it.
 const LOOK_UPS: usize = 16;
@@ -102,15 +103,24 @@ impl Inside {
         Ok(at)
     }
 
-    /// Shows a file or directory of the host.
+    /// Shows a file or directory of the host, whose path has no link, with what is mounted below.
     pub(super) fn bind(&self, source: &Path, target: &Path, read_only: bool) -> Result<(), String> {
-        let found = source
+        let opened = File::from(mounts::open(source)?);
+        let found = opened
             .metadata()
             .map_err(|error| format!("Failed to look at '{}': {error}", source.display()))?;
         let at = self.make(target, found.is_dir())?;
-        self.bind_at(source, &at, target, read_only)
+        told(target, mounts::bind(&opened, &at))?;
+        match read_only {
+            true => told(
+                target,
+                mounts::make_read_only(&self.on_top(target)?.into(), target),
+            ),
+            false => Ok(()),
+        }
     }
 
+    /// Shows one of the kernel's own, below which nothing is mounted.
     fn bind_at(
         &self,
         source: &Path,
@@ -118,7 +128,7 @@ impl Inside {
         target: &Path,
         read_only: bool,
     ) -> Result<(), String> {
-        let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+        let bind = MsFlags::MS_BIND;
         told(
             target,
             call(Some(source), &by_descriptor(at), None, bind, None),
@@ -130,13 +140,17 @@ impl Inside {
     }
 
     /// The mount is found again: what was opened before lies below it.
-    fn remount_read_only(&self, target: &Path) -> Result<(), String> {
-        let on_top = self.look_up(target, OFlag::O_PATH).map_err(|error| {
+    fn on_top(&self, target: &Path) -> Result<File, String> {
+        self.look_up(target, OFlag::O_PATH).map_err(|error| {
             format!(
                 "Failed to find the mount at '{}': {error}",
                 target.display()
             )
-        })?;
+        })
+    }
+
+    fn remount_read_only(&self, target: &Path) -> Result<(), String> {
+        let on_top = self.on_top(target)?;
         let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         // What was guarded stays so: a remount says anew what holds.
         let now = fstatvfs(&on_top)
@@ -214,7 +228,10 @@ impl Inside {
             // Nothing may be there at all.
             let _ = unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir);
         }
-        self.bind(path, path, true)
+        let real = path
+            .canonicalize()
+            .map_err(|error| format!("Failed to look at '{}': {error}", path.display()))?;
+        self.bind(&real, path, true)
     }
 }
 
@@ -223,11 +240,6 @@ fn make_one(parent: &File, name: &OsStr, is_directory: bool) -> Result<(), Errno
         true => mkdirat(parent, name, DIRECTORY_MODE),
         false => mknodat(parent, name, SFlag::S_IFREG, FILE_MODE, 0),
     }
-}
-
-/// A path to what is open, which no link can lead elsewhere.
-fn by_descriptor(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn told(target: &Path, result: Result<(), String>) -> Result<(), String> {
