@@ -142,15 +142,7 @@ pub(super) fn update(order: &VolumesUpdate) -> Result<(), String> {
 /// When the volume is not there, cannot change hands, or something else has its name.
 pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
     let target = Path::new(&link.volume.path);
-    let real = target.canonicalize().map_err(|error| {
-        format!(
-            "Failed to get the realpath of volume '{}': {error}",
-            target.display()
-        )
-    })?;
-    if link.chown {
-        hand_over(sandbox, &link.volume)?;
-    }
+    let real = offer(sandbox, link)?;
     let at = sandbox.join(&link.name);
     match symlink(target, &at) {
         Ok(()) => Ok(()),
@@ -177,6 +169,44 @@ pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
             at.display()
         )),
     }
+}
+
+/// As [`show`], where the volume is mounted by others in a view of the sandbox that they make: makes
+/// the directory that it is mounted on.
+///
+/// # Errors
+/// When the volume is not there, cannot change hands, or something else has its name.
+pub(super) fn prepare_mount(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
+    offer(sandbox, link)?;
+    let at = sandbox.join(&link.name);
+    let made = match DirBuilder::new().mode(VOLUME_MODE).create(&at) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    let is_there = made.and_then(|()| fs::symlink_metadata(&at));
+    match is_there {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(format!("'{}' is not a directory", at.display())),
+        Err(error) => Err(format!(
+            "Failed to create persistent mount point at '{}': {error}",
+            at.display()
+        )),
+    }
+}
+
+/// Finds a volume, and hands it to the sandbox's owner if it is to change hands.
+fn offer(sandbox: &Path, link: &VolumeLink) -> Result<PathBuf, String> {
+    let target = Path::new(&link.volume.path);
+    let real = target.canonicalize().map_err(|error| {
+        format!(
+            "Failed to get the realpath of volume '{}': {error}",
+            target.display()
+        )
+    })?;
+    if link.chown {
+        hand_over(sandbox, &link.volume)?;
+    }
+    Ok(real)
 }
 
 /// Removes a link, if it still leads where it did; a sandbox's owner may have put something else
