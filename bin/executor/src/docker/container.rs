@@ -43,7 +43,7 @@ pub struct Container {
 }
 
 /// What the Engine says of a container that runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Its first process.
     pub first: First,
@@ -310,10 +310,10 @@ fn seen(said: &Value) -> Seen {
     let addresses = addresses.flatten().filter(|address| !address.is_empty());
     let stop_signal = text("/Config/StopSignal").filter(|signal| !signal.is_empty());
     Seen {
-        first: First {
-            container: text("/Id").unwrap_or_default().to_owned(),
-            pid: pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
-        },
+        first: First::of(
+            text("/Id").unwrap_or_default().to_owned(),
+            pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0),
+        ),
         has_terminal: said.pointer("/Config/Tty") == Some(&Value::Bool(true)),
         addresses: addresses.map(str::to_owned).collect(),
         stop_signal: stop_signal.unwrap_or("SIGTERM").to_owned(),

@@ -176,7 +176,9 @@ impl Stream {
                 self.silent_looks = 0;
                 false
             }
-            Patience::WhileRuns(_) => self.silent_looks >= MOST_SILENT_LOOKS,
+            Patience::WhileRuns(first) => {
+                first.is_killed() || self.silent_looks >= MOST_SILENT_LOOKS
+            }
         }
     }
 

@@ -25,6 +25,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ use super::isolator::Container;
 use super::start::Started;
 use crate::agent::process_tree;
 use crate::agent::sandbox::{Output, Owner};
+use crate::clock::Clock;
 use crate::metrics::system::System;
 
 /// Time that the process beside a container has to copy the last output once that was killed.
@@ -63,6 +65,9 @@ const MAKE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Time the Engine has to tell what a container uses or has used.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an Engine that has not told in time is not asked again, in microseconds.
+const SILENCE_US: u64 = 10_000_000;
 
 /// Settings of the Docker containerizer; each field's flag has the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +114,9 @@ pub(super) struct DockerContainerizer {
     known: Mutex<HashSet<ContainerId>>,
     /// Changes of containers' resources.
     updates: Arc<Updates>,
+    clock: Clock,
+    /// Until when the Engine is not asked what containers use, in microseconds of the clock.
+    silent_until: AtomicU64,
 }
 
 /// How an image is pulled.
@@ -141,6 +149,8 @@ impl DockerContainerizer {
             prefixes: config.host_path_volume_prefixes.clone(),
             known: Mutex::default(),
             updates: Arc::default(),
+            clock: Clock::start(),
+            silent_until: AtomicU64::new(0),
         })
     }
 
@@ -286,11 +296,16 @@ impl Containerizer for DockerContainerizer {
 
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
         let name = name(id.as_str());
-        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.engine.stats(&name));
-        let said = match tokio::runtime::Handle::current().block_on(asked) {
-            Ok(Ok(said)) => said,
-            _ => Value::Null,
-        };
+        let now = self.clock.now().mono.0;
+        let mut said = Value::Null;
+        if self.silent_until.load(Ordering::Relaxed) <= now {
+            let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.engine.stats(&name));
+            match tokio::runtime::Handle::current().block_on(asked) {
+                Ok(answer) => said = answer.unwrap_or_default(),
+                // Its other containers need not be waited for.
+                Err(_) => self.silent_until.store(now + SILENCE_US, Ordering::Relaxed),
+            }
+        }
         usage::add(&said, self.common.enable_cfs, statistics);
     }
 
