@@ -3,38 +3,33 @@
 
 mod outbox;
 mod reader;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::{SplitSink, SplitStream};
 use tepui_core::master::messages::{Input, LinkId};
-use tepui_protocol::link::{self, Frame, MAX_FRAME_BYTES, MasterToAgent};
+use tepui_protocol::link::{self, Frame, MasterToAgent};
 use tepui_protocol::v1;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{self, Request};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as WebSocketFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 use super::{MasterMailbox, ToMaster};
 use crate::directory::AgentLink;
 use outbox::{Order, Outbox};
 use reader::Reader;
+use socket::{Messages, Sink};
 use writer::Writer;
-
-/// Bytes that each direction's buffer begins with: most messages are smaller, and there is one
-/// link for every agent of the cluster.
-const BUFFER_BYTES: usize = 1024;
 
 /// Messages of one agent that may wait for the master; beyond that its link is not read.
 pub const INBOUND_PERMITS: usize = 64;
@@ -75,12 +70,12 @@ pub enum OpenError {
     Connection(#[from] io::Error),
 }
 
-/// What is sent, and what comes. The socket they share is kept apart from the task that serves it,
-/// which would have a place for it wherever it is handed on.
-pub type Halves<S> = (
-    SplitSink<WebSocketStream<S>, Message>,
-    SplitStream<WebSocketStream<S>>,
-);
+/// A connection that has become a WebSocket.
+pub struct Opened<S> {
+    connection: S,
+    /// What was read of it beyond the request.
+    read: Vec<u8>,
+}
 
 /// Turns a connection into the WebSocket that its first request asks for, and says hello on it.
 /// The request is in `read`, with whatever followed it.
@@ -92,7 +87,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     read: &[u8],
     id: LinkId,
     master: v1::MasterInfo,
-) -> Result<Halves<S>, OpenError> {
+) -> Result<Opened<S>, OpenError> {
     let (length, answer) = match answer(read) {
         Ok(answer) => answer,
         Err(error) => {
@@ -117,21 +112,15 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     WebSocketFrame::message(hello, OpCode::Data(Data::Binary), true).format(&mut opening)?;
     connection.write_all(&opening).await?;
     connection.flush().await?;
-    let rest = read.get(length..).unwrap_or_default().to_vec();
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(Some(MAX_FRAME_BYTES))
-        .max_frame_size(Some(MAX_FRAME_BYTES));
-    let socket = WebSocketStream::from_partially_read(connection, rest, Role::Server, Some(config));
-    Ok(socket.await.split())
+    let read = read.get(length..).unwrap_or_default().to_vec();
+    Ok(Opened { connection, read })
 }
 
 /// The length of a request, and what is answered to it before its connection is a WebSocket.
 fn answer(read: &[u8]) -> Result<(usize, Vec<u8>), tungstenite::Error> {
     let incomplete = tungstenite::error::ProtocolError::HandshakeIncomplete;
     let (length, request) = Request::try_parse(read)?.ok_or(incomplete)?;
-    let mut answer = Vec::with_capacity(BUFFER_BYTES);
+    let mut answer = Vec::new();
     server::write_response(&mut answer, &server::create_response(&request)?)?;
     Ok((length, answer))
 }
@@ -140,7 +129,7 @@ fn answer(read: &[u8]) -> Result<(usize, Vec<u8>), tungstenite::Error> {
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     id: LinkId,
     peer_ip: String,
-    (sink, mut messages): Halves<S>,
+    opened: Opened<S>,
     pinging: Pinging,
     master: MasterMailbox,
 ) {
@@ -152,10 +141,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         address: Arc::new(WebSocketLink(outbox.clone())),
     });
     let agent = Arc::new(OnceLock::new());
+    let connection = RefCell::new(opened.connection);
+    let mut messages = Messages::new(&connection, opened.read);
     let mut writer = Writer {
         epoch: id.0,
         agent: agent.clone(),
-        sink,
+        sink: Sink::new(&connection),
         outbox: outbox.clone(),
     };
     let reader = Reader {
@@ -173,4 +164,5 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
     tracing::info!(link = id.0, agent = agent.get(), "agent link closed");
     master.input(Input::LinkClosed { link: id });
+    writer.close().await;
 }

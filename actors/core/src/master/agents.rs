@@ -279,13 +279,14 @@ impl Master {
         arrival: &Arrival,
         register: Register,
     ) -> Agent {
+        let total = total_of(&register).unwrap_or_default();
+        let (info, described) = self.shapes.description(register.info.0);
         Agent {
             id: id.clone(),
-            machine: machine_of(&arrival.pid, &register.info),
-            total: self
-                .shapes
-                .resources(total_of(&register).unwrap_or_default()),
-            info: Arc::new(register.info.0),
+            machine: machine_of(&arrival.pid, &info),
+            total: self.shapes.resources(total),
+            info,
+            described,
             pid: arrival.pid.clone(),
             version: register.version,
             capabilities: self.shapes.capabilities(register.capabilities),

@@ -75,8 +75,10 @@ pub struct Executor {
 pub struct Agent {
     /// Its id.
     pub id: AgentId,
-    /// Its description; `id` is set.
+    /// Its description, with its id and without its resources.
     pub info: Arc<v1::AgentInfo>,
+    /// The resources of its description, in the memory of other agents' where those are alike.
+    pub described: Arc<[v1::Resource]>,
     /// `slave(1)@ip:port`, as Mesos names agents.
     pub pid: String,
     /// The machine it runs on, for maintenance.
@@ -125,6 +127,14 @@ pub struct AgentKey {
 }
 
 impl Agent {
+    /// Its whole description.
+    pub fn description(&self) -> v1::AgentInfo {
+        v1::AgentInfo {
+            resources: self.described.to_vec(),
+            ..v1::AgentInfo::clone(&self.info)
+        }
+    }
+
     /// What was written of its description, its version, its capabilities, its address, its
     /// resources and the times of its registrations.
     pub fn still(&self) -> Arc<Parts<AgentKey>> {

@@ -66,10 +66,12 @@ impl Master {
             return;
         }
         let info = &report.register.info.0;
-        let known = self.agents.get(&id).map(|agent| &*agent.info);
-        let known = known.or_else(|| self.recovered_agents.get(&id).map(|info| &**info));
-        let operation = match known {
-            Some(known) if known == info => None,
+        let known = self
+            .agents
+            .get(&id)
+            .map(|agent| Arc::new(agent.description()));
+        let operation = match known.as_ref().or_else(|| self.recovered_agents.get(&id)) {
+            Some(known) if **known == *info => None,
             Some(_) => Some(Operation::UpdateAgent(Box::new(info.clone()))),
             None => Some(Operation::MarkReachable(Box::new(info.clone()))),
         };
@@ -206,6 +208,7 @@ impl Master {
             .shapes
             .resources(total_of(&register).unwrap_or_default());
         let capabilities = self.shapes.capabilities(register.capabilities);
+        let (info, described) = self.shapes.description(register.info.0);
         let Some(agent) = self.agent_mut(id) else {
             return;
         };
@@ -218,7 +221,7 @@ impl Master {
             agent.arrived = now.mono;
         }
         lost.subtract(&agent.total);
-        agent.info = Arc::new(register.info.0);
+        (agent.info, agent.described) = (info, described);
         agent.version = register.version;
         agent.capabilities = capabilities;
         agent.reregistered_time = Some(now.wall);

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tepui_protocol::v1;
+
 use crate::resources::Resources;
 
 /// So many different ones are remembered: hardware comes in few kinds, and so do tasks that are
@@ -14,6 +16,7 @@ const REMEMBERED: usize = 16;
 pub(super) struct Shapes {
     resources: Vec<Resources>,
     capabilities: Vec<Arc<[String]>>,
+    described: Vec<Arc<[v1::Resource]>>,
 }
 
 impl Shapes {
@@ -32,6 +35,18 @@ impl Shapes {
     pub(super) fn capabilities(&mut self, new: Vec<String>) -> Arc<[String]> {
         let known = remember(&mut self.capabilities, |known| **known == *new);
         known.unwrap_or_else(|| first(&mut self.capabilities, new.into()))
+    }
+
+    /// A description without its resources, which are as large as all else that is kept of an
+    /// agent, and these in the memory of earlier ones.
+    pub(super) fn description(
+        &mut self,
+        mut info: v1::AgentInfo,
+    ) -> (Arc<v1::AgentInfo>, Arc<[v1::Resource]>) {
+        let new = std::mem::take(&mut info.resources);
+        let known = remember(&mut self.described, |known| **known == *new);
+        let described = known.unwrap_or_else(|| first(&mut self.described, new.into()));
+        (Arc::new(info), described)
     }
 }
 
@@ -52,6 +67,7 @@ fn first<T: Clone>(all: &mut Vec<T>, new: T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::Format;
 
     fn resources(text: &str) -> Resources {
         Resources::parse(text, "*").unwrap()
@@ -74,6 +90,24 @@ mod tests {
                 .resources(resources("cpus:1;mem:32"))
                 .is_same_copy(&first)
         );
+    }
+
+    #[test]
+    fn descriptions_share_resources_that_are_alike() {
+        let mut shapes = Shapes::default();
+        let info = |hostname: &str, text: &str| v1::AgentInfo {
+            hostname: hostname.to_owned(),
+            resources: resources(text).to_v1(Format::PostRefinement),
+            ..Default::default()
+        };
+        let (a, of_a) = shapes.description(info("a", "cpus:1;mem:32"));
+        let (b, of_b) = shapes.description(info("b", "cpus:1;mem:32"));
+        let (_, of_c) = shapes.description(info("c", "cpus:2;mem:32"));
+        assert_eq!([&a.hostname, &b.hostname], ["a", "b"]);
+        assert_eq!(a.resources, []);
+        assert_eq!(*of_a, info("", "cpus:1;mem:32").resources[..]);
+        assert!(Arc::ptr_eq(&of_a, &of_b));
+        assert_eq!(*of_c, info("", "cpus:2;mem:32").resources[..]);
     }
 
     #[test]

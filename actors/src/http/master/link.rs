@@ -84,8 +84,8 @@ async fn open(connection: TcpStream, peer: Option<SocketAddr>, read: BytesMut, f
     let id = LinkId(face.next_link.fetch_add(1, Ordering::Relaxed));
     let info = v1::MasterInfo::clone(&face.info);
     let opening = link::accept(connection, &read, id, info);
-    let socket = match tokio::time::timeout(OPENING_LIMIT, opening).await {
-        Ok(Ok(socket)) => socket,
+    let opened = match tokio::time::timeout(OPENING_LIMIT, opening).await {
+        Ok(Ok(opened)) => opened,
         Ok(Err(error)) => return tracing::warn!(?peer, %error, "agent link could not be opened"),
         Err(_) => return tracing::warn!(?peer, "agent link was not opened in time"),
     };
@@ -97,7 +97,7 @@ async fn open(connection: TcpStream, peer: Option<SocketAddr>, read: BytesMut, f
     let master = face.master.clone();
     // What only opening needed is not kept for as long as the link lives.
     drop((face, read));
-    link::serve(id, peer_ip, socket, pinging, master).await;
+    link::serve(id, peer_ip, opened, pinging, master).await;
 }
 
 #[cfg(test)]

@@ -28,10 +28,12 @@ fn shown(snapshot: &Snapshot) -> Result<Value, serde_json::Error> {
         return Ok(json!({}));
     }
     let mut registry = json!({"master": {"info": serde_json::to_value(&*snapshot.master)?}});
-    let registered = snapshot.agents.iter().map(|(id, agent)| (id, &agent.info));
-    let agents = registered.chain(&snapshot.recovered_agents);
-    let agents = agents.map(|(id, info)| {
-        let info = serde_json::to_value(&**info)?;
+    let registered = snapshot.agents.iter();
+    let registered = registered.map(|(id, agent)| (id, Arc::new(agent.description())));
+    let recovered = snapshot.recovered_agents.iter();
+    let recovered = recovered.map(|(id, info)| (id, info.clone()));
+    let agents = registered.chain(recovered).map(|(id, info)| {
+        let info = serde_json::to_value(&*info)?;
         with_deactivation(json!({ "info": info }), id, snapshot)
     });
     put(

@@ -27,6 +27,8 @@ pub(super) enum Order {
     Send(Box<MasterToAgent>),
     /// Ask the agent whether it is there.
     Ping,
+    /// Answer the agent's WebSocket, which asked whether this one is there.
+    Answer(Vec<u8>),
     /// End the link once what was ordered before is sent.
     Close,
 }
@@ -56,6 +58,14 @@ impl Outbox {
     pub(super) fn send(&self, message: Box<MasterToAgent>) {
         match self.load.add_message() {
             true => self.order(Order::Send(message)),
+            false => self.task.wake(),
+        }
+    }
+
+    /// Answers a ping of the agent's WebSocket. Too many of them end the link, as messages do.
+    pub(super) fn answer(&self, ping: Vec<u8>) {
+        match self.load.add_message() {
+            true => self.order(Order::Answer(ping)),
             false => self.task.wake(),
         }
     }

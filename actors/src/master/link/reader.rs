@@ -3,20 +3,19 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tepui_core::master::messages::{Input, LinkId};
 use tepui_protocol::link::{self, AgentToMaster, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::Pinging;
 use super::outbox::{Order, Outbox};
+use super::socket::{Message, SocketError};
 use crate::master::{MasterMailbox, ToMaster};
 
 /// What comes out of the socket.
-type Received = Result<Message, tungstenite::Error>;
+type Received = Result<Message, SocketError>;
 
 /// Messages between two pings that had to wait for the master, from which on the agent is told of
 /// in the log.
@@ -115,16 +114,20 @@ impl Reader {
 
     /// The frame in a WebSocket message; nothing when it holds none, and an end when the
     /// socket is at its end.
-    fn message(&self, message: Option<Received>) -> Option<Option<Bytes>> {
+    fn message(&self, message: Option<Received>) -> Option<Option<Vec<u8>>> {
         match message {
             Some(Ok(Message::Binary(frame))) => Some(Some(frame)),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Some(None),
-            Some(Ok(Message::Text(_))) => {
+            Some(Ok(Message::Ping(bytes))) => {
+                self.outbox.answer(bytes);
+                Some(None)
+            }
+            Some(Ok(Message::Pong)) => Some(None),
+            Some(Ok(Message::Text)) => {
                 let (link, agent) = (self.link.0, self.agent.get());
                 tracing::warn!(link, agent, "agent sent text instead of binary frames");
                 None
             }
-            Some(Ok(Message::Close(_))) | None => None,
+            Some(Ok(Message::Close)) | None => None,
             Some(Err(error)) => {
                 tracing::warn!(link = self.link.0, agent = self.agent.get(), %error, "agent link broke");
                 None

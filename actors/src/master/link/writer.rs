@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Sink, SinkExt};
 use tepui_protocol::link::{self, Frame, MasterToAgent};
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio::io::AsyncWrite;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as WebSocketFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::outbox::{Order, Outbox};
+use super::socket::{Sink, WRITE_BYTES};
 
 /// Messages that are written before they are sent off together.
 const MAX_BATCH: usize = 64;
@@ -18,15 +19,15 @@ const MAX_BATCH: usize = 64;
 /// Time an agent has to take the end of its link.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-pub(super) struct Writer<W> {
+pub(super) struct Writer<'a, S> {
     pub(super) epoch: u64,
     /// The agent's id, once it is known.
     pub(super) agent: Arc<OnceLock<String>>,
-    pub(super) sink: W,
+    pub(super) sink: Sink<'a, S>,
     pub(super) outbox: Arc<Outbox>,
 }
 
-impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
+impl<S: AsyncWrite + Unpin> Writer<'_, S> {
     /// Writes until told to close, the agent is too slow, or the socket is gone.
     pub(super) async fn run(&mut self) {
         let outbox = self.outbox.clone();
@@ -38,7 +39,11 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
             }
             () = self.write_all() => {}
         }
-        // The agent may not read, or be gone; neither may hold up the end of its link.
+    }
+
+    /// Ends the link. The agent may not read, or be gone; neither may hold that up for long.
+    pub(super) async fn close(&mut self) {
+        self.outbox.end();
         let _ = tokio::time::timeout(CLOSE_LIMIT, self.sink.close()).await;
     }
 
@@ -61,14 +66,11 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
         let count = orders.len().min(MAX_BATCH);
         let mut bytes = 0;
         for order in orders.drain(..count) {
-            let Some(message) = self.message(order, registered) else {
+            let Some(frame) = self.frame(order, registered) else {
                 return false;
             };
-            let Some(frame) = self.frame(message) else {
-                return false;
-            };
-            bytes += frame.len();
-            if self.sink.feed(Message::Binary(frame)).await.is_err() {
+            bytes += frame.payload().len();
+            if self.sink.add(frame) >= WRITE_BYTES && self.sink.flush().await.is_err() {
                 return false;
             }
         }
@@ -79,8 +81,8 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
         true
     }
 
-    /// The message of an order; none when the link is to be closed.
-    fn message(&self, order: Order, registered: &mut bool) -> Option<MasterToAgent> {
+    /// The frame of an order; none when the link is to be closed, or cannot go on.
+    fn frame(&self, order: Order, registered: &mut bool) -> Option<WebSocketFrame> {
         match order {
             Order::Send(message) => {
                 if let MasterToAgent::Registered { agent_id, .. }
@@ -89,25 +91,30 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
                     *registered = true;
                     self.agent.get_or_init(|| agent_id.clone());
                 }
-                Some(*message)
+                self.encode(*message)
             }
             Order::Ping => {
                 self.outbox.load.add_message();
-                Some(MasterToAgent::Ping {
+                self.encode(MasterToAgent::Ping {
                     connected: *registered,
                 })
+            }
+            Order::Answer(ping) => {
+                self.outbox.load.add_bytes(ping.len());
+                Some(WebSocketFrame::pong(ping))
             }
             Order::Close => None,
         }
     }
 
     /// A message as a frame; none when the link cannot go on.
-    fn frame(&self, body: MasterToAgent) -> Option<Bytes> {
+    fn encode(&self, body: MasterToAgent) -> Option<WebSocketFrame> {
         let epoch = self.epoch;
         match link::encode(&Frame { epoch, body }) {
-            Ok(frame) => {
-                self.outbox.load.add_bytes(frame.len());
-                Some(Bytes::from(frame))
+            Ok(bytes) => {
+                self.outbox.load.add_bytes(bytes.len());
+                let kind = OpCode::Data(Data::Binary);
+                Some(WebSocketFrame::message(bytes, kind, true))
             }
             Err(error) => {
                 // Nothing the master says may get lost in silence: the agent registers anew.
@@ -116,11 +123,5 @@ impl<W: Sink<Message, Error = tungstenite::Error> + Unpin> Writer<W> {
                 None
             }
         }
-    }
-}
-
-impl<W> Drop for Writer<W> {
-    fn drop(&mut self) {
-        self.outbox.end();
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tepui_protocol::v1::agent_info::{Capability, capability};
 use tepui_protocol::v1::master::response::{get_agents, get_executors, get_frameworks};
 use tepui_protocol::v1::resource::AllocationInfo;
-use tepui_protocol::v1::{self, AgentInfo, ExecutorInfo, FrameworkInfo, TimeInfo};
+use tepui_protocol::v1::{self, ExecutorInfo, FrameworkInfo, TimeInfo};
 
 use super::super::events::time_info;
 use super::super::model::{Agent, Framework, FrameworkState, InverseOffer, Offer, Snapshot};
@@ -35,7 +35,7 @@ pub(super) fn agent<'a>(
 /// What seldom changes of an agent: see [`Agent::still`].
 pub fn agent_still(agent: &Agent) -> get_agents::Agent {
     get_agents::Agent {
-        agent_info: AgentInfo::clone(&agent.info),
+        agent_info: agent.description(),
         version: agent.version.clone(),
         pid: Some(agent.pid.clone()),
         registered_time: Some(time_info(agent.registered_time)),
