@@ -37,7 +37,10 @@ fn an_engine_that_never_answers_fails_what_needs_it() {
     let listener = UnixListener::bind(&socket).expect("a socket");
     // It takes every connection, and keeps it.
     std::thread::spawn(move || {
-        let _kept: Vec<_> = listener.incoming().collect();
+        let mut kept = Vec::new();
+        for connection in listener.incoming() {
+            kept.push(connection);
+        }
     });
     let mut own = start("docker-mute", &socket.display().to_string());
     own.launch("docker", Some("true"), json!({}));
@@ -52,7 +55,7 @@ fn an_engine_that_never_answers_fails_what_needs_it() {
 
 #[test]
 fn a_task_is_killed_while_the_engine_hangs() {
-    let mut engine = engine::Own::start();
+    let engine = engine::Own::start();
     let mut own = start("docker-hangs", &engine.socket());
     own.launch("t", Some("exec sleep 1000"), json!({}));
     own.framework.await_state("t", "TASK_RUNNING");

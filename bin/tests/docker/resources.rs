@@ -12,7 +12,7 @@ const MB: i64 = 1 << 20;
 
 /// What the Engine says that a container may use.
 fn limits(name: &str) -> Value {
-    let seen = engine::inspect(name).expect("the container");
+    let seen = engine::inspect(name).unwrap_or_default();
     let of_host = |key: &str| seen["HostConfig"][key].clone();
     json!({
         "shares": of_host("CpuShares"), "quota": of_host("CpuQuota"),
