@@ -9,6 +9,8 @@ mod container;
 mod engine;
 mod first;
 mod output;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;
