@@ -1,4 +1,5 @@
-//! The first process of a container, as the host sees it. Asks the kernel only.
+//! The first process of a container, as the host sees it.
+//! Asks the kernel only, and no Engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

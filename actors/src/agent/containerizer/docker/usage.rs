@@ -1,4 +1,5 @@
-//! What a container uses, as the Engine tells it. Reads no file of the kernel.
+//! What a container uses, as the Engine tells it.
+//! Reads no file of the kernel.
 
 use serde_json::Value;
 use tepui_protocol::v1;
