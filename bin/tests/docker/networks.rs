@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::cluster::{free_port, until};
 use crate::support::http;
