@@ -78,6 +78,11 @@ pub(super) fn unlink(root: &Path, at: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory at `at`, which is below `root`, with those between; it may be there already.
+pub(super) fn make_directory(root: &Path, at: &Path) -> io::Result<()> {
+    make_between(root, &names(root, at)?).map(drop)
+}
+
 /// Makes directories one in the other, and gives the innermost one.
 fn make_between(root: &Path, names: &[&OsStr]) -> io::Result<OwnedFd> {
     let mut above = top(root)?;

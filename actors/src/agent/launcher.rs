@@ -449,7 +449,10 @@ fn prepare(
     let output = output
         .map_err(|error| format!("Failed to make sandbox '{}': {error}", launch.directory))?;
     for link in &launch.volumes {
-        volumes::show(&directory, link)?;
+        match launch.docker {
+            Some(_) => volumes::prepare_mount(&directory, link)?,
+            None => volumes::show(&directory, link)?,
+        }
     }
     let output = match launch.looks_at() {
         // Its own sandbox is removed soon. (In Mesos, too, the executor's output has it.)

@@ -147,18 +147,10 @@ pub(super) fn update(order: &VolumesUpdate) -> Result<(), String> {
 /// When the volume is not there, cannot change hands, or something else has its name.
 pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
     let target = Path::new(&link.volume.path);
-    let real = target.canonicalize().map_err(|error| {
-        format!(
-            "Failed to get the realpath of volume '{}': {error}",
-            target.display()
-        )
-    })?;
     // Those above may belong to a task that runs, if the sandbox is in that one's.
     let opened = open_sandbox(sandbox)?;
     let inside = no_links::by_descriptor(&opened);
-    if link.chown {
-        hand_over(&inside, &link.volume)?;
-    }
+    let real = offer(&inside, link)?;
     let (at, within) = (sandbox.join(&link.name), inside.join(&link.name));
     match inner_sandbox::link(&inside, &within, target) {
         Ok(()) => Ok(()),
@@ -185,6 +177,38 @@ pub(super) fn show(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
             at.display()
         )),
     }
+}
+
+/// As [`show`], where the volume is mounted by others in a view of the sandbox that they make: makes
+/// the directory that it is mounted on.
+///
+/// # Errors
+/// When the volume is not there, cannot change hands, or something else has its name.
+pub(super) fn prepare_mount(sandbox: &Path, link: &VolumeLink) -> Result<(), String> {
+    let opened = open_sandbox(sandbox)?;
+    let inside = no_links::by_descriptor(&opened);
+    offer(&inside, link)?;
+    inner_sandbox::make_directory(&inside, &inside.join(&link.name)).map_err(|error| {
+        format!(
+            "Failed to create persistent mount point at '{}': {error}",
+            sandbox.join(&link.name).display()
+        )
+    })
+}
+
+/// Finds a volume, and hands it to the sandbox's owner if it is to change hands.
+fn offer(inside: &Path, link: &VolumeLink) -> Result<PathBuf, String> {
+    let target = Path::new(&link.volume.path);
+    let real = target.canonicalize().map_err(|error| {
+        format!(
+            "Failed to get the realpath of volume '{}': {error}",
+            target.display()
+        )
+    })?;
+    if link.chown {
+        hand_over(inside, &link.volume)?;
+    }
+    Ok(real)
 }
 
 /// Opens a sandbox, wherever somebody may have put a link meanwhile.

@@ -136,7 +136,7 @@ fn run(environment: Environment, directory: PathBuf, asked: &Asked) -> Result<u8
     let code = executor.run(&signals, actions)?;
     executor.processes.kill_all();
     if let Some(docker) = &executor.docker {
-        docker.kill();
+        docker.kill_last();
     }
     Ok(code)
 }

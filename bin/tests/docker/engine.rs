@@ -118,6 +118,21 @@ impl Own {
         });
     }
 
+    /// Stops it in the middle of whatever it does: it takes connections, and does not answer.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Has it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.dockerd.id()).expect("pid");
+        kill(Pid::from_raw(pid), signal).expect("signal");
+    }
+
     pub fn start_again(&mut self) {
         self.dockerd = Own::run(&self.dir, self.restores);
         self.wait();
@@ -133,8 +148,8 @@ impl Drop for Own {
             let answers = || try_ask(&socket, "GET", "/_ping", "", b"").is_ok();
             until("the test's own Docker Engine", || answers().then_some(()));
         }
-        let pid = i32::try_from(self.dockerd.id()).expect("pid");
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        self.thaw();
+        self.signal(Signal::SIGTERM);
         let _ = self.dockerd.wait();
     }
 }

@@ -19,7 +19,7 @@ fn not_launched(own: &mut Dockered, id: &str) -> String {
 fn what_is_wrong_with_a_container_is_in_the_status() {
     let mut own = Dockered::start("docker-wrong");
     let missing = json!({"image": "tepui-test/is-not-there", "force_pull_image": true});
-    let unknown = json!({"parameters": [{"key": "rm", "value": "true"}]});
+    let unknown = json!({"parameters": [{"key": "detach", "value": "true"}]});
     let port =
         json!({"network": "BRIDGE", "port_mappings": [{"host_port": 80, "container_port": 80}]});
     let network = json!({"parameters": [{"key": "network", "value": "tepui-nowhere"}]});
@@ -30,7 +30,7 @@ fn what_is_wrong_with_a_container_is_in_the_status() {
             missing,
             "Failed to pull image 'tepui-test/is-not-there:latest'",
         ),
-        ("unknown", unknown, "'rm', which is not supported"),
+        ("unknown", unknown, "'detach', which is not supported"),
         ("port", port, "Port [80] not included in resources"),
         ("network", network, "tepui-nowhere"),
         ("program", program, "/no/such"),
@@ -42,6 +42,29 @@ fn what_is_wrong_with_a_container_is_in_the_status() {
     own.launch("good", Some("true"), json!({}));
     own.framework.await_state("good", "TASK_FINISHED");
     own.wait_until_nothing_is_left();
+}
+
+#[test]
+fn an_image_that_is_there_is_pulled_again_only_if_asked_for() {
+    let mut own = Dockered::start("docker-pull");
+    // Nobody listens there.
+    let image = "127.0.0.1:9/kept:1";
+    let path = format!("/images/{}/tag?repo=127.0.0.1:9/kept&tag=1", engine::IMAGE);
+    let (status, said) = engine::ask("POST", &path, "", b"");
+    assert_eq!(status, 201, "{said}");
+    own.launch("kept", Some("true"), json!({"image": image}));
+    own.framework.await_state("kept", "TASK_FINISHED");
+    own.framework.accepted(json!({"type": "REVIVE"}));
+    let forced = json!({"image": image, "force_pull_image": true});
+    own.launch("forced", Some("true"), forced);
+    let why = not_launched(&mut own, "forced");
+    let words = format!("Failed to pull image '{image}'");
+    assert!(
+        why.contains(&words) && why.contains("connection refused"),
+        "{why}"
+    );
+    own.wait_until_nothing_is_left();
+    engine::ask("DELETE", &format!("/images/{image}"), "", b"");
 }
 
 #[test]

@@ -6,16 +6,11 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::cluster::until;
-use crate::{Dockered, FLAGS, engine, read, sandbox};
+use crate::{Dockered, FLAGS, engine, name, read, sandbox};
 
 fn executor_pid(status: &Value) -> i32 {
     let pid = status["container_status"]["executor_pid"].as_i64();
     i32::try_from(pid.expect("a process")).expect("a process id")
-}
-
-fn name(status: &Value) -> String {
-    let id = status["container_status"]["container_id"]["value"].as_str();
-    format!("mesos-{}", id.expect("a container"))
 }
 
 #[test]
@@ -70,6 +65,7 @@ fn an_image_says_what_it_runs_and_parameters_change_it() {
     .map(|(key, value)| json!({"key": key, "value": value}))
     .collect();
     let script = "echo $GREETING $(hostname) $(id -u) $PWD $(ulimit -n); cat /etc/hosts | tail -n 2; \
+         echo $(cat /proc/1/comm) $(/bin/busybox grep -c ' /scratch tmpfs' /proc/mounts); \
          echo end; exec sleep 1000";
     let docker = json!({"parameters": parameters, "network": "BRIDGE"});
     own.launch("changed", Some(script), docker);
@@ -86,6 +82,7 @@ fn an_image_says_what_it_runs_and_parameters_change_it() {
         "{said}"
     );
     assert!(said.contains("10.9.8.7\telsewhere"), "{said}");
+    assert!(said.ends_with("\ndocker-init 1\nend\n"), "{said}");
     let infos = &running["container_status"]["network_infos"];
     let address = infos[0]["ip_addresses"][0]["ip_address"].as_str();
     assert!(
@@ -148,6 +145,103 @@ fn a_kill_gives_the_container_its_time() {
     let killed = own.framework.await_state("stubborn", "TASK_KILLED");
     assert_eq!(killed["message"], "Container exited with status 137");
     own.wait_until_nothing_is_left();
+}
+
+#[test]
+fn the_flag_says_how_long_a_container_has_to_end() {
+    let flags = [FLAGS, &["--docker_stop_timeout=20secs"]].concat();
+    let mut own = Dockered::with("docker-grace", &flags);
+    let polite = "trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.1; done";
+    own.launch("t", Some(polite), json!({}));
+    let running = own.framework.await_state("t", "TASK_RUNNING");
+    let stdout = sandbox(&own.work_dir, "t", &running).join("stdout");
+    until("its trap", || read(&stdout).contains("ready").then_some(()));
+    own.framework.kill("t");
+    let killed = own.framework.await_state("t", "TASK_KILLED");
+    assert_eq!(killed["message"], "Container exited with status 0");
+    assert!(read(&stdout).ends_with("bye\n"));
+}
+
+#[test]
+fn a_terminal_writes_to_the_sandbox_too() {
+    let mut own = Dockered::start("docker-terminal");
+    let parameters = ["tty", "interactive"].map(|key| json!({"key": key, "value": "true"}));
+    let script = "/bin/busybox test -t 1 && echo terminal; echo oops >&2; exit 4";
+    own.launch("t", Some(script), json!({"parameters": parameters}));
+    let failed = own.framework.await_state("t", "TASK_FAILED");
+    assert_eq!(failed["message"], "Container exited with status 4");
+    let stdout = sandbox(&own.work_dir, "t", &failed).join("stdout");
+    assert_eq!(read(stdout), "terminal\r\noops\r\n");
+}
+
+#[test]
+fn output_is_rotated_as_the_task_says() {
+    let flags = [FLAGS, &["--container_logger=logrotate"]].concat();
+    let mut own = Dockered::with("docker-logs", &flags);
+    let mut launch = |id: &str, size: &str| {
+        let offer = own.framework.offer();
+        let mut task = crate::task(id, &offer, Some("/bin/busybox seq 1 5000"), json!({}));
+        task["resources"] = json!([crate::scalar("cpus", 0.1), crate::scalar("mem", 64.0)]);
+        task["command"]["environment"] = json!({"variables": [
+            {"name": "CONTAINER_LOGGER_MAX_STDOUT_SIZE", "value": size},
+        ]});
+        let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [task]}}]);
+        own.framework.accept(&offer, launch, 0.0);
+        own.framework.await_end(id)
+    };
+    let refused = launch("refused", "much");
+    assert_eq!(refused["state"], "TASK_FAILED");
+    let message = refused["message"].as_str().expect("a message");
+    let words = "'CONTAINER_LOGGER_MAX_STDOUT_SIZE': 'much' is not a size";
+    assert!(message.contains(words), "{message}");
+    let ended = launch("t", "8KB");
+    assert_eq!(ended["state"], "TASK_FINISHED");
+    let sandbox = sandbox(&own.work_dir, "t", &ended);
+    let files = ["stdout.3", "stdout.2", "stdout.1", "stdout"];
+    let expected: Vec<String> = (1..=5000).map(|number| number.to_string()).collect();
+    until("all lines in small files", || {
+        let texts =
+            files.map(|name| std::fs::read_to_string(sandbox.join(name)).unwrap_or_default());
+        assert!(texts.iter().all(|text| text.len() <= 8192));
+        let all = texts.concat();
+        (all.lines().collect::<Vec<_>>() == expected).then_some(())
+    });
+}
+
+#[test]
+fn what_ended_before_the_agent_did_is_removed_and_orphans_are_left_if_so_asked() {
+    let given = [
+        "--containerizers=docker,mesos",
+        "--docker_kill_orphans=false",
+        "--docker_remove_delay=10secs",
+        "--executor_reregistration_timeout=15secs",
+    ];
+    let mut own = Dockered::with("docker-left", &given);
+    let mut seen = Vec::new();
+    for (id, command, state) in [
+        ("runs", "exec sleep 1000", "TASK_RUNNING"),
+        ("ended", "true", "TASK_FINISHED"),
+    ] {
+        let offer = own.framework.offer();
+        let mut task = crate::task(id, &offer, Some(command), json!({}));
+        task["resources"] = json!([crate::scalar("cpus", 0.1), crate::scalar("mem", 64.0)]);
+        let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [task]}}]);
+        own.framework.accept(&offer, launch, 0.0);
+        let status = own.framework.await_state(id, state);
+        seen.push((name(&status), executor_pid(&status)));
+    }
+    let (orphan, pid) = seen.swap_remove(0);
+    own.cluster.agents[0].signal(Signal::SIGKILL);
+    own.cluster.agents[0].wait();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("signal");
+    assert_eq!(own.containers().len(), 2);
+    own.cluster.restart_agent(0, &given);
+    own.framework.await_state("runs", "TASK_FAILED");
+    until("the removal of what has ended", || {
+        (own.containers() == [orphan.clone()]).then_some(())
+    });
+    let seen = engine::inspect(&orphan).expect("the container");
+    assert_eq!(seen["State"]["Running"], true);
 }
 
 #[test]

@@ -11,10 +11,14 @@ mod support;
 mod apps;
 mod engine;
 mod failures;
+mod hangs;
 mod life;
+mod networks;
 mod pulls;
 mod registry;
+mod resources;
 mod saved;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 
@@ -44,9 +48,16 @@ impl Dockered {
     }
 
     fn with(name: &str, flags: &[&str]) -> Dockered {
+        Dockered::of(
+            info(name, &["PARTITION_AWARE", "TASK_KILLING_STATE"]),
+            flags,
+        )
+    }
+
+    /// The same with another framework.
+    fn of(mut info: Value, flags: &[&str]) -> Dockered {
         engine::ready();
         let cluster = Cluster::with(1, &[], flags);
-        let mut info = info(name, &["PARTITION_AWARE", "TASK_KILLING_STATE"]);
         info["checkpoint"] = json!(true);
         let framework = Framework::subscribe(cluster.master.address, Encoding::Json, info);
         let work_dir = cluster.work_dir(0).canonicalize().expect("work dir");
@@ -105,6 +116,12 @@ fn task(id: &str, offer: &Value, command: Option<&str>, docker: Value) -> Value 
         },
         "container": {"type": "DOCKER", "docker": own},
     })
+}
+
+/// The name of a task's container, by one of its updates.
+fn name(status: &Value) -> String {
+    let id = status["container_status"]["container_id"]["value"].as_str();
+    format!("mesos-{}", id.expect("a container"))
 }
 
 /// The sandbox of a task by one of its updates.

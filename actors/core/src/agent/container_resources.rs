@@ -7,9 +7,10 @@ use tepui_protocol::v1;
 
 use super::Agent;
 use super::messages::Effect;
-use super::model::{Executor, ExecutorState};
+use super::model::{Executor, ExecutorKind, ExecutorState};
 use crate::ids::{ExecutorId, FrameworkId};
 use crate::resources::Resources;
+use crate::validation::container::is_docker;
 
 /// The kinds of resources that a task may have limits of.
 const LIMITED: &[&str] = &["cpus", "mem"];
@@ -31,7 +32,8 @@ struct Given<'a> {
 }
 
 impl ContainerResources {
-    /// Those of an executor with all its tasks that have not ended, queued ones among them.
+    /// Those of an executor with all its tasks that have not ended, queued ones among them; of a
+    /// command in a container of the Docker Engine the command's alone, as its executor is outside.
     pub fn of(executor: &Executor) -> Self {
         let queued = executor.queued.iter().flat_map(|queued| queued.tasks());
         let launched = executor.launched.values().map(|task| Given {
@@ -39,7 +41,11 @@ impl ContainerResources {
             limits: &task.limits,
         });
         let tasks: Vec<Given<'_>> = queued.map(given).chain(launched).collect();
-        Self::sum(&executor.info.resources, &tasks)
+        let own: &[v1::Resource] = match is_command_in_docker(executor) {
+            true => &[],
+            false => &executor.info.resources,
+        };
+        Self::sum(own, &tasks)
     }
 
     /// Those of these tasks alone.
@@ -83,6 +89,11 @@ impl ContainerResources {
     }
 }
 
+fn is_command_in_docker(executor: &Executor) -> bool {
+    let container = executor.info.container.as_deref();
+    executor.kind == ExecutorKind::Command && container.is_some_and(is_docker)
+}
+
 fn given(task: &v1::TaskInfo) -> Given<'_> {
     Given {
         resources: &task.resources,
@@ -104,6 +115,10 @@ impl Agent {
         let Some(executor) = self.executor(framework, executor) else {
             return;
         };
+        // It has from the start what it is given until its end. (Mesos: `generatedForCommandTask`.)
+        if is_command_in_docker(executor) {
+            return;
+        }
         match executor.state {
             ExecutorState::Registering | ExecutorState::Running(_) => {}
             // What ends is not changed any more.

@@ -18,6 +18,7 @@ use super::model::{
     staged,
 };
 use super::updates::AgentStatus;
+use super::volumes::TOO_LATE;
 use super::{Agent, Life, Timer, executor_info, paths};
 use crate::ids::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use crate::resources::Resources;
@@ -166,6 +167,11 @@ impl Agent {
         if !ids.into_iter().all(paths::is_safe_name) {
             let message = "The framework's or executor's id cannot name a sandbox directory";
             return Err(dropped(Reason::TaskInvalid, message));
+        }
+        let executor = self.executor(&order.framework_id, &order.executor_id);
+        let joined = executor.filter(|_| !order.launch_executor);
+        if joined.is_some_and(|it| self.brings_volume_too_late(it, &order.work)) {
+            return Err(dropped(Reason::ContainerUpdateFailed, TOO_LATE));
         }
         self.unknown_resources(order).map_or(Ok(()), Err)
     }

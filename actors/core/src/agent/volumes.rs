@@ -13,6 +13,12 @@ use super::model::{Executor, ExecutorState, Queued, Termination};
 use super::{Agent, executor_info, paths};
 use crate::ids::{ContainerId, ExecutorId, FrameworkId};
 use crate::resources::{Entry, Resources};
+use crate::validation::container::is_docker;
+
+/// Why a task is not launched whose volume its container cannot get any more.
+pub(super) const TOO_LATE: &str = "Persistent volumes cannot be added to a container of the Docker \
+                                   Engine that is there already: its executor or first task must \
+                                   have them";
 
 /// What is at a volume's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +49,15 @@ pub struct VolumeLink {
     pub volume: Volume,
     /// Whether the sandbox's owner is to own the volume; not so while others use it too.
     pub chown: bool,
+    /// Whether the container may only read it, where it sees it by a mount.
+    pub read_only: bool,
+}
+
+/// How a volume is to be seen.
+struct Wanted {
+    volume: Volume,
+    is_shared: bool,
+    read_only: bool,
 }
 
 /// Links to make and to remove in the sandbox of a container that exists.
@@ -102,11 +117,8 @@ fn volume(work_dir: &str, entry: &Entry) -> Result<Volume, String> {
 }
 
 /// The links that show these resources' volumes, by name.
-fn links(
-    work_dir: &str,
-    resources: &[v1::Resource],
-) -> Result<BTreeMap<String, (Volume, bool)>, String> {
-    let mut found: BTreeMap<String, (Volume, bool)> = BTreeMap::new();
+fn links(work_dir: &str, resources: &[v1::Resource]) -> Result<BTreeMap<String, Wanted>, String> {
+    let mut found: BTreeMap<String, Wanted> = BTreeMap::new();
     for resource in resources {
         let Some(shown) = resource.disk.as_ref().and_then(|disk| disk.volume.as_ref()) else {
             continue;
@@ -125,13 +137,24 @@ fn links(
                 volume.id
             ));
         }
-        if let Some((other, _)) = found.get(name).filter(|(other, _)| *other != volume) {
+        let read_only = shown.mode() == v1::volume::Mode::Ro;
+        let wanted = Wanted {
+            volume,
+            is_shared: entry.is_shared(),
+            read_only,
+        };
+        let Some(other) = found.get_mut(name) else {
+            found.insert(name.clone(), wanted);
+            continue;
+        };
+        if other.volume != wanted.volume {
             return Err(format!(
                 "The existing symlink '{name}' points to '{}' and the new target is '{}'",
-                other.path, volume.path
+                other.volume.path, wanted.volume.path
             ));
         }
-        found.insert(name.clone(), (volume, entry.is_shared()));
+        // Who writes to it can see what others only read.
+        other.read_only &= wanted.read_only;
     }
     Ok(found)
 }
@@ -169,7 +192,10 @@ impl Agent {
         let has = |volume: &Volume| {
             executor.is_some_and(|known| known.volumes.values().any(|path| *path == volume.path))
         };
-        let links = wanted.into_iter().map(|(name, (volume, _))| {
+        let links = wanted.into_iter().map(|(name, wanted)| {
+            let Wanted {
+                volume, read_only, ..
+            } = wanted;
             if !has(&volume) {
                 return Err(format!(
                     "Persistent volume '{}' is none of the executor's in whose container this one \
@@ -181,9 +207,32 @@ impl Agent {
                 name,
                 volume,
                 chown: false,
+                read_only,
             })
         });
         links.collect()
+    }
+
+    /// Whether tasks need a volume that the executor's container does not have and cannot get any
+    /// more: the Docker Engine adds none to one that it has made. (Mesos launches them without it.)
+    pub(super) fn brings_volume_too_late(&self, executor: &Executor, work: &Queued) -> bool {
+        let in_docker = executor.info.container.as_deref().is_some_and(is_docker);
+        let may_join = match executor.state {
+            ExecutorState::Registering | ExecutorState::Running(_) => in_docker,
+            // Nothing comes of such tasks anyway.
+            ExecutorState::Terminating(_) | ExecutorState::Terminated => false,
+        };
+        let resources = work.tasks().iter().flat_map(|task| &task.resources);
+        let resources: Vec<v1::Resource> = resources.cloned().collect();
+        let wanted = match links(&self.settings.work_dir, &resources) {
+            Ok(wanted) if may_join => wanted,
+            // What is wrong with them is said when they are to be shown.
+            _ => return false,
+        };
+        let has = |(name, wanted): (&String, &Wanted)| {
+            executor.volumes.get(name) == Some(&wanted.volume.path)
+        };
+        !wanted.iter().all(has)
     }
 
     /// Orders the links of tasks that were just queued for an executor that exists; delivery
@@ -203,17 +252,17 @@ impl Agent {
             Err(why) => return self.links_failed(framework, id, &why, out),
         };
         let in_image = executor_info::has_image(executor.info.container.as_deref());
-        if in_image && !wanted.is_empty() {
+        let is_known = |name: &String| executor.volumes.contains_key(name);
+        if in_image && !wanted.keys().all(is_known) {
             let why = "persistent volumes cannot be added yet to containers with an image that run";
             return self.links_failed(framework, id, why, out);
         }
-        for (name, (volume, _)) in &wanted {
-            let before = executor.volumes.get(name);
-            if let Some(other) = before.filter(|path| **path != volume.path) {
+        for (name, shown) in &wanted {
+            let (before, path) = (executor.volumes.get(name), &shown.volume.path);
+            if let Some(other) = before.filter(|before| *before != path) {
                 let why = format!(
-                    "The existing symlink '{}' points to '{other}' and the new target is '{}'",
-                    paths::join(&executor.directory, name),
-                    volume.path
+                    "The existing symlink '{}' points to '{other}' and the new target is '{path}'",
+                    paths::join(&executor.directory, name)
                 );
                 return self.links_failed(framework, id, &why, out);
             }
@@ -333,16 +382,15 @@ impl Agent {
     /// Fills in whether each volume is to change hands; `own` is the container it is for.
     fn to_make(
         &self,
-        wanted: BTreeMap<String, (Volume, bool)>,
+        wanted: BTreeMap<String, Wanted>,
         own: Option<&ContainerId>,
     ) -> Vec<VolumeLink> {
-        let make = wanted
-            .into_iter()
-            .map(|(name, (volume, shared))| VolumeLink {
-                name,
-                chown: !shared || !self.is_used_elsewhere(&volume.path, own),
-                volume,
-            });
+        let make = wanted.into_iter().map(|(name, wanted)| VolumeLink {
+            name,
+            chown: !wanted.is_shared || !self.is_used_elsewhere(&wanted.volume.path, own),
+            read_only: wanted.read_only,
+            volume: wanted.volume,
+        });
         make.collect()
     }
 

@@ -29,7 +29,10 @@ impl ContainerLogger {
         owner: Option<Owner>,
         output: Output,
     ) -> Result<Output, String> {
-        let Some([stdout, stderr]) = self.rotations(&launch.environment)? else {
+        // The process beside a container of the Docker Engine is not what the framework speaks of.
+        let inside = launch.docker.as_ref().map(|docker| &docker.environment);
+        let environment = inside.unwrap_or(&launch.environment);
+        let Some([stdout, stderr]) = self.rotations(environment)? else {
             return Ok(output);
         };
         rotate(Path::new(&launch.directory), owner, stdout, stderr)

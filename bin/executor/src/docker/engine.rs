@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::first::First;
 use crate::http::{Piece, ResponseReader};
 
 /// Longest answer that is kept, in bytes.
@@ -16,8 +17,32 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Time the Engine has for an answer that should come at once.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time the Engine has to take a request.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Time between two looks at the container that an answer is about.
+const LOOK: Duration = Duration::from_secs(4);
+
+/// Looks after which an Engine that says nothing of a container's end is given up.
+const MOST_SILENT_LOOKS: u32 = 3;
+
+/// How long the Engine may be silent.
+#[derive(Debug, Clone)]
+pub enum Patience {
+    /// No longer than this.
+    Within(Duration),
+    /// As long as this process runs, and a little longer.
+    WhileRuns(First),
+}
+
+impl Patience {
+    fn timeout(&self) -> Duration {
+        match self {
+            Patience::Within(time) => *time,
+            Patience::WhileRuns(_) => LOOK,
+        }
+    }
+}
 
 /// Why a request came to nothing.
 #[derive(Debug)]
@@ -55,6 +80,8 @@ pub struct Engine {
 pub struct Stream {
     connection: UnixStream,
     reader: ResponseReader,
+    patience: Patience,
+    silent_looks: u32,
 }
 
 impl Engine {
@@ -63,7 +90,7 @@ impl Engine {
         Engine { socket }
     }
 
-    /// Asks and waits for all of the answer, as long as it may take if `waits`.
+    /// Asks and waits for all of the answer.
     ///
     /// # Errors
     /// When the Engine is gone or refuses.
@@ -72,9 +99,9 @@ impl Engine {
         method: &str,
         path: &str,
         body: Option<&Value>,
-        waits: bool,
+        patience: Patience,
     ) -> Result<Value, EngineError> {
-        let mut stream = self.open(method, path, body, waits)?;
+        let mut stream = self.open(method, path, body, patience)?;
         let bytes = stream.rest()?;
         Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
@@ -88,12 +115,12 @@ impl Engine {
         method: &str,
         path: &str,
         body: Option<&Value>,
-        waits: bool,
+        patience: Patience,
     ) -> Result<Stream, EngineError> {
         let mut connection = UnixStream::connect(&self.socket)
             .map_err(|error| EngineError::Gone(format!("{}: {error}", self.socket.display())))?;
-        connection.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-        connection.set_read_timeout(Some(ANSWER_TIMEOUT).filter(|_| !waits))?;
+        connection.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        connection.set_read_timeout(Some(patience.timeout()))?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\
@@ -104,6 +131,8 @@ impl Engine {
         let mut stream = Stream {
             connection,
             reader: ResponseReader::default(),
+            patience,
+            silent_looks: 0,
         };
         let status = loop {
             match stream.piece()? {
@@ -127,6 +156,32 @@ impl Engine {
 }
 
 impl Stream {
+    /// The same with another patience from now on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn with(mut self, patience: Patience) -> Result<Self, EngineError> {
+        let timeout = Some(patience.timeout());
+        self.connection.set_read_timeout(timeout)?;
+        self.patience = patience;
+        Ok(self)
+    }
+
+    /// Whether nothing is to be expected any more, after one more look without a byte.
+    fn is_given_up(&mut self) -> bool {
+        self.silent_looks += 1;
+        match &self.patience {
+            Patience::Within(_) => true,
+            Patience::WhileRuns(first) if first.runs() => {
+                self.silent_looks = 0;
+                false
+            }
+            Patience::WhileRuns(first) => {
+                first.is_killed() || self.silent_looks >= MOST_SILENT_LOOKS
+            }
+        }
+    }
+
     /// The next bytes of the body; none when it has ended.
     ///
     /// # Errors
@@ -167,6 +222,14 @@ impl Stream {
                         }
                         Ok(count) => count,
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                        // So the kernel says that the time is over.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            if self.is_given_up() {
+                                let why = "it does not answer in time";
+                                return Err(EngineError::Gone(why.into()));
+                            }
+                            continue;
+                        }
                         Err(error) => return Err(error.into()),
                     };
                     self.reader.feed(bytes.get(..count).unwrap_or_default());

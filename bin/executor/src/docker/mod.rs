@@ -7,7 +7,10 @@
 
 mod container;
 mod engine;
+mod first;
 mod output;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,12 +26,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tepui_protocol::v1::CommandInfo;
 
-use self::container::{Container, Seen, is_running};
-use self::engine::{Engine, EngineError};
+use self::container::{Container, Seen, pause};
+use self::engine::{Engine, EngineError, Patience};
 use crate::machine::{Ended, Finding, Input};
 
 /// Stack in bytes of a thread that waits for the Engine.
 const STACK_BYTES: usize = 256 * 1024;
+
+/// Milliseconds between two attempts to end a container.
+const KILL_AGAIN_MS: u16 = 2000;
+
+/// Time a check has whose container is not known to run.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a container is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,13 +149,19 @@ impl Docker {
         }
     }
 
-    /// Ends the container at once; also when the Engine is gone. Waits for the Engine.
+    /// Ends the container at once; also when the Engine is gone, or does not do it. Waits for nobody.
     pub fn kill(&self) {
-        let seen = self.seen();
-        if let (Err(EngineError::Gone(_)), Some(seen)) = (self.container.signal("SIGKILL"), seen)
-            && is_running(&seen)
-        {
-            let _ = kill(Pid::from_raw(seen.pid), Signal::SIGKILL);
+        let (container, shared) = (self.container.clone(), self.shared.clone());
+        let begun = self.aside(move |_| end(&container, &shared));
+        if begun.is_err() {
+            self.kill_last();
+        }
+    }
+
+    /// As [`Self::kill`], where nothing is done afterwards: waits for the Engine, but not long.
+    pub fn kill_last(&self) {
+        if self.container.signal("SIGKILL").is_err() {
+            self.seen().unwrap_or_default().first.kill();
         }
     }
 
@@ -155,6 +170,10 @@ impl Docker {
         let (container, shared) = (self.container.clone(), self.shared.clone());
         let arguments = arguments(command);
         let environment = environment(command);
+        let patience = match self.seen() {
+            Some(seen) => Patience::WhileRuns(seen.first),
+            None => Patience::Within(CHECK_TIMEOUT),
+        };
         let failed = |why: String| Input::Checked {
             run,
             found: Err(why),
@@ -164,7 +183,9 @@ impl Docker {
                 let id = container.prepare(&arguments, &environment);
                 let id = id.map_err(EngineError::into_text)?;
                 locked(&shared.checks).insert(run, id.clone());
-                container.execute(&id).map_err(EngineError::into_text)
+                container
+                    .execute(&id, patience)
+                    .map_err(EngineError::into_text)
             });
             // One that was stopped is not told of.
             locked(&shared.checks).remove(&run);
@@ -196,9 +217,9 @@ impl Docker {
     /// # Errors
     /// When it does not run.
     pub fn network(&self) -> Result<File, String> {
-        let seen = self.seen().filter(is_running);
+        let seen = self.seen().filter(|seen| seen.first.runs());
         let seen = seen.ok_or("the container does not run")?;
-        let path = format!("/proc/{}/ns/net", seen.pid);
+        let path = format!("/proc/{}/ns/net", seen.first.pid);
         File::open(path).map_err(|error| format!("Failed to find the container's network: {error}"))
     }
 
@@ -225,9 +246,9 @@ fn run(container: &Container, shared: &Shared, task: String, teller: &Teller) {
         Ok(output) => output,
         Err(message) => return teller.tell(Input::StartFailed { task, message }),
     };
-    let seen = container.inspect().unwrap_or_default();
+    let seen = container.inspect();
     *locked(&shared.seen) = Some(seen.clone());
-    let pid = seen.pid;
+    let pid = seen.first.pid;
     teller.tell(Input::Inspected {
         task: task.clone(),
         text: seen.text.clone(),
@@ -252,6 +273,21 @@ fn run(container: &Container, shared: &Shared, task: String, teller: &Teller) {
     teller.tell(Input::Exited { pid, ended });
 }
 
+/// Ends a container, as often as it takes.
+fn end(container: &Container, shared: &Shared) {
+    let first = || locked(&shared.seen).clone().unwrap_or_default().first;
+    if container.signal("SIGKILL").is_err() {
+        first().kill();
+    }
+    pause(KILL_AGAIN_MS);
+    while first().runs() {
+        // The Engine has said that it would.
+        first().kill();
+        let _ = container.signal("SIGKILL");
+        pause(KILL_AGAIN_MS);
+    }
+}
+
 /// Starts a container that is an executor itself, and ends with its status. `started` is closed once
 /// it runs, or told why it does not.
 ///
@@ -266,7 +302,7 @@ pub fn run_executor(settings: &Settings, mut started: UnixStream) -> Result<u8, 
     })?;
     let _ = started.shutdown(std::net::Shutdown::Both);
     drop(started);
-    let seen = container.inspect().unwrap_or_default();
+    let seen = container.inspect();
     let end = container.follow(output, &seen);
     let end = end.ok_or("the Docker Engine does not tell how the container ended")?;
     Ok(u8::try_from(end.status).unwrap_or(u8::MAX))

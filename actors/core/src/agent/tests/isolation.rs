@@ -251,6 +251,35 @@ fn what_runs_in_docker_is_told_nothing_to_what_runs_outside() {
     }
 }
 
+#[test]
+fn a_command_in_docker_keeps_what_it_was_given() {
+    let both = Settings {
+        isolation: Isolation {
+            docker: true,
+            limits: true,
+            ..Isolation::default()
+        },
+        ..settings()
+    };
+    let mut agent = Fixture::registered_with(both.clone());
+    agent.run(in_docker(command_task("t", "x")));
+    let launch = agent.launch();
+    let given = |agent: &Fixture| {
+        let snapshot = agent.snapshot();
+        let framework = snapshot.frameworks.values().next().unwrap();
+        ContainerResources::of(framework.executors.values().next().unwrap())
+    };
+    // What is shown of it, too, is without what is beside it.
+    assert_eq!(given(&agent), launch.resources);
+    let mut agent = agent.crashed(both);
+    agent.input(Input::Launched {
+        container: launch.container,
+        result: Ok(4711),
+    });
+    agent.nothing();
+    assert_eq!(given(&agent), launch.resources);
+}
+
 fn in_image(task: v1::TaskInfo) -> v1::TaskInfo {
     let info = v1::ContainerInfo {
         r#type: v1::container_info::Type::Mesos as i32,

@@ -302,6 +302,41 @@ fn a_name_that_another_volume_has_ends_the_container() {
     assert_eq!(agent.effect(), Effect::Kill(launch.container));
 }
 
+fn in_docker(task: v1::TaskInfo) -> v1::TaskInfo {
+    let mut task = task;
+    let docker = v1::ContainerInfo {
+        r#type: v1::container_info::Type::Docker as i32,
+        ..Default::default()
+    };
+    task.executor.as_mut().unwrap().container = Some(Box::new(docker));
+    task
+}
+
+#[test]
+fn a_volume_that_comes_too_late_for_a_docker_container_costs_its_task_only() {
+    let mut settings = rich();
+    settings.isolation.docker = true;
+    let mut agent = Fixture::registered_with(settings);
+    agent.done(reserve(vec![reserved("disk", 200.0)]), 1);
+    agent.done(create(vec![one(true, "v1"), one(false, "v2")]), 2);
+    let mut read_only = one(true, "v1");
+    let disk = read_only.disk.as_mut().unwrap();
+    disk.volume.as_mut().unwrap().mode = v1::volume::Mode::Ro as i32;
+    let task = |id: &str, volume| using(in_docker(custom_task(id, "ex")), volume);
+    let launch = agent.run_to_delivery(task("t1", read_only));
+    assert!(launch.volumes[0].read_only);
+
+    agent.run_as(framework(&[]), task("t2", volume("v2", 64.0)), false);
+    let update = agent.update().status.0;
+    assert_eq!(update.state(), TaskState::TaskLost);
+    assert_eq!(update.reason(), Reason::ContainerUpdateFailed);
+    assert!(update.message().contains("cannot be added"), "{update:?}");
+    agent.nothing();
+    // What the container has, another task may use.
+    agent.run_as(framework(&[]), task("t3", one(true, "v1")), false);
+    assert_eq!(agent.event_type(1), event::Type::Launch);
+}
+
 #[test]
 fn the_volumes_of_a_group_are_all_linked() {
     let mut agent = with_volumes(false);

@@ -17,7 +17,7 @@ use super::parameters;
 pub(super) const LABEL: &str = "tepui.agent.work_dir";
 
 /// Length of the period in which a quota of CPU time is given, in microseconds.
-const CFS_PERIOD_US: f64 = 100_000.0;
+pub(super) const CFS_PERIOD_US: f64 = 100_000.0;
 
 /// The least quota that is given, in microseconds.
 const MIN_QUOTA_US: f64 = 1_000.0;
@@ -40,6 +40,8 @@ pub(super) struct Common {
     pub(super) enable_cfs: bool,
     /// Who tells containers the addresses of names.
     pub(super) dns: ContainerDns,
+    /// The machine's memory in bytes, if it is known.
+    pub(super) mem_total_bytes: Option<u64>,
 }
 
 /// The name of a container.
@@ -71,13 +73,21 @@ pub(super) fn order(launch: &Launch, common: &Common) -> Result<(String, Value),
         "/HostConfig/Privileged",
         json!(docker.privileged()),
     );
-    for (place, value) in resources(&launch.resources, common.enable_cfs) {
+    for (place, value) in resources(&launch.resources, common) {
         set(&mut order, &format!("/HostConfig/{place}"), value);
     }
     let (binds, driver) = volumes(info, docker, &launch.directory, common)?;
     set(&mut order, "/HostConfig/Binds", json!(binds));
     if let Some(driver) = driver {
         set(&mut order, "/HostConfig/VolumeDriver", json!(driver));
+    }
+    if !launch.volumes.is_empty() {
+        let mounts = launch.volumes.iter().map(|link| {
+            let target = format!("{}/{}", common.sandbox_directory, link.name);
+            let (source, read_only) = (&link.volume.path, link.read_only);
+            json!({"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only})
+        });
+        set(&mut order, "/HostConfig/Mounts", mounts.collect());
     }
     let network = network(info, docker)?;
     set(&mut order, "/HostConfig/NetworkMode", json!(network));
@@ -97,6 +107,7 @@ pub(super) fn order(launch: &Launch, common: &Common) -> Result<(String, Value),
     for parameter in &docker.parameters {
         parameters::apply(&mut order, &parameter.key, &parameter.value)?;
     }
+    parameters::finish(&mut order);
     Ok((image, order))
 }
 
@@ -155,41 +166,63 @@ fn add_command(order: &mut Value, command: &v1::CommandInfo) -> Result<(), Strin
     Ok(())
 }
 
+/// Shares of the CPUs. Saturates: a float that is out of range becomes the nearest integer.
+pub(super) fn shares(cpus: f64) -> u64 {
+    (cpus * SHARES_PER_CPU).max(MIN_SHARES) as u64
+}
+
+/// The quota of CPU time in each period, in microseconds. Saturates.
+pub(super) fn quota(cpus: f64) -> u64 {
+    (cpus * CFS_PERIOD_US).max(MIN_QUOTA_US) as u64
+}
+
+/// A limit of memory in bytes. Saturates.
+pub(super) fn bytes(megabytes: f64) -> i64 {
+    (megabytes.max(MIN_MEM_MB) * 1_048_576.0) as i64
+}
+
 /// What a container may use, by the Engine's names.
-pub(super) fn resources(
-    resources: &ContainerResources,
-    enable_cfs: bool,
-) -> Vec<(&'static str, Value)> {
+fn resources(resources: &ContainerResources, common: &Common) -> Vec<(&'static str, Value)> {
     let amount = |kind: &str| resources.requests.scalar_milli(kind) as f64 / 1000.0;
     let limit = |kind: &str| resources.limits.get(kind).copied();
-    let bytes = |megabytes: f64| json!((megabytes.max(MIN_MEM_MB) * 1_048_576.0) as u64);
     let (cpus, mem) = (amount("cpus"), amount("mem"));
     let mut all = Vec::new();
     if cpus > 0.0 {
-        let shares = (cpus * SHARES_PER_CPU).max(MIN_SHARES);
-        all.push(("CpuShares", json!(shares as u64)));
+        all.push(("CpuShares", json!(shares(cpus))));
     }
     let most = match limit("cpus") {
         Some(limit) => Some(limit).filter(|limit| limit.is_finite()),
-        None => Some(cpus).filter(|cpus| enable_cfs && *cpus > 0.0),
+        None => Some(cpus).filter(|cpus| common.enable_cfs && *cpus > 0.0),
     };
     if let Some(most) = most {
-        let quota = (most * CFS_PERIOD_US).max(MIN_QUOTA_US);
-        all.push(("CpuQuota", json!(quota as u64)));
+        all.push(("CpuQuota", json!(quota(most))));
     }
     match limit("mem") {
         Some(limit) => {
             if limit.is_finite() {
-                all.push(("Memory", bytes(limit)));
+                all.push(("Memory", json!(bytes(limit))));
             }
             if mem > 0.0 {
-                all.push(("MemoryReservation", bytes(mem)));
+                all.push(("MemoryReservation", json!(bytes(mem))));
+            }
+            if let Some(adjustment) = oom_score_adj(mem, limit, common.mem_total_bytes) {
+                all.push(("OomScoreAdj", json!(adjustment)));
             }
         }
-        None if mem > 0.0 => all.push(("Memory", bytes(mem))),
+        None if mem > 0.0 => all.push(("Memory", json!(bytes(mem)))),
         None => {}
     }
     all
+}
+
+/// How much sooner than others a container is ended when the machine has no memory left: what may
+/// use more than it was given goes first, and of those what was given little. (Mesos:
+/// `calculateOOMScoreAdj`.)
+fn oom_score_adj(mem: f64, limit: f64, total_bytes: Option<u64>) -> Option<i64> {
+    let total = total_bytes.filter(|total| *total > 0)? as f64;
+    let may_use_more = mem > 0.0 && mem < limit;
+    let share = mem * 1_048_576.0 / total;
+    may_use_more.then(|| 1000 - (share * 1000.0).clamp(0.0, 1000.0) as i64)
 }
 
 type Volumes = (Vec<String>, Option<String>);

@@ -7,8 +7,14 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
-/// Time the Engine has for an answer that should come at once.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time the Engine has for work that takes no image from a registry.
+const WORK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time the Engine has to say what it knows.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Time the Engine has to kill a container. Who waits for that has other means, too.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest line of a report about a pull, in bytes.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
@@ -34,6 +40,21 @@ impl EngineError {
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, EngineError::Gone(..))
     }
+
+    /// Whether what it was asked for is so already, or cannot be any more.
+    fn is_needless(&self) -> bool {
+        let needless = [StatusCode::NOT_FOUND, StatusCode::CONFLICT];
+        matches!(self, EngineError::Refused(status, _) if needless.contains(status))
+    }
+}
+
+/// A container that the Engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Its name.
+    pub(super) name: String,
+    /// The Engine's word for where it is in its life.
+    pub(super) state: String,
 }
 
 /// A client of one Engine.
@@ -57,6 +78,10 @@ impl Engine {
     }
 
     fn gone(&self, error: &reqwest::Error) -> EngineError {
+        if error.is_timeout() {
+            let why = "it does not answer in time";
+            return EngineError::Gone(self.socket.clone(), why.to_owned());
+        }
         let mut why = error as &dyn std::error::Error;
         while let Some(cause) = why.source() {
             why = cause;
@@ -124,7 +149,10 @@ impl Engine {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, EngineError> {
-        let timeout = Some(ANSWER_TIMEOUT);
+        let timeout = Some(match method {
+            Method::GET => LOOK_TIMEOUT,
+            _ => WORK_TIMEOUT,
+        });
         let answer = self.send(method, path, query, body, timeout).await?;
         self.read(answer).await
     }
@@ -180,8 +208,9 @@ impl Engine {
     /// Ends all processes of a container; one that does not run is none of its concerns.
     pub(super) async fn kill(&self, name: &str) -> Result<(), EngineError> {
         let path = format!("/containers/{name}/kill");
-        match self.ask(Method::POST, &path, &[], None).await {
-            Err(error) if error.is_gone() => Err(error),
+        let timeout = Some(KILL_TIMEOUT);
+        match self.send(Method::POST, &path, &[], None, timeout).await {
+            Err(error) if !error.is_needless() => Err(error),
             _ => Ok(()),
         }
     }
@@ -191,7 +220,7 @@ impl Engine {
         let path = format!("/containers/{name}");
         let query = [("v", "1"), ("force", "1")];
         match self.ask(Method::DELETE, &path, &query, None).await {
-            Err(error) if !error.is_unknown() => Err(error),
+            Err(error) if !error.is_needless() => Err(error),
             _ => Ok(()),
         }
     }
@@ -204,10 +233,15 @@ impl Engine {
             .map(drop)
     }
 
+    /// All it knows of a container.
+    pub(super) async fn inspect(&self, name: &str) -> Result<Value, EngineError> {
+        let path = format!("/containers/{name}/json");
+        self.ask(Method::GET, &path, &[], None).await
+    }
+
     /// Whether a container was ended because it used more memory than it may.
     pub(super) async fn was_out_of_memory(&self, name: &str) -> Result<bool, EngineError> {
-        let path = format!("/containers/{name}/json");
-        let said = self.ask(Method::GET, &path, &[], None).await?;
+        let said = self.inspect(name).await?;
         let killed = said.pointer("/State/OOMKilled").and_then(Value::as_bool);
         Ok(killed.unwrap_or(false))
     }
@@ -219,16 +253,21 @@ impl Engine {
         self.ask(Method::GET, &path, &query, None).await
     }
 
-    /// The names of all containers that have a label, whether they run or not.
-    pub(super) async fn list(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
+    /// All containers that have a label, whether they run or not.
+    pub(super) async fn list(&self, label: &str, value: &str) -> Result<Vec<Listed>, EngineError> {
         let filters = json!({"label": [format!("{label}={value}")]}).to_string();
         let query = [("all", "1"), ("filters", filters.as_str())];
         let said = self
             .ask(Method::GET, "/containers/json", &query, None)
             .await?;
         let all = said.as_array().into_iter().flatten();
-        let names = all.filter_map(|one| one.pointer("/Names/0")?.as_str());
-        let names = names.map(|name| name.trim_start_matches('/').to_owned());
-        Ok(names.collect())
+        let listed = all.filter_map(|one| {
+            let name = one.pointer("/Names/0")?.as_str()?;
+            Some(Listed {
+                name: name.trim_start_matches('/').to_owned(),
+                state: one.get("State")?.as_str()?.to_owned(),
+            })
+        });
+        Ok(listed.collect())
     }
 }

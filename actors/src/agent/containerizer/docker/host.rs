@@ -26,13 +26,14 @@ const CAPABILITIES: &[&str] = &[
 ];
 
 /// Sees to it that an order shows nothing of the host but what is in `prefixes` (none stands for
-/// all), and the container's own sandbox.
+/// all), and the container's own sandbox and persistent volumes.
 ///
 /// # Errors
 /// What would show more, and how it can be allowed.
 pub(super) fn check(
     order: &Value,
     sandbox: &Path,
+    volumes: &[PathBuf],
     prefixes: Option<&[PathBuf]>,
 ) -> Result<(), String> {
     let Some(prefixes) = prefixes else {
@@ -50,6 +51,7 @@ pub(super) fn check(
         )
     })?;
     shown.extend(real(sandbox));
+    shown.extend(volumes.iter().filter_map(|it| real(it)));
     check_paths(order, &shown)
 }
 
@@ -68,7 +70,8 @@ fn check_rights(order: &Value) -> Result<(), String> {
         let list = host.get(name).and_then(Value::as_array);
         list.is_some_and(|list| !list.is_empty())
     };
-    if is_given("Devices") || is_given("DeviceCgroupRules") {
+    let devices = ["Devices", "DeviceCgroupRules", "DeviceRequests"];
+    if devices.into_iter().any(is_given) {
         return Err("a container with devices of the host".to_owned());
     }
     for (name, option) in NAMESPACES {
@@ -93,9 +96,13 @@ fn check_rights(order: &Value) -> Result<(), String> {
 
 /// What counts is where a path leads to after all links.
 fn check_paths(order: &Value, shown: &[PathBuf]) -> Result<(), String> {
-    let binds = order.pointer("/HostConfig/Binds").and_then(Value::as_array);
-    for bind in binds.into_iter().flatten().filter_map(Value::as_str) {
-        let (source, _) = bind.split_once(':').unwrap_or((bind, ""));
+    let list = |name: &str| order.pointer(name).and_then(Value::as_array);
+    let binds = list("/HostConfig/Binds").into_iter().flatten();
+    let binds = binds.filter_map(Value::as_str);
+    let binds = binds.map(|bind| bind.split_once(':').map_or(bind, |(source, _)| source));
+    let mounts = list("/HostConfig/Mounts").into_iter().flatten();
+    let mounts = mounts.filter_map(|mount| mount.get("Source")?.as_str());
+    for source in binds.chain(mounts) {
         // Volumes of the Engine have names.
         if !source.starts_with('/') {
             continue;
@@ -136,7 +143,12 @@ mod tests {
         let some = [PathBuf::from("/usr")];
         let all = [PathBuf::from("/")];
         let judge = |host: &Value, prefixes| {
-            check(&json!({"HostConfig": host}), Path::new("/tmp"), prefixes)
+            check(
+                &json!({"HostConfig": host}),
+                Path::new("/tmp"),
+                &[],
+                prefixes,
+            )
         };
         for (host, words) in [
             (json!({"Privileged": true}), "a privileged container can"),
@@ -145,6 +157,7 @@ mod tests {
                 "with devices",
             ),
             (json!({"DeviceCgroupRules": ["b 8:* rwm"]}), "with devices"),
+            (json!({"DeviceRequests": [{"Count": -1}]}), "with devices"),
             (json!({"PidMode": "host"}), "'pid=host'"),
             (json!({"IpcMode": "host"}), "'ipc=host'"),
             (json!({"UsernsMode": "host"}), "'userns=host'"),

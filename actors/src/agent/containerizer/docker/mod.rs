@@ -11,9 +11,13 @@ mod dns;
 mod engine;
 mod host;
 mod logins;
+mod orphans;
 mod parameters;
 #[cfg(test)]
 mod tests;
+mod updates;
+mod usage;
+mod values;
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -21,11 +25,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::duration_text;
 use tepui_core::agent::messages::{Launch, Limitation};
@@ -34,10 +39,11 @@ use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 use tokio::process::Command;
 
-use self::create::{Common, LABEL, name};
+use self::create::{Common, name};
 pub use self::dns::ContainerDns;
 use self::engine::Engine;
 pub use self::logins::Logins;
+use self::updates::Updates;
 use super::cgroups::Wait;
 use super::config::{ContainerizerConfig, ContainerizerKind};
 use super::containerizers::Containerizer;
@@ -45,6 +51,8 @@ use super::isolator::Container;
 use super::start::Started;
 use crate::agent::process_tree;
 use crate::agent::sandbox::{Output, Owner};
+use crate::clock::Clock;
+use crate::metrics::system::System;
 
 /// Time that the process beside a container has to copy the last output once that was killed.
 const KILL_GRACE: Duration = Duration::from_secs(1);
@@ -52,8 +60,14 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 /// Time between two attempts to reach an Engine that is gone.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// Longest time for which a container that is to be changed may not have been made yet.
+const MAKE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
 /// Time the Engine has to tell what a container uses or has used.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an Engine that has not told in time is not asked again, in microseconds.
+const SILENCE_US: u64 = 10_000_000;
 
 /// Settings of the Docker containerizer; each field's flag has the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +112,11 @@ pub(super) struct DockerContainerizer {
     prefixes: Option<Vec<PathBuf>>,
     /// Those that are not orphans.
     known: Mutex<HashSet<ContainerId>>,
-    /// Held by one change of a container's resources, so that they happen in order.
-    updates: Arc<tokio::sync::Mutex<()>>,
+    /// Changes of containers' resources.
+    updates: Arc<Updates>,
+    clock: Clock,
+    /// Until when the Engine is not asked what containers use, in microseconds of the clock.
+    silent_until: AtomicU64,
 }
 
 /// How an image is pulled.
@@ -126,11 +143,14 @@ impl DockerContainerizer {
                 sandbox_directory: docker.sandbox_directory.clone(),
                 enable_cfs: config.cgroups_enable_cfs,
                 dns: docker.default_container_dns.clone(),
+                mem_total_bytes: System::read().mem_total_bytes,
             },
             config: docker,
             prefixes: config.host_path_volume_prefixes.clone(),
             known: Mutex::default(),
             updates: Arc::default(),
+            clock: Clock::start(),
+            silent_until: AtomicU64::new(0),
         })
     }
 
@@ -203,35 +223,6 @@ impl DockerContainerizer {
         }
         Started::of(command.spawn()?, report)
     }
-
-    /// Ends a container, and removes it when that is due; tries until the Engine is there.
-    async fn end(&self, name: &str, delay: Duration) {
-        while let Err(error) = self.engine.kill(name).await {
-            tracing::debug!(container = name, %error, "cannot end a container yet");
-            tokio::time::sleep(AGAIN).await;
-        }
-        tokio::time::sleep(delay).await;
-        if let Err(error) = self.engine.remove(name).await {
-            tracing::warn!(container = name, %error, "cannot remove a container");
-        }
-    }
-
-    async fn end_others(&self, running: &BTreeSet<ContainerId>) {
-        running.iter().for_each(|id| self.know(id));
-        let all = loop {
-            match self.engine.list(LABEL, &self.common.work_dir).await {
-                Ok(all) => break all,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look for containers of an earlier run yet");
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        };
-        for name in all.iter().filter(|name| !self.knows(name)) {
-            tracing::warn!(container = name, "ending a container of an earlier run");
-            self.end(name, Duration::ZERO).await;
-        }
-    }
 }
 
 impl Containerizer for DockerContainerizer {
@@ -247,10 +238,12 @@ impl Containerizer for DockerContainerizer {
         let docker = launch.info.as_ref().and_then(|info| info.docker.as_ref());
         let is_forced = docker.is_some_and(|docker| docker.force_pull_image());
         let (id, sandbox) = (launch.container.clone(), launch.directory.clone());
+        let volumes = launch.volumes.iter().map(|it| it.volume.path.as_str());
+        let volumes: Vec<PathBuf> = volumes.map(PathBuf::from).collect();
         Some(Box::pin(async move {
             let (image, order) = order?;
             let sandbox = Path::new(&sandbox);
-            host::check(&order, sandbox, self.prefixes.as_deref())?;
+            host::check(&order, sandbox, &volumes, self.prefixes.as_deref())?;
             let pull = Pull { is_forced, sandbox };
             self.make(&id, &image, &order, pull).await
         }))
@@ -274,9 +267,7 @@ impl Containerizer for DockerContainerizer {
             self.forget(&launch.container);
             let (engine, name) = (self.engine.clone(), name(launch.container.as_str()));
             tokio::spawn(async move {
-                if let Err(error) = engine.remove(&name).await {
-                    tracing::warn!(container = name, %error, "cannot remove a container");
-                }
+                orphans::end(&engine, &name, Duration::ZERO).await;
             });
         }
         started
@@ -291,24 +282,31 @@ impl Containerizer for DockerContainerizer {
     }
 
     fn update(&self, id: &ContainerId, resources: &ContainerResources) {
-        let order = create::resources(resources, self.common.enable_cfs).into_iter();
-        let order: Map<String, Value> = order.map(|(key, it)| (key.to_owned(), it)).collect();
-        let (engine, name) = (self.engine.clone(), name(id.as_str()));
-        let updates = self.updates.clone();
+        if !self.updates.add(id, resources) {
+            return;
+        }
+        let (engine, updates, id) = (self.engine.clone(), self.updates.clone(), id.clone());
+        let enable_cfs = self.common.enable_cfs;
         tokio::spawn(async move {
-            let _in_order = updates.lock().await;
-            if let Err(error) = engine.update(&name, &Value::Object(order)).await {
-                tracing::warn!(container = name, %error, "cannot change a container's resources");
+            while let Some(resources) = updates.next(&id) {
+                change(&engine, &updates, &id, &resources, enable_cfs).await;
             }
         });
     }
 
     fn usage(&self, id: &ContainerId, statistics: &mut v1::ResourceStatistics) {
         let name = name(id.as_str());
-        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.engine.stats(&name));
-        if let Ok(Ok(said)) = tokio::runtime::Handle::current().block_on(asked) {
-            add_usage(&said, statistics);
+        let now = self.clock.now().mono.0;
+        let mut said = Value::Null;
+        if self.silent_until.load(Ordering::Relaxed) <= now {
+            let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.engine.stats(&name));
+            match tokio::runtime::Handle::current().block_on(asked) {
+                Ok(answer) => said = answer.unwrap_or_default(),
+                // Its other containers need not be waited for.
+                Err(_) => self.silent_until.store(now + SILENCE_US, Ordering::Relaxed),
+            }
         }
+        usage::add(&said, self.common.enable_cfs, statistics);
     }
 
     fn kill(&self, id: &ContainerId, leader: u32) {
@@ -347,6 +345,7 @@ impl Containerizer for DockerContainerizer {
             if let Some(leader) = leader {
                 process_tree::kill_group(leader);
             }
+            self.updates.forget(&id);
             if !self.forget(&id) {
                 return;
             }
@@ -359,7 +358,8 @@ impl Containerizer for DockerContainerizer {
             if let Err(error) = self.engine.kill(&name).await {
                 tracing::warn!(container = name, %error, "cannot end a container yet");
             }
-            tokio::spawn(async move { self.end(&name, delay).await });
+            let engine = self.engine.clone();
+            tokio::spawn(async move { orphans::end(&engine, &name, delay).await });
         })
     }
 
@@ -368,28 +368,46 @@ impl Containerizer for DockerContainerizer {
     }
 
     fn destroy_others(self: Arc<Self>, running: BTreeSet<ContainerId>) -> BoxFuture<'static, ()> {
+        running.iter().for_each(|id| self.know(id));
         Box::pin(async move {
-            if self.config.docker_kill_orphans {
-                tokio::spawn(async move { self.end_others(&running).await });
-            }
+            tokio::spawn(async move { self.end_others().await });
         })
     }
 }
 
-/// Figures of the container in place of those of the process beside it.
-fn add_usage(said: &Value, statistics: &mut v1::ResourceStatistics) {
-    let number = |place: &str| said.pointer(place).and_then(Value::as_u64);
-    let seconds = |place: &str| number(place).map(|nanos| nanos as f64 / 1e9);
-    let cpu = "/cpu_stats/cpu_usage";
-    let user = seconds(&format!("{cpu}/usage_in_usermode"));
-    let system = seconds(&format!("{cpu}/usage_in_kernelmode"));
-    let total = number("/memory_stats/usage");
-    let (v1_rss, v2_rss) = ("/memory_stats/stats/rss", "/memory_stats/stats/anon");
-    let rss = number(v1_rss).or_else(|| number(v2_rss)).or(total);
-    statistics.cpus_user_time_secs = user.or(statistics.cpus_user_time_secs);
-    statistics.cpus_system_time_secs = system.or(statistics.cpus_system_time_secs);
-    statistics.mem_total_bytes = total.or(statistics.mem_total_bytes);
-    statistics.mem_rss_bytes = rss.or(statistics.mem_rss_bytes);
-    let processes = number("/pids_stats/current").and_then(|count| u32::try_from(count).ok());
-    statistics.processes = processes.or(statistics.processes);
+/// Gives a container other resources, as soon as the Engine and the container are there, unless it
+/// ends or is to have others by then.
+async fn change(
+    engine: &Engine,
+    updates: &Updates,
+    id: &ContainerId,
+    resources: &ContainerResources,
+    enable_cfs: bool,
+) {
+    let name = &name(id.as_str());
+    let mut waits = MAKE_TIMEOUT;
+    loop {
+        let changed = async {
+            let present = engine.inspect(name).await?;
+            let present = present.get("HostConfig").unwrap_or(&Value::Null);
+            let order = updates::order(resources, enable_cfs, present);
+            engine.update(name, &order).await
+        };
+        let error = match changed.await {
+            Ok(()) => return,
+            Err(error) => error,
+        };
+        let may_come = error.is_gone() || (error.is_unknown() && !waits.is_zero());
+        if !may_come || !updates.is_last(id) {
+            tracing::warn!(container = name, %error, "cannot change a container's resources");
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+        if error.is_unknown() {
+            waits = waits.saturating_sub(AGAIN);
+        }
+        if !updates.is_last(id) {
+            return;
+        }
+    }
 }

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::create::set;
+use super::create::{LABEL, set};
+use super::values;
 
 /// How an option's value is written into an order, and where.
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +19,20 @@ enum Form {
     Number,
     /// A number of bytes, with a unit if need be.
     Bytes,
-    /// `name=value`, one more of a map.
+    /// `name=value`, one more of a map; the last one of a name counts.
     Map,
+    /// A time such as `30s`.
+    Time,
+    /// `device:bytes` each second.
+    Bandwidth,
+    /// `device:number` of operations each second.
+    Operations,
+    /// `true` or `false`, and either is so anyway.
+    Needless,
 }
+
+/// Where an order is told of the container's place in its network, until that network's name is known.
+const ENDPOINT: &str = "/Endpoint";
 
 /// The options of `docker run`, by their names, and their places in an order.
 const KNOWN: &[(&[&str], Form, &str)] = &[
@@ -79,6 +91,16 @@ const KNOWN: &[(&[&str], Form, &str)] = &[
     (&["cpu-shares", "c"], Form::Number, "/HostConfig/CpuShares"),
     (&["cpu-quota"], Form::Number, "/HostConfig/CpuQuota"),
     (&["cpu-period"], Form::Number, "/HostConfig/CpuPeriod"),
+    (
+        &["cpu-rt-period"],
+        Form::Number,
+        "/HostConfig/CpuRealtimePeriod",
+    ),
+    (
+        &["cpu-rt-runtime"],
+        Form::Number,
+        "/HostConfig/CpuRealtimeRuntime",
+    ),
     (&["pids-limit"], Form::Number, "/HostConfig/PidsLimit"),
     (&["oom-score-adj"], Form::Number, "/HostConfig/OomScoreAdj"),
     (&["blkio-weight"], Form::Number, "/HostConfig/BlkioWeight"),
@@ -95,6 +117,56 @@ const KNOWN: &[(&[&str], Form, &str)] = &[
     (&["sysctl"], Form::Map, "/HostConfig/Sysctls"),
     (&["storage-opt"], Form::Map, "/HostConfig/StorageOpt"),
     (&["log-opt"], Form::Map, "/HostConfig/LogConfig/Config"),
+    (
+        &["publish-all", "P"],
+        Form::Bool,
+        "/HostConfig/PublishAllPorts",
+    ),
+    (&["tty", "t"], Form::Bool, "/Tty"),
+    // Its input has no more than none either way.
+    (&["interactive", "i"], Form::Needless, ""),
+    // Containers are removed when `--docker_remove_delay` is over.
+    (&["rm"], Form::Needless, ""),
+    (
+        &["network-alias", "net-alias"],
+        Form::List,
+        "/Endpoint/Aliases",
+    ),
+    (&["ip"], Form::Text, "/Endpoint/IPAMConfig/IPv4Address"),
+    (&["ip6"], Form::Text, "/Endpoint/IPAMConfig/IPv6Address"),
+    (
+        &["link-local-ip"],
+        Form::List,
+        "/Endpoint/IPAMConfig/LinkLocalIPs",
+    ),
+    (&["health-interval"], Form::Time, "/Healthcheck/Interval"),
+    (&["health-timeout"], Form::Time, "/Healthcheck/Timeout"),
+    (
+        &["health-start-period"],
+        Form::Time,
+        "/Healthcheck/StartPeriod",
+    ),
+    (&["health-retries"], Form::Number, "/Healthcheck/Retries"),
+    (
+        &["device-read-bps"],
+        Form::Bandwidth,
+        "/HostConfig/BlkioDeviceReadBps",
+    ),
+    (
+        &["device-write-bps"],
+        Form::Bandwidth,
+        "/HostConfig/BlkioDeviceWriteBps",
+    ),
+    (
+        &["device-read-iops"],
+        Form::Operations,
+        "/HostConfig/BlkioDeviceReadIOps",
+    ),
+    (
+        &["device-write-iops"],
+        Form::Operations,
+        "/HostConfig/BlkioDeviceWriteIOps",
+    ),
 ];
 
 /// Puts one option into an order to make a container.
@@ -104,8 +176,26 @@ const KNOWN: &[(&[&str], Form, &str)] = &[
 pub(super) fn apply(order: &mut Value, key: &str, value: &str) -> Result<(), String> {
     match key {
         "entrypoint" => set(order, "/Entrypoint", json!([value])),
-        "ulimit" => push(order, "/HostConfig/Ulimits", ulimit(value)?),
-        "device" => push(order, "/HostConfig/Devices", device(value)),
+        "device" => push(order, "/HostConfig/Devices", values::device(value)),
+        "mount" => {
+            let mount = values::mount(value);
+            let mount = mount
+                .map_err(|why| format!("'DockerInfo.parameters' has '{key}={value}', but {why}"))?;
+            push(order, "/HostConfig/Mounts", mount);
+        }
+        "health-cmd" => set(order, "/Healthcheck/Test", json!(["CMD-SHELL", value])),
+        "no-healthcheck" => {
+            if is_true(key, value)? {
+                set(order, "/Healthcheck/Test", json!(["NONE"]));
+            }
+        }
+        "env-file" | "label-file" => {
+            return Err(format!(
+                "'DockerInfo.parameters' has '{key}', which is not supported, as there is no \
+                 'docker' program that reads the file: name what is in it as '{}'",
+                key.trim_end_matches("-file")
+            ));
+        }
         "tmpfs" => {
             let (path, options) = value.split_once(':').unwrap_or((value, ""));
             put(order, "/HostConfig/Tmpfs", path, json!(options));
@@ -115,6 +205,42 @@ pub(super) fn apply(order: &mut Value, key: &str, value: &str) -> Result<(), Str
             let cpus = cpus.ok_or_else(|| wrong(key, value, "a number"))?;
             // Saturates: a float that is out of range becomes the nearest integer.
             set(order, "/HostConfig/NanoCpus", json!((cpus * 1e9) as i64));
+        }
+        _ => apply_composed(order, key, value)?,
+    }
+    Ok(())
+}
+
+/// Options whose values have several parts.
+fn apply_composed(order: &mut Value, key: &str, value: &str) -> Result<(), String> {
+    let expected = |text: &'static str| move || wrong(key, value, text);
+    match key {
+        "ulimit" => {
+            let expected = expected("a limit such as 'nofile=1024:2048'");
+            let ulimit = values::ulimit(value).ok_or_else(expected)?;
+            push(order, "/HostConfig/Ulimits", ulimit);
+        }
+        "gpus" => {
+            let expected = expected("'all', a count, or 'device=' and ids");
+            let gpus = values::gpus(value).ok_or_else(expected)?;
+            push(order, "/HostConfig/DeviceRequests", gpus);
+        }
+        "publish" | "p" => {
+            let expected = expected("ports such as '8080:80/tcp' (ranges are not supported)");
+            let (inside, binding) = values::published(value).ok_or_else(expected)?;
+            put(order, "/ExposedPorts", &inside, json!({}));
+            push_to(order, "/HostConfig/PortBindings", &inside, binding);
+        }
+        "expose" => {
+            let expected = expected("a port such as '80/tcp' (ranges are not supported)");
+            let port = values::port(value).ok_or_else(expected)?;
+            put(order, "/ExposedPorts", &port, json!({}));
+        }
+        "blkio-weight-device" => {
+            let weight = value.rsplit(':').next().and_then(|text| text.parse().ok());
+            let weight = values::of_device(value, "Weight", weight);
+            let weight = weight.ok_or_else(expected("a weight such as '/dev/sda:500'"))?;
+            push(order, "/HostConfig/BlkioWeightDevice", weight);
         }
         _ => apply_known(order, key, value)?,
     }
@@ -131,27 +257,41 @@ fn apply_known(order: &mut Value, key: &str, value: &str) -> Result<(), String> 
     match form {
         Form::Text => set(order, place, json!(value)),
         Form::List => push(order, place, json!(value)),
-        Form::Bool => {
-            let parsed = match value {
-                "true" | "1" => true,
-                "false" | "0" => false,
-                _ => return Err(wrong(key, value, "'true' or 'false'")),
-            };
-            set(order, place, json!(parsed));
-        }
+        Form::Bool => set(order, place, json!(is_true(key, value)?)),
+        Form::Needless => drop(is_true(key, value)?),
         Form::Number => {
             let number: Option<i64> = value.parse().ok();
             let number = number.ok_or_else(|| wrong(key, value, "a whole number"))?;
             set(order, place, json!(number));
         }
         Form::Bytes => {
-            let bytes = bytes(value);
+            let bytes = values::bytes(value);
             let bytes = bytes.ok_or_else(|| wrong(key, value, "a size such as '64m'"))?;
             set(order, place, json!(bytes));
         }
         Form::Map => {
             let (name, value) = value.split_once('=').unwrap_or((value, ""));
-            put(order, place, name, json!(value));
+            // By this one the agent finds its containers.
+            if name != LABEL {
+                put(order, place, name, json!(value));
+            }
+        }
+        Form::Time => {
+            let nanos = values::nanoseconds(value);
+            let nanos = nanos.ok_or_else(|| wrong(key, value, "a time such as '30s'"))?;
+            set(order, place, json!(nanos));
+        }
+        Form::Bandwidth => {
+            let rate = value.rsplit(':').next().and_then(values::bytes);
+            let rate = values::of_device(value, "Rate", rate);
+            let rate = rate.ok_or_else(|| wrong(key, value, "such as '/dev/sda:1mb'"))?;
+            push(order, place, rate);
+        }
+        Form::Operations => {
+            let rate = value.rsplit(':').next().and_then(|text| text.parse().ok());
+            let rate = values::of_device(value, "Rate", rate);
+            let rate = rate.ok_or_else(|| wrong(key, value, "such as '/dev/sda:1000'"))?;
+            push(order, place, rate);
         }
     }
     Ok(())
@@ -169,51 +309,52 @@ fn push(order: &mut Value, place: &str, value: Value) {
     }
 }
 
-/// One more of a map; what is there already stays.
+/// One more of a map; of several with one name the last one counts.
 fn put(order: &mut Value, place: &str, name: &str, value: Value) {
     if order.pointer(place).is_none() {
         set(order, place, Value::Object(Map::new()));
     }
     if let Some(map) = order.pointer_mut(place).and_then(Value::as_object_mut) {
-        map.entry(name).or_insert(value);
+        map.insert(name.to_owned(), value);
     }
 }
 
-/// `name=soft[:hard]`
-fn ulimit(value: &str) -> Result<Value, String> {
-    let expected = || wrong("ulimit", value, "a limit such as 'nofile=1024:2048'");
-    let (name, limits) = value.split_once('=').ok_or_else(expected)?;
-    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let read = |text: &str| text.parse::<i64>().map_err(|_| expected());
-    Ok(json!({"Name": name, "Soft": read(soft)?, "Hard": read(hard)?}))
+/// One more of a list in a map.
+fn push_to(order: &mut Value, place: &str, name: &str, value: Value) {
+    let map = order.pointer_mut(place).and_then(Value::as_object_mut);
+    let list = map.and_then(|map| map.get_mut(name)?.as_array_mut());
+    match list {
+        Some(list) => list.push(value),
+        None => put(order, place, name, json!([value])),
+    }
 }
 
-/// `host[:container[:permissions]]`
-fn device(value: &str) -> Value {
-    let mut parts = value.splitn(3, ':');
-    let host = parts.next().unwrap_or_default();
-    json!({
-        "PathOnHost": host,
-        "PathInContainer": parts.next().unwrap_or(host),
-        "CgroupPermissions": parts.next().unwrap_or("rwm"),
-    })
+fn is_true(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(wrong(key, value, "'true' or 'false'")),
+    }
 }
 
-/// A number of bytes, with a unit as `docker run` takes it; -1 stands for no limit.
-fn bytes(text: &str) -> Option<i64> {
-    let text = text.to_ascii_lowercase();
-    let end = text.find(|c: char| c.is_ascii_alphabetic());
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let shift = match unit.trim_end_matches("ib").trim_end_matches('b') {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return None,
-    };
-    let number: i64 = number.trim().parse().ok()?;
-    number.checked_mul(1 << shift)
+/// Once all options are there: puts what they say of the container's place in its network where the
+/// Engine looks for it.
+pub(super) fn finish(order: &mut Value) {
+    let name = ENDPOINT.trim_start_matches('/');
+    let endpoint = order.as_object_mut().and_then(|order| order.remove(name));
+    let network = order.pointer("/HostConfig/NetworkMode");
+    let network = network
+        .and_then(Value::as_str)
+        .unwrap_or("bridge")
+        .to_owned();
+    if let Some(endpoint) = endpoint {
+        put(
+            order,
+            "/NetworkingConfig/EndpointsConfig",
+            &network,
+            endpoint,
+        );
+    }
 }
 
 #[cfg(test)]
@@ -222,10 +363,9 @@ mod tests {
 
     #[test]
     fn options_go_where_the_engine_wants_them() {
-        let mut order = json!({"Env": ["A=1"], "Labels": {"own": "kept"}});
+        let mut order = json!({"Env": ["A=1"]});
         for (key, value) in [
             ("env", "B=2"),
-            ("label", "own=other"),
             ("label", "a=b=c"),
             ("ulimit", "nofile=10:20"),
             ("memory-swap", "-1"),
@@ -256,7 +396,7 @@ mod tests {
         });
         let all = json!({
             "Env": ["A=1", "B=2"],
-            "Labels": {"own": "kept", "a": "b=c"},
+            "Labels": {"a": "b=c"},
             "HostConfig": host,
             "Entrypoint": ["/bin/x"],
         });
@@ -266,7 +406,12 @@ mod tests {
     #[test]
     fn what_is_unknown_or_wrong_is_refused_by_name() {
         for (key, value, words) in [
-            ("rm", "true", "'rm', which is not supported"),
+            ("detach", "true", "'detach', which is not supported"),
+            ("rm", "maybe", "expected 'true' or 'false'"),
+            ("publish", "80-90:80-90", "ranges are not supported"),
+            ("health-timeout", "5", "a time such as '30s'"),
+            ("mount", "type=bind", "needs an absolute 'source'"),
+            ("env-file", "/x", "name what is in it as 'env'"),
             ("init", "yes", "'init=yes', expected 'true' or 'false'"),
             ("memory", "1x", "expected a size such as '64m'"),
             ("ulimit", "nofile", "expected a limit such as"),
@@ -279,10 +424,77 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("4"), Some(4));
-        assert_eq!(bytes("4K"), Some(4096));
-        assert_eq!(bytes("1gb"), Some(1 << 30));
-        assert_eq!(bytes("9999999999g"), None);
+    fn the_last_one_of_a_name_counts_but_for_the_agents_own_label() {
+        let mut order = json!({"Labels": {LABEL: "/work"}});
+        let own = format!("{LABEL}=/other");
+        for (key, value) in [
+            ("label", "a=1"),
+            ("l", "a=2"),
+            ("label", own.as_str()),
+            ("sysctl", "net.ipv4.ip_forward=0"),
+            ("sysctl", "net.ipv4.ip_forward=1"),
+            ("tmpfs", "/t:size=1m"),
+            ("tmpfs", "/t:size=2m"),
+        ] {
+            apply(&mut order, key, value).unwrap();
+        }
+        assert_eq!(order["Labels"], json!({LABEL: "/work", "a": "2"}));
+        let host = json!({
+            "Sysctls": {"net.ipv4.ip_forward": "1"},
+            "Tmpfs": {"/t": "size=2m"},
+        });
+        assert_eq!(order["HostConfig"], host);
+    }
+
+    #[test]
+    fn networks_ports_checks_and_devices_have_their_places() {
+        let mut order = json!({"HostConfig": {"NetworkMode": "bridge"}});
+        for (key, value) in [
+            ("publish", "8080:80"),
+            ("p", "8081:80/tcp"),
+            ("expose", "53/udp"),
+            ("network-alias", "web"),
+            ("ip", "10.0.0.9"),
+            ("net", "own"),
+            ("network-alias", "www"),
+            ("health-cmd", "true"),
+            ("health-interval", "1m"),
+            ("health-retries", "3"),
+            ("device-read-bps", "/dev/sda:1kb"),
+            ("device-write-iops", "/dev/sda:7"),
+            ("blkio-weight-device", "/dev/sda:500"),
+            ("gpus", "all"),
+            ("mount", "type=tmpfs,target=/t"),
+            ("rm", "true"),
+            ("interactive", "true"),
+            ("tty", "true"),
+        ] {
+            apply(&mut order, key, value).unwrap();
+        }
+        finish(&mut order);
+        let host = json!({
+            "NetworkMode": "own",
+            "PortBindings": {"80/tcp": [{"HostPort": "8080"}, {"HostPort": "8081"}]},
+            "BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": 1024}],
+            "BlkioDeviceWriteIOps": [{"Path": "/dev/sda", "Rate": 7}],
+            "BlkioWeightDevice": [{"Path": "/dev/sda", "Weight": 500}],
+            "DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}],
+            "Mounts": [{"Type": "tmpfs", "Target": "/t"}],
+        });
+        let endpoint =
+            json!({"Aliases": ["web", "www"], "IPAMConfig": {"IPv4Address": "10.0.0.9"}});
+        let check = json!({
+            "Test": ["CMD-SHELL", "true"], "Interval": 60_000_000_000_i64, "Retries": 3,
+        });
+        let all = json!({
+            "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+            "NetworkingConfig": {"EndpointsConfig": {"own": endpoint}},
+            "Healthcheck": check,
+            "Tty": true,
+            "HostConfig": host,
+        });
+        assert_eq!(order, all);
+        apply(&mut order, "no-healthcheck", "true").unwrap();
+        assert_eq!(order["Healthcheck"]["Test"], json!(["NONE"]));
     }
 }

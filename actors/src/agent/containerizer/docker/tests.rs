@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{InDocker, Launch};
+use tepui_core::agent::volumes::{Volume as PersistentVolume, VolumeKind, VolumeLink};
 use tepui_core::ids::{ContainerId, ExecutorId, FrameworkId};
 use tepui_core::resources::Resources;
 use tepui_protocol::v1::container_info::docker_info::{Network, PortMapping};
@@ -64,6 +65,7 @@ fn order(launch: &Launch) -> Result<Value, String> {
         sandbox_directory: "/mnt/mesos/sandbox".into(),
         enable_cfs: true,
         dns: ContainerDns::default(),
+        mem_total_bytes: Some(1 << 30),
     };
     create::order(launch, &common).map(|(_, order)| order)
 }
@@ -142,9 +144,50 @@ fn limits_take_the_place_of_what_is_given() {
     assert_eq!(host["CpuQuota"], Value::Null);
     assert_eq!(host["Memory"], json!(128 << 20));
     assert_eq!(host["MemoryReservation"], json!(64 << 20));
+    // It has a sixteenth of the machine's memory.
+    assert_eq!(host["OomScoreAdj"], json!(938));
     assert_eq!(host["NetworkMode"], "host");
     assert_eq!(order["Image"], "a:1");
     assert_eq!(order["Cmd"], Value::Null, "the image says what it runs");
+}
+
+#[test]
+fn what_may_use_no_more_than_it_is_given_is_not_ended_sooner() {
+    let mut launch = launch(docker("a:1"));
+    for limits in [vec![], vec![("mem".to_owned(), 64.0)]] {
+        launch.resources.limits = limits.into_iter().collect();
+        let order = order(&launch).unwrap();
+        assert_eq!(order["HostConfig"]["OomScoreAdj"], Value::Null);
+    }
+    launch.resources.limits = [("mem".to_owned(), f64::INFINITY)].into();
+    let order = order(&launch).unwrap();
+    assert_eq!(order["HostConfig"]["OomScoreAdj"], json!(938));
+}
+
+#[test]
+fn persistent_volumes_are_seen_in_the_sandbox() {
+    let mut launch = launch(docker("a:1"));
+    launch.volumes = [("data", false), ("more", true)]
+        .map(|(name, read_only)| VolumeLink {
+            name: name.into(),
+            volume: PersistentVolume {
+                id: name.into(),
+                path: format!("/volumes/a:b/{name}"),
+                kind: VolumeKind::Directory,
+            },
+            chown: true,
+            read_only,
+        })
+        .to_vec();
+    let mount = |name: &str, read_only: bool| {
+        json!({
+            "Type": "bind", "Source": format!("/volumes/a:b/{name}"),
+            "Target": format!("/mnt/mesos/sandbox/{name}"), "ReadOnly": read_only,
+        })
+    };
+    let order = order(&launch).unwrap();
+    let expected = json!([mount("data", false), mount("more", true)]);
+    assert_eq!(order["HostConfig"]["Mounts"], expected);
 }
 
 #[test]
@@ -164,7 +207,7 @@ fn what_cannot_be_done_is_said() {
     };
     let unknown = DockerInfo {
         parameters: vec![Parameter {
-            key: "rm".into(),
+            key: "detach".into(),
             value: "true".into(),
         }],
         ..docker("a")
@@ -179,7 +222,7 @@ fn what_cannot_be_done_is_said() {
         ),
         (on_host, "Port mappings are only supported for bridge"),
         (user, "No network info found in container info"),
-        (unknown, "'rm', which is not supported"),
+        (unknown, "'detach', which is not supported"),
     ] {
         let why = order(&launch(docker)).unwrap_err();
         assert!(why.contains(words), "{why}");
@@ -199,16 +242,36 @@ fn what_cannot_be_done_is_said() {
 fn of_the_host_only_what_may_be_shown_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    for name in ["work/sandbox/own", "work/other", "shown", "hidden"] {
+    for name in [
+        "work/sandbox/own",
+        "work/volume",
+        "work/other",
+        "shown",
+        "hidden",
+    ] {
         std::fs::create_dir_all(path(name)).unwrap();
     }
     std::os::unix::fs::symlink(path("hidden"), path("shown/link")).unwrap();
+    let judge = |host: Value| {
+        let order = json!({"HostConfig": host});
+        let prefixes = [path("shown")];
+        host::check(
+            &order,
+            &path("work/sandbox"),
+            &[path("work/volume")],
+            Some(&prefixes),
+        )
+    };
     let check = |source: &str| {
-        let order = json!({"HostConfig": {"Binds": [format!("{source}:/x:rw")]}});
-        host::check(&order, &path("work/sandbox"), Some(&[path("shown")]))
+        let bound = judge(json!({"Binds": [format!("{source}:/x:rw")]}));
+        let mounted =
+            judge(json!({"Mounts": [{"Type": "bind", "Source": source, "Target": "/x"}]}));
+        assert_eq!(bound, mounted);
+        bound
     };
     let at = |name: &str| path(name).display().to_string();
-    for name in ["shown", "shown/new", "work/sandbox", "work/sandbox/own/new"] {
+    let own = ["work/sandbox", "work/sandbox/own/new", "work/volume"];
+    for name in own.into_iter().chain(["shown", "shown/new"]) {
         assert_eq!(check(&at(name)), Ok(()), "{name}");
     }
     assert_eq!(check("a-volume-of-the-engine"), Ok(()));
