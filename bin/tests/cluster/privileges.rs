@@ -8,9 +8,10 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use serde_json::{Value, json};
 
 use super::isolation::{Isolated, executor_pid, read, sized};
+use super::operations;
 use crate::support::cgroups::{Cgroups, need_root};
 use crate::support::cluster::{Cluster, binary, free_port, start_agent_after, start_master};
-use crate::support::framework::{Framework, task};
+use crate::support::framework::{Encoding, Framework, task};
 
 /// A user that every system has.
 const NOBODY: u32 = 65534;
@@ -109,6 +110,46 @@ fn tasks_get_them_where_the_operator_says_so() {
     let allowed = ["--no-no_new_privs"];
     assert_eq!(seen("allowed", "posix", &allowed), "0");
     assert_eq!(seen("allowed-linux", "linux", &allowed), "0");
+}
+
+#[test]
+fn a_task_owns_its_sandbox_and_its_volume() {
+    for launcher in ["posix", "linux"] {
+        let own = Own::new("owner");
+        let flags = own.flags(launcher);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let cluster = Cluster::with(1, &[], &flags);
+        open_to_everybody(cluster.dir.path());
+        let master = cluster.master.address;
+        let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
+        let offer = framework.offer();
+        let script = "id -un; touch mine; echo kept > data/file";
+        let mut task = operations::task_on_volume("owner", &offer, script);
+        task["command"]["user"] = json!("nobody");
+        let launch = json!({"type": "LAUNCH", "launch": {"task_infos": [task]}});
+        let (reserve, create) = (operations::reserve("r"), operations::create("c"));
+        framework.accept(&offer, json!([reserve, create, launch]), 0.0);
+        framework.await_state("owner", "TASK_FINISHED");
+        let work_dir = cluster.work_dir(0);
+        let run = format!(
+            "slaves/latest/frameworks/{}/executors/owner/runs/latest",
+            framework.id
+        );
+        let sandbox = work_dir.join(run);
+        let stdout = read(sandbox.join("stdout"));
+        assert_eq!(stdout.lines().last(), Some("nobody"), "{launcher}");
+        let volume = work_dir.join("volumes/roles/web/kept");
+        let all = [
+            sandbox.clone(),
+            sandbox.join("mine"),
+            volume.clone(),
+            volume.join("file"),
+        ];
+        for path in all {
+            let owner = std::fs::metadata(&path).expect("it is there").uid();
+            assert_eq!(owner, NOBODY, "{launcher}: {}", path.display());
+        }
+    }
 }
 
 /// All groups count that the host gives a user. Only the agent sees this list of groups.

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::groups::launch_group;
 use super::isolation::{Isolated, read, sized};
+use super::operations;
 use crate::support::cgroups::{Cgroups, need_root};
 use crate::support::cluster::{Cluster, free_port, start_agent_after, start_master, until};
-use crate::support::framework::{Framework, task};
+use crate::support::framework::{Encoding, Framework, task};
 
 /// A place of a sandbox, seen at another path.
 fn of_sandbox(whose: &str, path: &str, container_path: &str) -> Value {
@@ -47,6 +48,34 @@ fn a_place_of_the_own_sandbox_is_seen_at_another_one() {
         message.contains("'../x' in the sandbox must not leave it"),
         "{message}"
     );
+    isolated.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_persistent_volume_is_only_read_if_so_asked() {
+    let mut isolated = Isolated::with("only-read", "filesystem/linux", &[]);
+    let offer = isolated.framework.offer();
+    isolated.framework.accept(&offer, json!([]), 1000.0);
+    let master = isolated.cluster().master.address;
+    let mut framework = Framework::subscribe(master, Encoding::Json, operations::web());
+    let offer = framework.offer();
+    let write = operations::task_on_volume("write", &offer, "echo kept > data/file");
+    let launch = json!({"type": "LAUNCH", "launch": {"task_infos": [write]}});
+    let (reserve, create) = (operations::reserve("r"), operations::create("c"));
+    framework.accept(&offer, json!([reserve, create, launch]), 0.0);
+    framework.await_state("write", "TASK_FINISHED");
+    let offer = operations::offer_with_volume(&mut framework);
+    let script = "grep -q kept data/file && ! echo no > data/other";
+    let mut look = operations::task_on_volume("look", &offer, script);
+    let resources = look["resources"].as_array_mut().expect("resources");
+    let disk = resources.last_mut().expect("the volume");
+    disk["disk"]["volume"]["mode"] = json!("RO");
+    framework.launch(&offer, &[look]);
+    framework.await_state("look", "TASK_FINISHED");
+    let work_dir = isolated.cluster().work_dir(0);
+    let volume = work_dir.join("volumes/roles/web/kept");
+    assert_eq!(read(volume.join("file")), "kept\n");
+    assert!(!volume.join("other").exists());
     isolated.wait_until_nothing_is_left();
 }
 

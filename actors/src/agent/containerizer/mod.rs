@@ -36,6 +36,7 @@ use tepui_core::agent::Isolation;
 use tepui_core::agent::container_resources::ContainerResources;
 use tepui_core::agent::messages::{Launch, Limitation};
 use tepui_core::agent::survivors::{Process, Survivor};
+use tepui_core::agent::volumes::Volume;
 use tepui_core::ids::ContainerId;
 use tepui_protocol::v1;
 
@@ -242,6 +243,20 @@ impl MesosContainerizer {
     ) -> Result<Option<InRoot>, String> {
         let parent = launch.called.as_ref().and_then(|it| it.parent.as_ref());
         let (Some(image), Some(root)) = (&launch.image, &mut plan.root) else {
+            if plan.mount_namespace {
+                // Where the links in the sandbox lead to, for this container alone.
+                let read_only = launch.volumes.iter().filter(|link| link.read_only);
+                for link in read_only {
+                    let source = real(&link.volume)?;
+                    let target = source.clone();
+                    plan.mounts.push(Mount::Bind {
+                        source,
+                        target,
+                        read_only: true,
+                        in_root: false,
+                    });
+                }
+            }
             let parent = parent.filter(|_| plan.joins_mounts);
             let parent = parent.filter(|it| self.provisioner.has_root(&it.container));
             return Ok(parent.map(|it| runtime::within(launch, it, &self.sandbox_directory)));
@@ -255,15 +270,10 @@ impl MesosContainerizer {
         let completed = runtime::complete(launch, image, &said, runs_as_root, root)?;
         // The link to a volume in the sandbox leads to the same path within the root.
         for link in &launch.volumes {
-            let target = PathBuf::from(&link.volume.path);
-            let source = target.canonicalize().map_err(|error| {
-                let (id, path) = (&link.volume.id, target.display());
-                format!("Failed to find the persistent volume '{id}' at '{path}': {error}")
-            })?;
             plan.mounts.push(Mount::Bind {
-                source,
-                target,
-                read_only: false,
+                source: real(&link.volume)?,
+                target: PathBuf::from(&link.volume.path),
+                read_only: link.read_only,
                 in_root: true,
             });
         }
@@ -457,6 +467,15 @@ pub(super) fn container(launch: &Launch, owner: Option<Owner>) -> Container {
         called: launch.called.clone(),
         has_image: launch.image.is_some(),
     }
+}
+
+/// Where a persistent volume is, whatever links lead there.
+fn real(volume: &Volume) -> Result<PathBuf, String> {
+    let path = Path::new(&volume.path).canonicalize();
+    path.map_err(|error| {
+        let (id, path) = (&volume.id, &volume.path);
+        format!("Failed to find the persistent volume '{id}' at '{path}': {error}")
+    })
 }
 
 /// A container that an earlier run of the agent has started; what it is given will be told.

@@ -161,40 +161,6 @@ async fn an_unknown_user_fails_the_task_clearly() {
 }
 
 #[actix_web::test]
-async fn another_user_owns_the_sandbox_and_runs_the_command() {
-    // Only root may switch users; others are told so by the agent.
-    let root = nix::unistd::Uid::effective().is_root();
-    let mut fixture = Fixture::start_with(|config| config.switch_user = true).await;
-    let command = v1::CommandInfo {
-        value: Some("id -un; touch mine".into()),
-        user: Some("nobody".into()),
-        ..Default::default()
-    };
-    fixture.run_command(command).await;
-    let AgentToMaster::ExecutorExited { status, .. } = fixture.receive().await else {
-        panic!("the executor has not ended")
-    };
-    let update = fixture.update().await;
-    if root {
-        assert_eq!(status, 0, "{update:?}");
-        let sandbox = fixture.sandbox();
-        assert_eq!(
-            std::fs::read_to_string(sandbox.join("stdout")).unwrap(),
-            "nobody\n"
-        );
-        assert!(sandbox.join("mine").exists());
-    } else {
-        assert!(
-            update
-                .status
-                .message()
-                .contains("only root may switch users")
-        );
-    }
-    fixture.stop().await;
-}
-
-#[actix_web::test]
 async fn a_stopped_agent_ends_its_executors_first() {
     let mut fixture = Fixture::start().await;
     fixture

@@ -1,7 +1,6 @@
 //! Persistent volumes as tasks see them: links in sandboxes, ownership, what is in the way.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 use tepui_protocol::link::AgentToMaster;
@@ -115,39 +114,6 @@ async fn what_an_executor_put_in_the_way_ends_it() {
         let text = update.status.message();
         let start = "Failed to update resources for container: The existing symlink '";
         assert!(text.starts_with(start), "{text}");
-    }
-    fixture.stop().await;
-}
-
-#[actix_web::test]
-async fn a_volume_belongs_to_the_user_of_its_task() {
-    // Only root may switch users; others are told so by the agent.
-    let root = nix::unistd::Uid::effective().is_root();
-    let mut fixture = Fixture::start_with(|config| config.switch_user = true).await;
-    fixture.give_volume("data").await;
-    let command = v1::CommandInfo {
-        user: Some("nobody".into()),
-        ..shell("echo mine > data/file")
-    };
-    fixture.run_using(command, vec![volume("v1", "data")]).await;
-    let AgentToMaster::ExecutorExited { status, .. } = fixture.receive().await else {
-        panic!("the executor has not ended")
-    };
-    let update = fixture.update().await;
-    if root {
-        assert_eq!(status, 0, "{update:?}");
-        let sandbox = fs::metadata(fixture.sandbox()).unwrap();
-        let owned = fs::metadata(fixture.path(VOLUME)).unwrap();
-        assert_ne!(owned.uid(), 0);
-        assert_eq!((owned.uid(), owned.gid()), (sandbox.uid(), sandbox.gid()));
-        assert!(fixture.path(VOLUME).join("file").exists());
-    } else {
-        assert!(
-            update
-                .status
-                .message()
-                .contains("only root may switch users")
-        );
     }
     fixture.stop().await;
 }
