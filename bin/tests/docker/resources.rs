@@ -35,18 +35,28 @@ fn await_limits(name: &str, wanted: &Value) {
     }
 }
 
-/// What the kernel says of the memory of a container, of cgroups of version 1.
+/// What the kernel says that a container may have of memory, whatever version its cgroups have.
 fn memory_limit(name: &str) -> i64 {
     let seen = engine::inspect(name).expect("the container");
     let path = format!("/proc/{}/cgroup", seen["State"]["Pid"]);
     let cgroups = std::fs::read_to_string(path).expect("its cgroups");
-    let mut lines = cgroups
-        .lines()
-        .filter_map(|line| line.split_once(":memory:"));
-    let (_, path) = lines.next().expect("a cgroup of memory");
-    let path = format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes");
+    let find = |mark: &str| cgroups.lines().find_map(|line| line.split_once(mark));
+    let path = match find(":memory:") {
+        Some((_, path)) => format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"),
+        None => {
+            let (_, path) = find("0::").expect("a cgroup of version 2");
+            format!("/sys/fs/cgroup{path}/memory.max")
+        }
+    };
     let text = std::fs::read_to_string(path).expect("a limit");
     text.trim().parse().expect("a number")
+}
+
+/// The Engine says what is to be before it has told the kernel.
+fn await_memory_limit(name: &str, wanted: i64) {
+    until("the limit in the kernel", || {
+        (memory_limit(name) == wanted).then_some(())
+    });
 }
 
 /// The test itself, in the place of an executor that sleeps in its container.
@@ -166,13 +176,13 @@ fn what_a_container_may_use_follows_its_tasks() {
         on_executor("t2", offer, 0.2, 256.0)
     });
     await_limits(&name, &limits(409, 0, 320, 320));
-    assert_eq!(memory_limit(&name), 320 * MB);
+    await_memory_limit(&name, 320 * MB);
 
     // It may have the memory in use.
     executor.says("t2", "TASK_FINISHED");
     own.framework.await_state("t2", "TASK_FINISHED");
     await_limits(&name, &limits(204, 0, 320, 64));
-    assert_eq!(memory_limit(&name), 320 * MB);
+    await_memory_limit(&name, 320 * MB);
 
     join(&mut own, &executor, "t3", |offer| {
         let mut task = on_executor("t3", offer, 0.1, 32.0);

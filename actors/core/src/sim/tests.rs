@@ -202,6 +202,7 @@ fn a_master_that_writes_when_it_leads_no_more_is_found() {
             "what was stored is lost",
             "the registry reads",
             "not in the registry",
+            "the registry has other quotas or weights",
         ],
     );
 }
