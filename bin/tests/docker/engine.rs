@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -151,6 +152,10 @@ impl Drop for Own {
         self.thaw();
         self.signal(Signal::SIGTERM);
         let _ = self.dockerd.wait();
+        // It leaves these mounted; without them the directory can go.
+        for place in ["exec/netns/default", "data"] {
+            let _ = umount2(&self.dir.path().join(place), MntFlags::MNT_DETACH);
+        }
     }
 }
 

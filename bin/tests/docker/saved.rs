@@ -58,4 +58,5 @@ fn an_image_that_the_engine_has_saved_runs_without_it() {
     let script = "test ! -e /marker && test -x /bin/wget";
     launch("other", json!({"shell": true, "value": script}));
     drop(cluster);
+    cgroups.remove();
 }
