@@ -71,7 +71,9 @@ impl Master {
                 && framework.stream().is_some()
                 && framework.roles.contains(&proposal.role)
         });
-        match listens && agent.link().is_some() && self.is_free(agent, &proposal.resources) {
+        // The allocator may have made it before it heard that the agent is not to be offered.
+        let is_active = agent.link().is_some() && agent.deactivation.is_none();
+        match listens && is_active && self.is_free(agent, &proposal.resources) {
             true => Verdict::Good,
             false => Verdict::Stale,
         }

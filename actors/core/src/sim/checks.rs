@@ -209,12 +209,13 @@ impl World {
 
     /// An agent is shut down only when its machine is down, or an operator has given it up.
     fn may_stay(&self, life: u64, link: LinkId, why: &str) -> Option<String> {
-        let conn = self.masters.get(&life)?.links.get(&link)?.conn;
-        let Kind::Link { agent, .. } = self.net.get(conn)?.kind else {
+        let ping = self.masters.get(&life)?.links.get(&link)?;
+        let Kind::Link { agent, .. } = self.net.get(ping.conn)?.kind else {
             return None;
         };
         let process = self.agents.get(agent)?.process.as_ref();
-        let id = process.and_then(|process| process.core.snapshot().agent_id);
+        let id = || process.and_then(|process| process.core.snapshot().agent_id);
+        let id = ping.named.clone().or_else(id);
         let gone = self.masters.get(&life)?.core.snapshot().gone_agents;
         let is_gone = id.is_none_or(|id| gone.contains_key(&id));
         (!is_gone && !self.is_machine_down(life, agent))

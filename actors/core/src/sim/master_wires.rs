@@ -8,6 +8,7 @@ use super::events::{Event, Parcel};
 use super::masters::Ping;
 use super::net::{ConnId, Kind, Side};
 use super::world::{World, micros};
+use crate::ids::AgentId;
 use crate::master::messages::{Input, LinkId, StreamId};
 
 impl World {
@@ -68,6 +69,7 @@ impl World {
             unanswered: 0,
             is_given_up: false,
             registered: false,
+            named: None,
         };
         master.links.insert(link, ping);
         if let Some(known) = self.net.get_mut(conn)
@@ -110,6 +112,12 @@ impl World {
         }
         if frame.epoch != link.0 || frame.body == AgentToMaster::Pong {
             return;
+        }
+        if let AgentToMaster::Reregister(report) = &frame.body
+            && let Some(ping) = self.link_mut(life, link)
+        {
+            let id = report.register.info.id.as_ref();
+            ping.named = id.map(|id| AgentId::from(id.value.as_str()));
         }
         let message = Box::new(frame.body);
         let shown = super::view::said(&message);

@@ -14,7 +14,7 @@ use super::registrar::Registrar;
 use super::world::{Clock, World};
 use crate::allocator::messages::{Command, Notice};
 use crate::allocator::{Allocator, AllocatorConfig};
-use crate::ids::Role;
+use crate::ids::{AgentId, Role};
 use crate::master::messages::{Effect, Input, LinkId, StreamId, Token};
 use crate::master::{Master, MasterSettings};
 use crate::quota::Quota;
@@ -78,6 +78,8 @@ pub(super) struct Ping {
     pub(super) is_given_up: bool,
     /// The agent was told that it is registered on this link.
     pub(super) registered: bool,
+    /// Who the agent said last that it is; it may have become another one since.
+    pub(super) named: Option<AgentId>,
 }
 
 /// One life of a master.

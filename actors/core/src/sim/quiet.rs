@@ -14,6 +14,7 @@ use crate::agent::RETRY_MAX;
 use crate::agent::model::{ExecutorState, Snapshot as AgentSnapshot, is_terminal};
 use crate::ids::{AgentId, ContainerId, FrameworkId, OfferId, TaskId};
 use crate::master::model::{Agent, Framework, Snapshot};
+use crate::registry::Deactivation;
 use crate::resources::{Quantities, Resources};
 use crate::validation::framework::has_capability;
 
@@ -294,6 +295,14 @@ impl World {
             return Ok(());
         }
         for (id, agent) in &snapshot.agents {
+            let deactivation = snapshot.deactivated_agents.get(id);
+            if deactivation.is_some_and(Deactivation::is_draining) {
+                // It waits for acknowledgements, maybe of a framework that never comes back.
+                if agent.tasks.is_empty() && agent.operations.is_empty() {
+                    return Err(format!("{id} drains, though nothing is left on it"));
+                }
+                continue;
+            }
             let mut free = agent.total.non_shared();
             for used in agent.used.values() {
                 free.subtract(&used.non_shared().unallocated());

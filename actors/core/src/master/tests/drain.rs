@@ -115,6 +115,23 @@ fn a_drained_agent_is_offered_again_when_it_is_reactivated() {
 }
 
 #[test]
+fn what_was_proposed_of_an_agent_before_it_was_deactivated_goes_back() {
+    let changes = [DeactivationChange::Deactivate, drain(false)];
+    for change in changes {
+        let mut test = TestMaster::new();
+        let agent = test.agent(5051);
+        let framework = test.framework(json!({}));
+        test.launch(&framework, &agent, "t");
+        let late = test.proposal(&framework.id, &agent.id, "cpus:1");
+        assert_eq!(ask(&mut test, &agent.id, change), Answer::Ok);
+        test.skip();
+        test.input(Input::Proposed(vec![late]));
+        assert_eq!(test.released(), ("cpus(allocated: *):1".into(), None));
+        assert!(test.master.offers.is_empty());
+    }
+}
+
+#[test]
 fn an_agent_without_tasks_is_drained_at_once_or_gone_if_that_was_wanted() {
     let mut test = TestMaster::new();
     let (stays, goes) = (test.agent(5051), test.agent(5052));
