@@ -24,6 +24,7 @@ pub(in crate::master) struct Change {
     pub(in crate::master) agent: AgentId,
     operation: v1::offer::Operation,
     net: Conversion,
+    principal: Option<String>,
     reply: Token,
     attempts: u32,
 }
@@ -44,6 +45,7 @@ impl Master {
                     agent: agent.clone(),
                     operation,
                     net,
+                    principal,
                     reply,
                     attempts: 0,
                 };
@@ -142,29 +144,36 @@ impl Master {
         let Some(change) = self.changes.remove(&token) else {
             return;
         };
-        let refused = |text: String| Effect::Reply(change.reply, Answer::Refused(409, text));
+        let refused = |text: String| Answer::Refused(409, text);
         if let Err(missing) = result {
             let in_the_way = self.offers_with(&change.agent, &change.net.consumed);
             match change.attempts < MAX_ATTEMPTS && !in_the_way.is_empty() {
                 true => self.ask_for(change, out),
-                false => out.push(refused(missing)),
+                false => out.push(Effect::Reply(change.reply, refused(missing))),
             }
             return;
         }
         let agent = self.agents.get(&change.agent);
-        let connected = agent.is_some_and(|agent| agent.link().is_some());
-        let changed = match connected {
-            true => self.change_total(&change.agent, std::slice::from_ref(&change.net)),
-            false => Err(format!("agent {} is disconnected", change.agent)),
-        };
+        let connected = agent.filter(|agent| agent.link().is_some());
+        let connected =
+            connected.ok_or_else(|| refused(format!("agent {} is disconnected", change.agent)));
+        // Another change may have taken what this one is to make, such as the id of a volume.
+        let checked = connected.and_then(|agent| {
+            let principal = change.principal.as_deref();
+            self.check_operator_change(agent, &change.operation, principal)
+        });
+        let changed = checked.and_then(|()| {
+            let net = std::slice::from_ref(&change.net);
+            self.change_total(&change.agent, net).map_err(refused)
+        });
         match changed {
             Ok(()) => {
                 out.push(Effect::Reply(change.reply, Answer::Accepted));
                 self.send_operation(&change.agent, None, change.operation, out);
             }
             // The allocator goes back to what it had.
-            Err(error) => {
-                out.push(refused(error));
+            Err(answer) => {
+                out.push(Effect::Reply(change.reply, answer));
                 self.repeat_total(&change.agent, out);
             }
         }

@@ -99,6 +99,42 @@ fn what_is_free_is_changed_once_the_allocator_agrees() {
 }
 
 #[test]
+fn of_two_changes_under_way_only_one_makes_a_volume_of_an_id() {
+    let mut test = TestMaster::new();
+    let agent = test.agent(5051);
+    ask(
+        &mut test,
+        &agent.id,
+        reserve(json!([reserved("disk", 16.0)])),
+    );
+    let token = transform_free(
+        &mut test,
+        json!([plain("disk", 16.0)]),
+        json!([reserved("disk", 16.0)]),
+    );
+    answer(&mut test, token, Ok(()));
+    test.skip();
+    let tokens = [(), ()].map(|()| {
+        ask(&mut test, &agent.id, create(json!([volume("v", 8.0)])));
+        let made = json!([volume("v", 8.0)]);
+        transform_free(&mut test, json!([reserved("disk", 8.0)]), made)
+    });
+    answer(&mut test, tokens[0], Ok(()));
+    assert_eq!(test.reply(REPLY), Answer::Accepted);
+    test.skip();
+    answer(&mut test, tokens[1], Ok(()));
+    match test.reply(REPLY) {
+        Answer::Refused(400, why) => assert!(why.ends_with("'v' is not unique"), "{why}"),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    // The allocator is told what there is.
+    match test.command() {
+        Command::UpdateAgent { total, .. } => assert_eq!(total.to_string(), test.total(&agent)),
+        other => panic!("expected UpdateAgent, got {other:?}"),
+    }
+}
+
+#[test]
 fn only_offers_in_the_way_are_taken_back() {
     let mut test = TestMaster::new();
     let agent = test.agent(5051);

@@ -32,6 +32,13 @@ pub fn validate_create(
     let mut all = checkpointed.persistent_volumes();
     all.add(&volumes);
     rules::validate_unique_persistence(&all)?;
+    // Made once more, a shared volume would be one with what is there, and its disk would be lost.
+    // (Mesos lets that happen.)
+    if let Some(volume) = all.iter().find(|volume| volume.copies() > 1) {
+        let persistence = volume.disk().and_then(|disk| disk.persistence.as_ref());
+        let id = persistence.map_or("", |persistence| &persistence.id);
+        return Err(format!("Persistence ID '{id}' is not unique"));
+    }
     for volume in &volumes {
         validate_sharing(volume, framework)?;
         validate_agent_can(volume, agent_capabilities)?;

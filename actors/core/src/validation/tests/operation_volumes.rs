@@ -168,6 +168,14 @@ fn persistence_ids_are_unique_among_what_the_agent_has() {
     assert_eq!(check(bare("v"), &[bare("w"), disk(4.0)]), Ok(()));
     let other = changed(|volume| volume.reservations[0].role = Some("db".to_string()));
     assert_eq!(check(bare("v"), &[other]), Ok(()));
+    let shared = |id: &str| v1::Resource {
+        shared: Some(Default::default()),
+        ..bare(id)
+    };
+    assert_eq!(create(&[shared("v"), shared("v")]), taken);
+    assert_eq!(check(shared("v"), &[shared("v")]), taken);
+    assert_eq!(check(shared("v"), &[bare("v")]), taken);
+    assert_eq!(check(shared("v"), &[shared("w")]), Ok(()));
 }
 
 #[test]
