@@ -49,6 +49,15 @@ pub(super) fn task_on_volume(id: &str, offer: &Value, command: &str) -> Value {
     task
 }
 
+/// The same, which may only read it.
+pub(super) fn task_reading_volume(id: &str, offer: &Value, command: &str) -> Value {
+    let mut task = task_on_volume(id, offer, command);
+    let resources = task["resources"].as_array_mut().expect("resources");
+    let volume = resources.last_mut().expect("the volume");
+    volume["disk"]["volume"]["mode"] = json!("RO");
+    task
+}
+
 /// The end of an operation, acknowledged.
 pub(super) fn finished(framework: &mut Framework, id: &str) -> Value {
     let event = framework.find(&format!("end of {id}"), |event| {

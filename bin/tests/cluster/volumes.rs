@@ -66,10 +66,7 @@ fn a_persistent_volume_is_only_read_if_so_asked() {
     framework.await_state("write", "TASK_FINISHED");
     let offer = operations::offer_with_volume(&mut framework);
     let script = "grep -q kept data/file && ! echo no > data/other";
-    let mut look = operations::task_on_volume("look", &offer, script);
-    let resources = look["resources"].as_array_mut().expect("resources");
-    let disk = resources.last_mut().expect("the volume");
-    disk["disk"]["volume"]["mode"] = json!("RO");
+    let look = operations::task_reading_volume("look", &offer, script);
     framework.launch(&offer, &[look]);
     framework.await_state("look", "TASK_FINISHED");
     let work_dir = isolated.cluster().work_dir(0);

@@ -270,30 +270,10 @@ fn a_datagram_reaches_an_app_at_its_mapped_port() {
     apps.end(&["/mirror"]);
 }
 
-/// A network of the Engine, which is gone with it.
-struct Network(String);
-
-impl Network {
-    fn make() -> Network {
-        let name = format!("tepui-test-{}", std::process::id());
-        let asked = json!({"Name": name, "Driver": "bridge"}).to_string();
-        let body = asked.as_bytes();
-        let (status, said) = engine::ask("POST", "/networks/create", "application/json", body);
-        assert_eq!(status, 201, "{said}");
-        Network(name)
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        engine::ask("DELETE", &format!("/networks/{}", self.0), "", b"");
-    }
-}
-
 #[test]
 fn an_app_joins_a_network_that_it_names() {
     engine::ready();
-    let network = Network::make();
+    let network = engine::Network::make();
     let apps = Apps::start("docker-user");
     let pages = apps.directory("pages");
     std::fs::write(pages.join("index.html"), "in a network").expect("a file");

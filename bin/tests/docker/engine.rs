@@ -159,6 +159,26 @@ impl Drop for Own {
     }
 }
 
+/// A network of the Engine, which is gone with it.
+pub struct Network(pub String);
+
+impl Network {
+    pub fn make() -> Network {
+        let name = format!("tepui-test-{}", std::process::id());
+        let asked = json!({"Name": name, "Driver": "bridge"}).to_string();
+        let body = asked.as_bytes();
+        let (status, said) = ask("POST", "/networks/create", "application/json", body);
+        assert_eq!(status, 201, "{said}");
+        Network(name)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        ask("DELETE", &format!("/networks/{}", self.0), "", b"");
+    }
+}
+
 fn answers() -> bool {
     try_ask(SOCKET, "GET", "/_ping", "", b"").is_ok_and(|(status, _)| status == 200)
 }

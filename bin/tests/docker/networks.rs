@@ -10,26 +10,6 @@ use crate::support::cluster::{free_port, until};
 use crate::support::http;
 use crate::{Dockered, engine, name, read, sandbox};
 
-/// A network of the Engine that is gone after the test.
-struct Network(String);
-
-impl Network {
-    fn make() -> Network {
-        let name = format!("tepui-test-{}", std::process::id());
-        let asked = json!({"Name": name, "Driver": "bridge"}).to_string();
-        let kind = "application/json";
-        let (status, said) = engine::ask("POST", "/networks/create", kind, asked.as_bytes());
-        assert_eq!(status, 201, "{said}");
-        Network(name)
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        engine::ask("DELETE", &format!("/networks/{}", self.0), "", b"");
-    }
-}
-
 #[test]
 fn a_container_without_a_network_has_none() {
     let mut own = Dockered::start("docker-none");
@@ -45,7 +25,7 @@ fn a_container_without_a_network_has_none() {
 }
 
 /// A task in the network, with this name there.
-fn in_network(own: &mut Dockered, network: &Network, id: &str, command: &str) {
+fn in_network(own: &mut Dockered, network: &engine::Network, id: &str, command: &str) {
     let offer = own.framework.offer();
     let parameters = json!([{"key": "network-alias", "value": format!("{id}.example")}]);
     let docker = json!({"network": "USER", "parameters": parameters});
@@ -59,7 +39,7 @@ fn in_network(own: &mut Dockered, network: &Network, id: &str, command: &str) {
 #[test]
 fn containers_of_one_network_know_each_other_by_name() {
     let mut own = Dockered::start("docker-user");
-    let network = Network::make();
+    let network = engine::Network::make();
     let serve = "echo page > /index.html; exec httpd -f -h / -p 8080";
     in_network(&mut own, &network, "web", serve);
     let running = own.framework.await_state("web", "TASK_RUNNING");

@@ -334,8 +334,17 @@ fn a_persistent_volume_is_seen_in_the_image() {
     let offer = operations::offer_with_volume(&mut framework);
     let check = "test \"$(cat data/file)\" = 1234";
     let task = operations::task_on_volume("read", &offer, check);
-    framework.launch(&offer, &[task]);
+    let launch = json!([{"type": "LAUNCH", "launch": {"task_infos": [task]}}]);
+    framework.accept(&offer, launch, 0.0);
     framework.await_state("read", "TASK_FINISHED");
+    // Mounted read-only, it cannot be written to by its owner either.
+    let offer = operations::offer_with_volume(&mut framework);
+    let check = "test \"$(cat $MESOS_SANDBOX/data/file)\" = 1234 && \
+                 ! echo no > $MESOS_SANDBOX/data/file";
+    let mut task = operations::task_reading_volume("look", &offer, check);
+    task["container"] = in_image("user");
+    framework.launch(&offer, &[task]);
+    framework.await_state("look", "TASK_FINISHED");
     imaged.wait_until_nothing_is_left();
 }
 
